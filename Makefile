@@ -1,0 +1,64 @@
+# One command each. All of them set up their own environment first, and only when something changed:
+#
+#   make demo    phantom hearts -> a trained promptable network -> masks, a picture and a table in out/demo
+#   make test    every test, the slow ones too
+#   make check   format, lint, types, fast tests: before every commit
+#   make real    the same comparison on real images:  make real DATA=../shared/data
+#   make clean   removes what the targets above made, the environment included
+#
+# PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives.
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= ../shared/data
+
+BIN := $(VENV)/bin
+# What the installation depends on: the packages asked for, and the checkout that the editable install points at.
+KEY := $(shell { pwd; cat pyproject.toml; } | cksum | cut -d ' ' -f 1)
+STAMP := $(VENV)/.installed-$(KEY)
+BROKEN := $(VENV)/.incomplete
+
+.DELETE_ON_ERROR:
+.PHONY: demo test check lint real clean setup
+
+demo: $(STAMP)
+	$(BIN)/nnunet-prompt demo -o out/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+check: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+real: $(STAMP)
+	$(BIN)/python benchmarks/real.py "$(DATA)"
+
+clean:
+	rm -rf "$(VENV)" out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(STAMP)
+
+# Built in place, because an environment cannot be moved. An interrupted build leaves $(BROKEN) and starts afresh.
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo 'nnunet_prompt needs Python 3.10 to 3.13; name one: make PYTHON=python3.12' >&2; exit 1; }
+	@if [ -e "$(BROKEN)" ] || [ ! -x "$(BIN)/pip" ]; then \
+		mkdir -p "$(VENV)" && touch "$(BROKEN)" && rm -f "$(VENV)"/.installed-* && \
+		{ $(PYTHON) -m venv --clear "$(VENV)" || { $(PYTHON) -m venv --clear --without-pip "$(VENV)" && \
+			$(PYTHON) -m pip --python "$(BIN)/python" install pip; }; }; \
+	fi
+	@touch "$(BROKEN)"
+	@echo 'Installing nnunet_prompt and its tools into $(VENV) (a few minutes, once) ...'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@$(BIN)/python -c 'import torch, torchvision' || \
+		{ echo 'torch and torchvision do not fit each other: look at `$(BIN)/pip config list`,' \
+			'then run make clean and again with one index that holds both' >&2; exit 1; }
+	@rm -f "$(VENV)"/.installed-* "$(BROKEN)"
+	@touch "$@"

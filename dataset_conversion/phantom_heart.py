@@ -1,0 +1,76 @@
+"""The phantom heart of `nnunet_prompt.data.phantom`, as if it were a download.
+
+    <folder>/images/<case>.nii.gz, <folder>/labels/<case>.nii.gz, <folder>/cases.json
+
+Myocardium is the whole muscle, scar included; centre C did not look for scar.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nnunet_prompt.data.anatomy import OFFICIAL
+from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.conversion import converter_parser, run_converter
+from nnunet_prompt.data.phantom import CASES_FILE
+from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
+from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.errors import DatasetError
+
+STRUCTURES = StructureTable(
+    (
+        Structure("LV", 1, (1,), OFFICIAL["LV"]),
+        Structure("myocardium", 2, (2, 4), OFFICIAL["myocardium"]),
+        Structure("RV", 3, (3,), OFFICIAL["RV"]),
+        Structure("scar", 4, (4,), OFFICIAL["scar"]),
+    ),
+    priority=("scar", "LV", "myocardium", "RV"),
+)
+NAME = "PhantomHeart"
+
+
+def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:
+    """Writes the phantoms of a folder as nnU-Net raw data, in canonical orientation, and returns the folder.
+
+    Raises `DatasetError` when the folder holds no finished phantoms, and everything that `write_raw_dataset` raises.
+    """
+    cases = list(phantom_cases(source))
+    return write_raw_dataset(cases, RawTarget(dataset_id, name or NAME), table=STRUCTURES)
+
+
+def phantom_cases(source: Path) -> Iterator[Case]:
+    """The phantoms that `cases.json` lists. Raises `DatasetError` when it is missing or not in its form."""
+    path = source / CASES_FILE
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file: make phantoms there first")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        known = [(str(n), str(e["centre"]), e["annotated"]) for n, e in entries.items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not in the form of a phantom folder ({error!r})") from error
+    ids = {0: 0} | {s.official: s.label for s in STRUCTURES.structures}
+    for case, centre, annotated in known:
+        yield Case(
+            case,
+            (source / "images" / f"{case}.nii.gz",),
+            source / "labels" / f"{case}.nii.gz",
+            annotated=None if annotated is None else frozenset(annotated),
+            label_values=ids,
+            patient=case,
+            centre=centre,
+            source=f"images/{case}.nii.gz",
+            sequence="LGE",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = converter_parser("Phantom hearts to nnU-Net raw data").parse_args(arguments)
+    return run_converter(lambda: convert(options.source, options.dataset_id, name=options.name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Makes a prompts.json from label maps, as the challenge made its own: boxes and points per slice and label."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from nnunet_prompt.challenge.convention import MAX_POINTS, JsonConvention
+from nnunet_prompt.challenge.images import image_files, without_ending
+from nnunet_prompt.challenge.prompts_json import write_prompts_json
+from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.prompts.frames import pls_map
+from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet
+
+LARGEST_JITTER = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """How prompts are drawn, and the `JsonConvention` they are written in.
+
+    jitter: box corners and points move by up to so many pixels, either way alike.
+    """
+
+    max_points: int = MAX_POINTS
+    jitter: int = 0
+    seed: int = 0
+    order: Literal["xy", "yx"] = "xy"
+    base: Literal[0, 1] = 0
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_points <= MAX_POINTS:
+            raise PromptError(f"--max-points must be 1 to {MAX_POINTS}, found {self.max_points}")
+        if not 0 <= self.jitter <= LARGEST_JITTER:
+            raise PromptError(f"--jitter must be 0 to {LARGEST_JITTER}, found {self.jitter}")
+        if self.seed < 0:
+            raise PromptError(f"--seed must not be negative, found {self.seed}")
+        _ = self.convention
+
+    @property
+    def convention(self) -> JsonConvention:
+        """How the file is written."""
+        return JsonConvention(self.order, self.base, self.inclusive)
+
+
+def simulate_prompts(
+    labels: Path, output: Path, *, options: SimulateOptions = SimulateOptions()
+) -> int:
+    """Writes the prompts of the label maps in a folder, or of one file, to `output` and returns their number.
+
+    A case id is a file name without ending. What is drawn for a case depends on the seed, its id and its labels only.
+    Raises `PromptError` if there is nothing to read; if some files cannot be read, the others are written first.
+    """
+    files = _label_files(labels)
+    cases: dict[str, CasePrompts] = {}
+    failures = []
+    for path in tqdm(files, "simulate", unit="case"):
+        case = without_ending(path.name)
+        try:
+            if case in cases:
+                raise PromptError(f"{path}: case {case!r} is there with two file endings")
+            volume = read_label_volume(path)
+            in_pls = pls_map(volume.affine, volume.shape).apply(volume.array)
+            if in_pls.min(initial=0) < 0:
+                raise PromptError(f"{path}: labels must be 0 or above, found {in_pls.min()}")
+        except PromptError as error:
+            failures.append(str(error))
+            continue
+        rng = np.random.default_rng([options.seed, zlib.crc32(case.encode("utf-8", "replace"))])
+        cases[case] = slice_prompts(
+            in_pls, rng, max_points=options.max_points, jitter=options.jitter
+        )
+    if cases:
+        write_prompts_json(output, cases, convention=options.convention)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise PromptError(f"{failures[0]}{more}; {len(cases)} case(s) written to {output}")
+    return len(cases)
+
+
+def slice_prompts(
+    labels: npt.NDArray[Any],
+    rng: np.random.Generator,
+    *,
+    max_points: int = MAX_POINTS,
+    jitter: int = 0,
+) -> CasePrompts:
+    """The prompts of one label map (PLS, integers from 0): every slice of axis 2 is named, empty ones too.
+
+    Per slice and label above 0: the tight box, and 1 to `max_points` different pixels of the label.
+    """
+    slices: dict[int, frozenset[int]] = {}
+    points: dict[int, list[Point]] = {}
+    boxes: dict[int, list[Box]] = {}
+    size = labels.shape[:2]
+    for k in range(labels.shape[2]):
+        plane = labels[..., k]
+        values = [int(v) for v in np.unique(plane) if v]
+        slices[k] = frozenset(values)
+        for value in values:
+            pixels = np.argwhere(plane == value)
+            lower, upper = _jitter_box(pixels.min(0), pixels.max(0) + 1, rng, (jitter, size))
+            boxes.setdefault(value, []).append(Box((*lower, k), (*upper, k + 1)))
+            count = min(int(rng.integers(1, max_points + 1)), len(pixels))
+            for pixel in rng.choice(pixels, count, replace=False):
+                moved = pixel + rng.integers(-jitter, jitter + 1, 2)
+                a, b = np.clip(moved, 0, np.subtract(size, 1))
+                points.setdefault(value, []).append(Point((int(a), int(b), k)))
+    sets = {value: PromptSet(tuple(points[value]), tuple(boxes[value])) for value in sorted(boxes)}
+    return CasePrompts(sets, "PLS", slices)
+
+
+def _jitter_box(
+    lower: npt.NDArray[np.integer[Any]],
+    upper: npt.NDArray[np.integer[Any]],
+    rng: np.random.Generator,
+    limits: tuple[int, Sequence[int]],
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The box with its corners moved inside the image and not empty; `limits` is (jitter, image size).
+
+    Empty results are drawn again, axis by axis, which favours neither direction.
+    """
+    jitter, size = limits
+    corners = []
+    for start, stop, n in zip(lower, upper, size, strict=True):
+        while True:
+            a, b = rng.integers(-jitter, jitter + 1, 2)
+            low, high = max(int(start + a), 0), min(int(stop + b), n)
+            if low < high:
+                break
+        corners.append((low, high))
+    (a0, a1), (b0, b1) = corners
+    return (a0, b0), (a1, b1)
+
+
+def _label_files(labels: Path) -> list[Path]:
+    if labels.is_dir():
+        return image_files(labels)
+    if not labels.exists():
+        raise PromptError(f"{labels}: no such file or folder; it must hold label maps")
+    if not is_nifti_name(labels.name):
+        raise PromptError(f"{labels}: expected a .nii.gz or .nii file, or a folder of them")
+    return [labels]

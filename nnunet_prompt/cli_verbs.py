@@ -1,0 +1,150 @@
+"""What each verb of the command line does: call one public function, print one line, return the exit code.
+
+Every function imports what it needs itself, so that the command line starts without torch and nnU-Net.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from nnunet_prompt import extension
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.options import PredictOptions
+
+
+def convert(args: argparse.Namespace) -> int:
+    from nnunet_prompt.dataset_conversion import msd, nnunet_raw, phantom_heart
+
+    if args.layout == "nnunet":
+        folder = nnunet_raw.convert(
+            args.source, args.dataset_id, name=args.name, patient_regex=args.patient_regex
+        )
+    else:
+        known = {"msd": msd.convert, "phantom": phantom_heart.convert}
+        folder = known[args.layout](args.source, args.dataset_id, name=args.name)
+    print(f"wrote {folder}")
+    return 0
+
+
+def phantom(args: argparse.Namespace) -> int:
+    from nnunet_prompt.data.phantom import write_phantoms
+
+    write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
+    print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")
+    return 0
+
+
+def plan(args: argparse.Namespace) -> int:
+    from nnunet_prompt.data.plans import ReduceOptions, reduce_plans
+
+    options = ReduceOptions(
+        source=args.source, name=args.name, features=args.features, batch_size=args.batch_size
+    )
+    print(f"wrote {reduce_plans(args.dataset_id, options=options)}")
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """nnU-Net's own entry, in this process; the processes it starts for several GPUs inherit the environment."""
+    if not {"-h", "--help"} & set(args.rest):
+        extension.require_folders("nnUNet_preprocessed", "nnUNet_results")
+    extension.register_trainers()
+    from nnunetv2.run.run_training import run_training_entry
+
+    sys.argv = ["nnunet-prompt train", *args.rest]
+    run_training_entry()
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    from nnunet_prompt.inference.predict import predict_folder
+
+    written = predict_folder(
+        args.images,
+        args.output,
+        model=args.model,
+        prompts=args.prompts,
+        structures=args.structures,
+        options=_predict_options(args),
+    )
+    print(f"wrote {_count(written, 'mask')} to {args.output}")
+    return 0
+
+
+def simulate(args: argparse.Namespace) -> int:
+    from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
+
+    options = SimulateOptions(
+        max_points=args.max_points,
+        jitter=args.jitter,
+        seed=args.seed,
+        order=args.order,
+        base=args.base,
+        inclusive=args.inclusive,
+    )
+    simulate_prompts(args.labels, args.output, options=options)
+    print(f"wrote {args.output}")
+    return 0
+
+
+def submit(args: argparse.Namespace) -> int:
+    from nnunet_prompt.challenge.convention import JsonConvention
+    from nnunet_prompt.challenge.submit import submit as submit_folder
+
+    degraded = submit_folder(
+        args.input,
+        args.output,
+        model=args.model,
+        options=_predict_options(args),
+        strict=args.strict,
+        convention=JsonConvention(args.order, args.base, args.inclusive),
+    )
+    note = f"; {_count(degraded, 'case')} degraded, see the warnings" if degraded else ""
+    print(f"wrote the masks to {args.output}{note}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from nnunet_prompt.evaluation.folders import evaluate_folders, format_table
+
+    print(format_table(evaluate_folders(args.labels, args.predictions, args.output)))
+    print(f"wrote {args.output}")
+    return 0
+
+
+def env(args: argparse.Namespace) -> int:
+    del args
+    print(extension.shell_exports(extension.environment()))
+    return 0
+
+
+def trainers_dir(args: argparse.Namespace) -> int:
+    del args
+    print(extension.trainers_dir())
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    from nnunet_prompt.demo import run_demo
+
+    run_demo(args.output, seed=args.seed)
+    return 0
+
+
+def _predict_options(args: argparse.Namespace) -> PredictOptions:
+    from nnunet_prompt.inference.options import PredictOptions
+
+    return PredictOptions(
+        folds=None if args.folds is None else tuple(args.folds),
+        device=args.device,
+        use_mirroring=not args.disable_tta,
+        step_size=args.step_size,
+        checkpoint=args.checkpoint,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,208 @@
+"""A case on its way from a download to nnU-Net raw data: where it is, and what it is once it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume, read_nifti, save_nifti
+from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.prompts.frames import canonical_map
+
+GRID_TOLERANCE = (
+    0.1  # two grids are the same when no corner is further apart than this share of a voxel
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileVolume:
+    """One volume of a four-dimensional file: a channel."""
+
+    path: Path
+    volume: int
+
+
+ImageSource = Path | FileVolume | npt.NDArray[Any]
+LabelSource = Path | npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One case: its channels, its label map and what is known about it. Files are read only when they are needed.
+
+    Arrays are in the file frame of `affine` (4x4, RAS+, mm), which is needed when there are arrays and unused
+    otherwise. `label_values` maps the values of the label map to label ids; a value that it does not list is an
+    error; None takes the values as ids. `annotated` names the structures that the label map shows, None means all.
+    `patient`, `centre`, `source` and `sequence` go to the side file only and never into `dataset.json`.
+    """
+
+    case_id: str
+    images: tuple[ImageSource, ...]
+    label: LabelSource | None = None
+    annotated: frozenset[str] | None = None
+    affine: npt.NDArray[np.float64] | None = None
+    label_values: Mapping[int, int] | None = None
+    patient: str | None = None
+    centre: str | None = None
+    source: str | None = None
+    sequence: str | None = None
+
+    def side_information(self) -> dict[str, str]:
+        """What the side file says about the case; what is not known is left out."""
+        known = {
+            "patient": self.patient,
+            "centre": self.centre,
+            "source": self.source,
+            "sequence": self.sequence,
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanonicalCase:
+    """A case in the reader frame of canonical data sets.
+
+    `images` is (C, D, H, W) float32, `label` (D, H, W) int32 with label ids, `affine` (4x4, RAS+, mm) belongs to the
+    axes D, H, W; `replaced` counts voxels that were NaN or infinite and are 0 now.
+    """
+
+    images: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int32] | None
+    affine: npt.NDArray[np.float64]
+    replaced: int
+
+
+def load_canonical(case: Case) -> CanonicalCase:
+    """Reads a case, checks that its parts share one grid, and turns it to the canonical orientation.
+
+    A label map that lies on the same world grid in another orientation is turned along. Raises `DatasetError` for a
+    case without images and for a label value that `label_values` does not list, `ImageError` for what cannot be read
+    and for grids that differ.
+    """
+    if not case.images:
+        raise DatasetError(f"case {case.case_id}: it has no image")
+    first, *others = (_image(case, source) for source in case.images)
+    for other in others:
+        if not same_grid(first, other):
+            raise ImageError(f"case {case.case_id}: {_grids(first, other)}: put them on one grid")
+    turn = canonical_map(first.affine, first.shape)
+    images = np.stack([turn.apply(volume.array) for volume in (first, *others)])
+    affine = first.affine @ np.linalg.inv(turn.matrix())
+    replaced = first.replaced + sum(volume.replaced for volume in others)
+    label = None if case.label is None else _label(case, first)
+    return CanonicalCase(images, label, affine, replaced)
+
+
+def save_canonical(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> None:
+    """Writes an array of the reader frame so that nnU-Net's readers hand over exactly this array.
+
+    `array` is (D, H, W), `affine` belongs to these axes. qform carries the nearest rotation, because ITK reads no
+    sheared affine; sform carries the affine itself.
+    """
+    reverse = np.eye(4)[[2, 1, 0, 3]]
+    file_affine = affine @ reverse
+    array = _compact(array) if array.dtype == np.float32 else array
+    image = nib.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), file_affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(file_affine, code=1)
+    image.set_qform(file_affine, code=1, strip_shears=True)
+    save_nifti(path, image)
+
+
+def same_grid(a: NiftiVolume, b: NiftiVolume) -> bool:
+    """Whether two volumes have one shape and their corners lie within a tenth of a voxel of each other."""
+    if a.shape != b.shape:
+        return False
+    corners = np.array(np.meshgrid(*((0, n) for n in a.shape), [1], indexing="ij")).reshape(4, -1)
+    apart = np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max()
+    return bool(apart <= GRID_TOLERANCE * min(a.spacing_mm))
+
+
+def _image(case: Case, source: ImageSource) -> NiftiVolume:
+    if isinstance(source, FileVolume):
+        return read_nifti(source.path, volume=source.volume)
+    if isinstance(source, Path):
+        return read_nifti(source)
+    array = np.asarray(source, dtype=np.float32)
+    finite = np.isfinite(array)
+    replaced = int(array.size - np.count_nonzero(finite))
+    return _in_memory(case, np.where(finite, array, np.float32(0)), replaced)
+
+
+def _label(case: Case, image: NiftiVolume) -> npt.NDArray[np.int32]:
+    """The label ids of a case in the canonical frame of its image."""
+    source = case.label
+    if isinstance(source, Path):
+        volume = read_label_volume(source)
+    else:
+        array = np.asarray(source)
+        if array.dtype.kind not in "bui":
+            raise ImageError(
+                f"case {case.case_id}: labels must be integers, found type {array.dtype}"
+            )
+        volume = _in_memory(case, array.astype(np.int32), 0)
+    turn = canonical_map(image.affine, image.shape)
+    if not same_grid(image, volume):
+        # the same world grid may have been stored with other axes first
+        own = canonical_map(volume.affine, volume.shape)
+        if not same_grid(_moved(image, turn), _moved(volume, own)):
+            raise ImageError(
+                f"case {case.case_id}: {_grids(image, volume)}: resample the label map to the image"
+            )
+        turn = own
+    ids = volume.array if case.label_values is None else _to_ids(case, volume)
+    return turn.apply(ids)
+
+
+def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[np.int32]:
+    assert case.label_values is not None
+    values, index = np.unique(volume.array, return_inverse=True)
+    unknown = sorted({int(v) for v in values} - set(case.label_values))
+    if unknown:
+        raise DatasetError(
+            f"case {case.case_id}: {volume.path} holds the label value {unknown[0]},"
+            f" expected only {sorted(case.label_values)}"
+        )
+    ids = np.array([case.label_values[int(v)] for v in values], dtype=np.int32)
+    return ids[index].reshape(volume.shape)
+
+
+def _moved(volume: NiftiVolume, turn: Any) -> NiftiVolume:
+    affine = volume.affine @ np.linalg.inv(turn.matrix())
+    return NiftiVolume(volume.path, turn.apply(volume.array), affine, None, turn.target_shape)
+
+
+def _in_memory(case: Case, array: npt.NDArray[Any], replaced: int) -> NiftiVolume:
+    if case.affine is None or array.ndim != 3:
+        raise ImageError(
+            f"case {case.case_id}: an array needs three axes and the case an affine,"
+            f" found shape {array.shape} and affine {'missing' if case.affine is None else 'given'}"
+        )
+    affine = np.asarray(case.affine, dtype=np.float64)
+    return NiftiVolume(Path("(array)"), array, affine, None, array.shape, replaced)
+
+
+def _grids(a: NiftiVolume, b: NiftiVolume) -> str:
+    """One line that says how two grids differ."""
+    if a.shape != b.shape:
+        return f"{a.path} has shape {a.shape}, {b.path} {b.shape}"
+    return (
+        f"{a.path} and {b.path} lie at different places (affines"
+        f" {np.round(a.affine[:3], 3).tolist()} and {np.round(b.affine[:3], 3).tolist()})"
+    )
+
+
+def _compact(image: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The image as int16 where that changes no value, because it packs better."""
+    limits = np.iinfo(np.int16)
+    if limits.min <= image.min() and image.max() <= limits.max:
+        whole = image.astype(np.int16)
+        if np.array_equal(whole, image):
+            return whole
+    return image

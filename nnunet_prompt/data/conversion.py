@@ -1,0 +1,60 @@
+"""What all scripts in `dataset_conversion/` share: their options, their errors, their `dataset.json`.
+
+Run one as `python -m nnunet_prompt.dataset_conversion.msd SOURCE -d ID`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nnunet_prompt.errors import DatasetError, PromptError
+
+
+def converter_parser(summary: str) -> argparse.ArgumentParser:
+    """The options that every converter has."""
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("source", type=Path, help="folder of the download")
+    parser.add_argument("-d", "--dataset-id", type=int, required=True, help="nnU-Net id, 1 to 999")
+    parser.add_argument("--name", help="name of the data set (default: the source's own)")
+    return parser
+
+
+def run_converter(convert: Callable[[], Path]) -> int:
+    """Runs a conversion for the command line: prints the folder or one line of error, returns the exit code."""
+    try:
+        folder = convert()
+    except PromptError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped: run the same command again to go on", file=sys.stderr)
+        return 130
+    print(folder)
+    return 0
+
+
+def read_dataset_json(source: Path) -> dict[str, Any]:
+    """The `dataset.json` of a source folder. Raises `DatasetError` when it is missing or no JSON object."""
+    path = source / "dataset.json"
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file: give the folder that holds dataset.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def data_set_name(stated: Any, source: Path) -> str:
+    """A name for nnU-Net: what the source states, else its folder's name without `Task04_` or `Dataset004_`."""
+    folder = re.sub(r"^(Task|Dataset)\d+_", "", source.resolve().name)
+    name = stated if isinstance(stated, str) and stated.strip() else folder
+    return re.sub(r"[^A-Za-z0-9\-]+", "_", name).strip("_-")

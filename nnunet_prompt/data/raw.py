@@ -1,0 +1,295 @@
+"""The only writer of nnU-Net raw data.
+
+    Dataset501_Heart/
+      imagesTr/<case>_0000.nii.gz   one file per channel, canonical orientation
+      labelsTr/<case>.nii.gz        label ids 0..K
+      imagesTs/, labelsTs/          held-out cases, when there are any
+      dataset.json                  written last: without it the data set is not finished
+      nnunet_prompt_cases.json      patient, centre, source, sequence; never leaves the raw folder
+
+nnU-Net's readers hand arrays over with the axes of the file reversed, so a canonical array (D, H, W) is stored as
+(W, H, D) with the matching affine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nnunet_prompt.data.case import Case, load_canonical, save_canonical
+from nnunet_prompt.data.nifti import PARTIAL, replacing
+from nnunet_prompt.data.structures import BLOCK, StructureTable
+from nnunet_prompt.errors import DatasetError
+
+RAW_VARIABLE = "nnUNet_raw"
+FILE_ENDING = ".nii.gz"
+SIDE_FILE = "nnunet_prompt_cases.json"
+SIDE_VERSION = 1
+SPLIT_SEED = 12345  # nnU-Net's own
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_CASE = re.compile(r"[^./\\\s][^/\\]*")  # hidden files and paths are no cases
+
+
+@dataclass(frozen=True, slots=True)
+class RawTarget:
+    """The data set to write: `Dataset<dataset_id>_<name>` in `root`, or in the folder that nnUNet_raw names.
+
+    nnU-Net chooses the normalisation by the channel name: "CT" gets CT normalisation, any other a z-score.
+    `ignore_label` adds nnU-Net's ignore label K + 1.
+    """
+
+    dataset_id: int
+    name: str
+    root: Path | None = None
+    channel_names: tuple[str, ...] = ("image",)
+    reference: str = ""
+    licence: str = ""
+    ignore_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dataset_id <= 999:
+            raise DatasetError(f"data set id {self.dataset_id}: expected a number from 1 to 999")
+        if not _NAME.fullmatch(self.name):
+            raise DatasetError(
+                f"data set name {self.name!r}: expected letters, digits, '_', '-' and '.' only"
+            )
+        if not self.channel_names:
+            raise DatasetError(f"data set {self.name}: expected at least one channel name")
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set goes. Raises `DatasetError` when there is no `root` and nnUNet_raw is not set."""
+        root = raw_root() if self.root is None else self.root
+        return root / f"Dataset{self.dataset_id:03d}_{self.name}"
+
+
+@dataclass(slots=True)
+class _Written:
+    """What the cases written so far leave for the two JSON files."""
+
+    annotated: dict[str, frozenset[str]] = field(default_factory=dict)
+    side: dict[str, dict[str, str]] = field(default_factory=dict)
+    training: int = 0
+
+
+def raw_root() -> Path:
+    """The folder named by the environment variable nnUNet_raw. Raises `DatasetError` when it is not set."""
+    value = os.environ.get(RAW_VARIABLE, "")
+    if not value:
+        raise DatasetError(
+            f"the environment variable {RAW_VARIABLE} is not set:"
+            f" export {RAW_VARIABLE}=/folder/for/raw/data/sets and run again"
+        )
+    return Path(value)
+
+
+def write_raw_dataset(
+    cases: Iterable[Case],
+    target: RawTarget,
+    *,
+    table: StructureTable,
+    test_cases: Iterable[Case] = (),
+) -> Path:
+    """Writes a data set in canonical orientation and returns its folder.
+
+    The orientation and the annotated structures of `table` are replaced by those of the data set and its cases.
+    Cases whose files are all there are kept as they are, so a stopped run goes on where it was; `dataset.json` is
+    written last. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
+    of one name, a wrong number of channels, label ids outside 0..K (and the ignore label K + 1), an unknown structure
+    in `annotated`, files that belong to none of the cases, or a finished data set of another description; raises
+    `ImageError` for files that cannot be read or do not share a grid.
+    """
+    folder = target.folder
+    plain = _description(target, replace(table, orientation="canonical", annotated={}))
+    _prepare(folder, target, plain)
+    written = _Written()
+    for case, part in _progress(cases, test_cases, target.name):
+        _check_case(case, target, table, written)
+        _write_case(case, folder, part, max_label=len(table.structures) + target.ignore_label)
+        written.side[case.case_id] = case.side_information()
+        if part == "Tr":
+            written.training += 1
+            if case.annotated is not None:
+                written.annotated[case.case_id] = case.annotated
+    if not written.training:
+        raise DatasetError(f"{folder}: no training case was given, expected at least one")
+    _check_strangers(folder, written)
+    full = replace(table, orientation="canonical", annotated=written.annotated)
+    _write_json(folder / SIDE_FILE, {"version": SIDE_VERSION, "cases": written.side})
+    _write_json(
+        folder / "dataset.json", {**_description(target, full), "numTraining": written.training}
+    )
+    return folder
+
+
+def read_side_file(dataset: Path) -> dict[str, dict[str, str]]:
+    """What the side file of a raw data set says about each case; empty when there is none.
+
+    Raises `DatasetError` when it is not in the form that `write_raw_dataset` writes.
+    """
+    path = dataset / SIDE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, cases = content["version"], content["cases"]
+        known = {case: {k: str(v) for k, v in entry.items()} for case, entry in cases.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not in the form of a side file ({error!r})") from error
+    if version != SIDE_VERSION:
+        raise DatasetError(f"{path}: version is {version}, this package reads {SIDE_VERSION}")
+    return known
+
+
+def patients_of(dataset: Path) -> dict[str, str]:
+    """The patient of each case of a raw data set; empty unless the side file names one for every case."""
+    known = read_side_file(dataset)
+    patients = {case: entry["patient"] for case, entry in known.items() if "patient" in entry}
+    return patients if len(patients) == len(known) else {}
+
+
+def write_splits(
+    path: Path, patients: Mapping[str, str], *, folds: int = 5, seed: int = SPLIT_SEED
+) -> None:
+    """Writes nnU-Net's `splits_final.json` with all cases of a patient on one side of every fold.
+
+    `patients` gives the patient of each case. The same patients and seed give the same splits, whatever the order;
+    folds get about equally many cases. Raises `DatasetError` with fewer patients than folds.
+    """
+    names = sorted(set(patients.values()))
+    if folds < 2 or len(names) < folds:
+        raise DatasetError(
+            f"{path}: {folds} folds need at least two folds and as many patients, found {len(names)} patients"
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    groups = [[c for c in sorted(patients) if patients[c] == names[i]] for i in order]
+    held_out: list[list[str]] = [[] for _ in range(folds)]
+    for group in sorted(groups, key=len, reverse=True):
+        min(held_out, key=len).extend(group)
+    splits = [
+        {"train": sorted(set(patients) - set(fold)), "val": sorted(fold)} for fold in held_out
+    ]
+    _write_json(path, splits)
+
+
+def _description(target: RawTarget, table: StructureTable) -> dict[str, Any]:
+    labels = {"background": 0, **{s.name: s.label for s in table.structures}}
+    if target.ignore_label:
+        labels["ignore"] = len(table.structures) + 1
+    about = {"name": target.name, "reference": target.reference, "licence": target.licence}
+    return {
+        **{key: value for key, value in about.items() if value},
+        "channel_names": {str(i): name for i, name in enumerate(target.channel_names)},
+        "labels": labels,
+        "file_ending": FILE_ENDING,
+        BLOCK: table.to_block(),
+    }
+
+
+def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) -> None:
+    """Makes the folders, removes what a killed run left half-written, refuses what would be mixed up."""
+    others = [p for p in folder.parent.glob(f"Dataset{target.dataset_id:03d}_*") if p != folder]
+    if others:
+        raise DatasetError(
+            f"{others[0]}: the data set id {target.dataset_id} is taken: choose another id, or remove that folder"
+        )
+    done = folder / "dataset.json"
+    if done.is_file():
+        try:
+            found = json.loads(done.read_text(encoding="utf-8"))
+            found.get(BLOCK, {}).pop("cases", None)
+        except (ValueError, AttributeError) as error:
+            raise DatasetError(f"{done}: not a JSON object: remove the folder") from error
+        wanted = json.loads(json.dumps(description))
+        wanted[BLOCK].pop("cases")
+        differ = [k for k in wanted if found.get(k) != wanted[k]]
+        if differ:
+            raise DatasetError(
+                f"{done}: {differ[0]} is {found.get(differ[0])}, the new data set has {wanted[differ[0]]}:"
+                " choose another id, or remove the folder"
+            )
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"*/{PARTIAL}*"):
+        leftover.unlink()
+
+
+def _progress(
+    cases: Iterable[Case], test_cases: Iterable[Case], name: str
+) -> Iterator[tuple[Case, str]]:
+    for part, some in (("Tr", cases), ("Ts", test_cases)):
+        for case in tqdm(some, desc=f"{name} images{part}", unit="case", disable=some == ()):
+            yield case, part
+
+
+def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _Written) -> None:
+    if not _CASE.fullmatch(case.case_id):
+        raise DatasetError(f"case name {case.case_id!r}: expected a name that can be a file name")
+    if case.case_id in written.side:
+        raise DatasetError(f"case {case.case_id}: found twice, expected every case once")
+    if len(case.images) != len(target.channel_names):
+        raise DatasetError(
+            f"case {case.case_id}: found {len(case.images)} images,"
+            f" expected one for each of the channels {list(target.channel_names)}"
+        )
+    unknown = sorted((case.annotated or frozenset()) - set(table.names))
+    if unknown:
+        raise DatasetError(
+            f"case {case.case_id}: annotated names {unknown[0]!r}, the structures are {list(table.names)}"
+        )
+
+
+def _write_case(case: Case, folder: Path, part: str, *, max_label: int) -> None:
+    images = [
+        folder / f"images{part}" / f"{case.case_id}_{i:04d}{FILE_ENDING}"
+        for i in range(len(case.images))
+    ]
+    label = folder / f"labels{part}" / f"{case.case_id}{FILE_ENDING}"
+    if part == "Tr" and case.label is None:
+        raise DatasetError(f"case {case.case_id}: it has no label map, a training case needs one")
+    if all(p.is_file() for p in images) and (case.label is None or label.is_file()):
+        return
+    loaded = load_canonical(case)
+    if loaded.replaced:
+        tqdm.write(
+            f"case {case.case_id}: {loaded.replaced} voxels were not finite and are 0 now",
+            sys.stderr,
+        )
+    if loaded.label is not None:
+        ids = np.unique(loaded.label)
+        if ids[0] < 0 or ids[-1] > max_label:
+            wrong = ids[0] if ids[0] < 0 else ids[-1]
+            raise DatasetError(
+                f"case {case.case_id}: the label map holds {wrong}, expected label ids from 0 to {max_label}"
+            )
+        label.parent.mkdir(exist_ok=True)
+        kind = np.uint8 if max_label < 256 else np.uint16
+        save_canonical(label, loaded.label.astype(kind), loaded.affine)
+    for path, image in zip(images, loaded.images, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        save_canonical(path, image, loaded.affine)
+
+
+def _check_strangers(folder: Path, written: _Written) -> None:
+    """nnU-Net takes every file in the folders for a case of the data set."""
+    for path in sorted(folder.glob(f"*/*{FILE_ENDING}")):
+        case = path.name.removesuffix(FILE_ENDING)
+        case = case[:-5] if path.parent.name.startswith("images") else case
+        if case not in written.side:
+            raise DatasetError(
+                f"{path}: belongs to none of the cases: remove it, or choose another id"
+            )
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,178 @@
+"""What a data set calls its structures: the `nnunet_prompt` block of `dataset.json`.
+
+    "nnunet_prompt": {
+      "version": 1,
+      "orientation": "canonical",
+      "structures": {"LV": {"label": 1, "members": [1], "official": 500}, ...},
+      "priority": ["scar", "LV"],
+      "cases": {"case_0001": {"annotated": ["LV", "scar"]}, ...}
+    }
+
+Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the
+union of its members, which always hold its own label. A case that is not listed annotates every structure. A data
+set without the block has one structure per label, and its images are used in the orientation of its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from nnunet_prompt.errors import DatasetError
+
+BLOCK = "nnunet_prompt"
+BLOCK_VERSION = 1
+Orientation = Literal["canonical", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One structure: output `label` of the network, the union of the label ids in `members`.
+
+    `official` is the value that stands for it in prompts files and in written masks.
+    """
+
+    name: str
+    label: int
+    members: tuple[int, ...]
+    official: int
+
+
+@dataclass(frozen=True, slots=True)
+class StructureTable:
+    """The structures of a data set in the order of their labels 1..K, and which case annotates which.
+
+    `priority` decodes overlaps: of two structures that both claim a voxel, the one named first gets it; structures
+    that it does not name come last and settle a voxel among themselves by the higher probability.
+    """
+
+    structures: tuple[Structure, ...]
+    orientation: Orientation = "file"
+    priority: tuple[str, ...] = ()
+    # not in the repr: nnU-Net writes the repr of a trainer's attributes into debug.json
+    annotated: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        labels = [s.label for s in self.structures]
+        if labels != list(range(1, len(labels) + 1)):
+            raise DatasetError(
+                f"dataset.json: {BLOCK}.structures must have the labels 1 to {len(labels)} in order, found {labels}"
+            )
+        names = {s.name for s in self.structures}
+        for s in self.structures:
+            if s.label not in s.members or not set(s.members) <= set(labels):
+                raise DatasetError(
+                    f"dataset.json: {BLOCK}.structures[{s.name!r}].members must hold label {s.label} and only"
+                    f" labels 1 to {len(labels)}, found {list(s.members)}"
+                )
+        _check_names(self.priority, names, "priority")
+        for case, annotated in self.annotated.items():
+            _check_names(annotated, names, f"cases[{case!r}].annotated")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.structures)
+
+    def annotated_labels(self, case: str) -> frozenset[int]:
+        """The labels of the structures that `case` annotates; a case that is not listed annotates all."""
+        names = self.annotated.get(case)
+        return frozenset(s.label for s in self.structures if names is None or s.name in names)
+
+    def find(self, wanted: str) -> Structure:
+        """The structure with that name or that official value. Raises `DatasetError` if there is none."""
+        for s in self.structures:
+            if wanted == s.name or wanted == str(s.official):
+                return s
+        known = ", ".join(f"{s.name} ({s.official})" for s in self.structures)
+        raise DatasetError(f"no structure {wanted!r}: this model knows {known}")
+
+    def in_labels(self) -> StructureTable:
+        """The same table with nnU-Net's label ids as official values."""
+        plain = tuple(replace(s, official=s.label) for s in self.structures)
+        return replace(self, structures=plain)
+
+    def to_block(self) -> dict[str, Any]:
+        """The `nnunet_prompt` block of `dataset.json`, ready for `json.dump`."""
+        return {
+            "version": BLOCK_VERSION,
+            "orientation": self.orientation,
+            "structures": {
+                s.name: {"label": s.label, "members": list(s.members), "official": s.official}
+                for s in self.structures
+            },
+            "priority": list(self.priority),
+            "cases": {case: {"annotated": sorted(names)} for case, names in self.annotated.items()},
+        }
+
+
+def structures_from_dataset_json(dataset_json: Mapping[str, Any]) -> StructureTable:
+    """Reads the structures of a data set from its `dataset.json`.
+
+    Raises `DatasetError` for regions (labels that are lists: state unions as `members` instead) and for a block that
+    breaks the form above.
+    """
+    labels = _plain_labels(dataset_json)
+    block = dataset_json.get(BLOCK)
+    if block is None:
+        return StructureTable(tuple(Structure(n, v, (v,), v) for n, v in labels.items()))
+    try:
+        version = block.get("version", BLOCK_VERSION)
+        if version != BLOCK_VERSION:
+            raise DatasetError(
+                f"dataset.json: {BLOCK}.version is {version}, this package reads {BLOCK_VERSION}"
+            )
+        structures = tuple(
+            Structure(name, int(e["label"]), tuple(map(int, e["members"])), int(e["official"]))
+            for name, e in sorted(
+                block["structures"].items(), key=lambda item: int(item[1]["label"])
+            )
+        )
+        cases = {case: frozenset(e["annotated"]) for case, e in block.get("cases", {}).items()}
+        priority = tuple(block.get("priority", ()))
+        orientation = block.get("orientation", "file")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"dataset.json: {BLOCK} is not in the documented form ({error!r})"
+        ) from error
+    if orientation not in ("canonical", "file"):
+        raise DatasetError(
+            f"dataset.json: {BLOCK}.orientation must be 'canonical' or 'file', found {orientation!r}"
+        )
+    if len(structures) != len(labels):
+        raise DatasetError(
+            f"dataset.json: {BLOCK}.structures names {len(structures)} structures, labels has {len(labels)};"
+            " there must be one structure per label"
+        )
+    return StructureTable(structures, orientation, priority, cases)
+
+
+def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `dataset.json` that may travel into a model folder: nothing in it names a case."""
+    copy = dict(dataset_json)
+    if BLOCK in copy:
+        copy[BLOCK] = {key: value for key, value in copy[BLOCK].items() if key != "cases"}
+    return copy
+
+
+def _plain_labels(dataset_json: Mapping[str, Any]) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for name, value in dataset_json.get("labels", {}).items():
+        if isinstance(value, (list, tuple)):
+            raise DatasetError(
+                f"dataset.json: label {name!r} is a region; region-based training is not supported:"
+                f" use plain labels and state the union as {BLOCK}.structures[{name!r}].members"
+            )
+        if name not in ("background", "ignore"):
+            labels[name] = int(value)
+    return dict(sorted(labels.items(), key=lambda item: item[1]))
+
+
+def _check_names(found: Iterable[str], known: set[str], where: str) -> None:
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise DatasetError(
+            f"dataset.json: {BLOCK}.{where} names {unknown[0]!r}, the structures are {sorted(known)}"
+        )

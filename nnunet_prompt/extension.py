@@ -1,0 +1,70 @@
+"""How nnU-Net finds our trainers: the environment variable `nnUNet_extTrainer`.
+
+nnU-Net imports every module in the folders that the variable lists until one of them has the trainer it looks for, and
+reads the variable only then. It is therefore enough to set it at the start of a command; processes that nnU-Net
+starts inherit it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, MutableMapping
+from importlib import resources
+from pathlib import Path
+
+from nnunet_prompt.errors import PromptError
+
+VARIABLE = "nnUNet_extTrainer"
+
+_PURPOSE = {
+    "nnUNet_raw": "raw data sets",
+    "nnUNet_preprocessed": "preprocessed data sets",
+    "nnUNet_results": "trained models",
+}
+
+
+def trainers_dir() -> Path:
+    """The folder of our recipes, in an installed wheel as in an editable checkout.
+
+    Raises `PromptError` if the package is only on the path but not installed.
+    """
+    try:
+        return Path(str(resources.files("nnunet_prompt.trainers"))).resolve()
+    except ModuleNotFoundError as error:
+        raise PromptError(
+            "nnunet_prompt is not installed, so its trainers cannot be found:"
+            " run `pip install -e .` in the checkout"
+        ) from error
+
+
+def environment(current: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that make our trainers visible to nnU-Net, given the `current` ones (`os.environ`).
+
+    Our folder comes first, and the folders that the user had follow in their order, so that
+    `environment(environment(x)) == environment(x)`. nnU-Net's data folders are the user's and are not touched.
+    """
+    before = (os.environ if current is None else current).get(VARIABLE, "")
+    ours = str(trainers_dir())
+    others = [folder for folder in before.split(os.pathsep) if folder.strip() and folder != ours]
+    return {VARIABLE: os.pathsep.join([ours, *others])}
+
+
+def register_trainers(target: MutableMapping[str, str] | None = None) -> None:
+    """Puts our trainers in front of `nnUNet_extTrainer` in `target` (`os.environ`), once however often it is called."""
+    target = os.environ if target is None else target
+    target.update(environment(target))
+
+
+def shell_exports(variables: Mapping[str, str]) -> str:
+    """The lines that `eval "$(nnunet-prompt env)"` executes, quoted for any POSIX shell."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def require_folders(*names: str) -> None:
+    """Raises `PromptError` if one of nnU-Net's folder variables (`nnUNet_raw`, ...) is not set or is empty."""
+    for name in names:
+        if not os.environ.get(name, "").strip():
+            raise PromptError(
+                f"{name} is not set: run `export {name}=FOLDER`, the folder for nnU-Net's {_PURPOSE[name]}"
+            )

@@ -1,0 +1,81 @@
+"""What a model answers to: the capability file of a model folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.prompts.channels import CHANNEL_NAMES
+from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
+
+CAPABILITY_FILE = "prompt_capability.json"
+CAPABILITY_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """How prompts are drawn for a network, on a grid of `grid_spacing` mm (two numbers for a 2d configuration).
+
+    `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
+    grid through the slices.
+    """
+
+    point_shape: PointShape = "edt"
+    point_radius: float = 4.0
+    scribble_radius: float = 1.0
+    point_metric: Literal["spacing", "voxel"] = "spacing"
+    grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
+    slice_axis: int = 0
+
+    def style(self) -> PromptStyle:
+        """The style that `encode` needs on this model's grid."""
+        two_d = len(self.grid_spacing) == 2
+        spacing = (1.0, *self.grid_spacing) if two_d else self.grid_spacing
+        if self.point_metric == "voxel":
+            spacing = (1.0, 1.0, 1.0)
+        return style_for(
+            spacing,
+            point_shape=self.point_shape,
+            radius=self.point_radius,
+            scribble_radius=self.scribble_radius,
+            in_plane=two_d,
+        )
+
+
+def write_capability(folder: Path, capability: Capability) -> None:
+    """Writes the capability file of a model folder."""
+    content = {
+        "version": CAPABILITY_VERSION,
+        "prompt_channels": list(CHANNEL_NAMES),
+        **asdict(capability),
+    }
+    path = folder / CAPABILITY_FILE
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def read_capability(folder: Path) -> Capability:
+    """Reads the capability file. Raises `ModelError` where it is missing or not in the form above."""
+    path = folder / CAPABILITY_FILE
+    try:
+        content = json.loads(path.read_text())
+        version = content.pop("version")
+        channels = content.pop("prompt_channels")
+        capability = Capability(**{**content, "grid_spacing": tuple(content["grid_spacing"])})
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"
+            " holds plans.json and fold_0)"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path}: not a capability file ({error!r})") from None
+    if version != CAPABILITY_VERSION or tuple(channels) != CHANNEL_NAMES:
+        raise ModelError(
+            f"{path}: version {version} with the channels {channels}; this package serves version"
+            f" {CAPABILITY_VERSION} with {list(CHANNEL_NAMES)}"
+        )
+    return capability

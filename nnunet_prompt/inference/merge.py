@@ -1,0 +1,73 @@
+"""From logits to one label map. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.prompts.frames import AxisMap
+
+Logits = npt.NDArray[np.floating[Any]]
+LabelMap = npt.NDArray[np.int32]
+
+
+def merge_objects(
+    logits: Logits, labels: Sequence[int], gate: npt.NDArray[np.bool_] | None = None
+) -> LabelMap:
+    """Per voxel the label with the highest object probability above one half, else 0.
+
+    `logits` is (L, ...) in the order of `labels`. `gate` (L, ...), broadcastable, tells where a label may appear.
+    """
+    if not labels:
+        return np.zeros(logits.shape[1:], np.int32)
+    allowed = logits if gate is None else np.where(gate, logits, -np.inf)
+    best = allowed.argmax(0)
+    inside = np.take_along_axis(allowed, best[None], 0)[0] > 0
+    return np.where(inside, np.asarray(labels, np.int32)[best], np.int32(0))
+
+
+def slice_gate(
+    slices: Mapping[int, frozenset[int]], labels: Sequence[int], to_pls: AxisMap
+) -> npt.NDArray[np.bool_]:
+    """Where each label may appear, given the labels prompted in each slice of the PLS frame's third axis.
+
+    `to_pls` maps the frame of the result to PLS by permutation, flip and shift. The result is (L, ...) with length 1
+    along the other two axes.
+    """
+    axis = to_pls.axes[2]
+    index = np.arange(to_pls.source_shape[axis]) * int(to_pls.scale[2]) + int(to_pls.offset[2])
+    nobody: frozenset[int] = frozenset()
+    gate = np.array(
+        [[label in slices.get(int(i), nobody) for i in index] for label in labels], bool
+    )
+    shape = [1, 1, 1]
+    shape[axis] = index.size
+    return gate.reshape(len(labels), *shape)
+
+
+def decode_structures(
+    logits: Logits, table: StructureTable, wanted: Sequence[str] = ()
+) -> LabelMap:
+    """Official values from the logits (K, ...) of the structure heads; 0 where no structure is above one half.
+
+    Where several structures claim a voxel, the table's priority decides, and among structures that it does not name
+    the higher probability. `wanted` (names or official values) restricts the structures that may appear.
+    """
+    chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
+    rank = {name: len(table.priority) - i for i, name in enumerate(table.priority)}
+    value = np.array([s.official for s in chosen], np.int32)
+    step = 100.0  # above any difference of clipped logits
+    score = np.stack(
+        [
+            np.where(here > 0, np.clip(here, 0, 40) + step * rank.get(s.name, 0), -1.0)
+            for s in chosen
+            for here in (np.asarray(logits[s.label - 1], np.float32),)
+        ]
+    )
+    best = score.argmax(0)
+    inside = np.take_along_axis(score, best[None], 0)[0] > 0
+    return np.where(inside, value[best], np.int32(0))

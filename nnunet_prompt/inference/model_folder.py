@@ -1,0 +1,112 @@
+"""Opens a trained model folder: plans.json, dataset.json, prompt_capability.json, fold_X/checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, device, nn
+
+from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.inference.capability import Capability, read_capability
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.weights.read import read_checkpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network with one set of weights per fold, and all that is needed to use it."""
+
+    network: nn.Module
+    weights: tuple[dict[str, Tensor], ...]
+    plans: Any
+    configuration: Any
+    dataset_json: dict[str, Any]
+    table: StructureTable
+    capability: Capability
+    mirror_axes: tuple[int, ...]
+    n_image_channels: int
+    device: device
+
+
+def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
+    """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
+
+    The network is built from its plans by our own class; no trainer is searched for and no code is read from files.
+    """
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from nnunet_prompt.training.trainer import PromptTrainer
+
+    capability = read_capability(folder)
+    plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
+    checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
+    first = checkpoints[0]
+    try:
+        manager = PlansManager(plans)
+        configuration = manager.get_configuration(first["init_args"]["configuration"])
+        channels = int(determine_num_input_channels(manager, configuration, dataset_json))
+        heads = manager.get_label_manager(dataset_json).num_segmentation_heads
+        network = PromptTrainer.build_network_architecture(
+            manager, configuration, channels, heads, False
+        )
+        weights = tuple(_plain_names(c["network_weights"]) for c in checkpoints)
+        for one in weights:  # every fold must fit before the first case is read
+            network.load_state_dict(one)
+    except (KeyError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelError(
+            f"{folder}: the checkpoint does not fit its plans.json ({reason})"
+        ) from None
+    where = device(options.resolved_device())
+    axes = first.get("inference_allowed_mirroring_axes") or ()
+    return LoadedModel(
+        network=network.to(where).eval(),
+        weights=weights,
+        plans=manager,
+        configuration=configuration,
+        dataset_json=dataset_json,
+        table=structures_from_dataset_json(dataset_json),
+        capability=capability,
+        mirror_axes=tuple(int(a) for a in axes) if options.use_mirroring else (),
+        n_image_channels=channels,
+        device=where,
+    )
+
+
+def _checkpoints(folder: Path, options: PredictOptions) -> list[Path]:
+    folds: Iterable[int | str] = options.folds or ()
+    if options.folds is None:
+        found = sorted(p.parent.name for p in folder.glob(f"fold_*/{options.checkpoint}"))
+        folds = [name.removeprefix("fold_") for name in found]
+    paths = [folder / f"fold_{fold}" / options.checkpoint for fold in folds]
+    if not paths:
+        raise ModelError(f"{folder}: no fold holds {options.checkpoint}; is the training finished?")
+    for path in paths:
+        if not path.is_file():
+            raise ModelError(f"{path}: not found; is the training of this fold finished?")
+    return paths
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: not found; a model folder holds plans.json and dataset.json"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what DDP and torch.compile put in front."""
+    return {k.removeprefix("module.").removeprefix("_orig_mod."): v for k, v in weights.items()}

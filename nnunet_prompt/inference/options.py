@@ -1,0 +1,45 @@
+"""How to run a model; what `nnUNetv2_predict` users set with its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnunet_prompt.errors import PromptError
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """`folds` None takes every fold that has the checkpoint; `device` None takes CUDA where there is one.
+
+    Mirroring is used only along the axes that the model was trained for.
+    """
+
+    folds: tuple[int | str, ...] | None = None
+    device: str | None = None
+    use_mirroring: bool = True
+    step_size: float = 0.5
+    checkpoint: str = "checkpoint_final.pth"
+    overwrite: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step_size <= 1:
+            raise PromptError(
+                f"step size: expected more than 0 and at most 1, found {self.step_size}"
+            )
+        if self.device not in (None, "cpu", "cuda", "mps"):
+            raise PromptError(f"device: expected cpu, cuda or mps, found {self.device!r}")
+
+    def resolved_device(self) -> str:
+        """The device to use. Raises `PromptError` where the wanted one is absent."""
+        import torch
+
+        available = {
+            "cpu": True,
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+        }
+        if self.device is None:
+            return "cuda" if available["cuda"] else "cpu"
+        if not available[self.device]:
+            raise PromptError(f"device {self.device}: this machine has none; use -device cpu")
+        return self.device

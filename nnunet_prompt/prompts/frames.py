@@ -1,0 +1,246 @@
+"""Where is a voxel? The four frames of an image and the maps between them.
+
+    file    the array as stored on disk (nibabel's axis order)
+    PLS     axis 0 grows to posterior, 1 to left, 2 to superior; used by prompts.json
+    reader  what nnU-Net's reader hands over; for canonical data sets the order of `canonical_map`
+    grid    what the network sees: transposed, cropped and resampled by nnU-Net's preprocessing
+
+A map sends source coordinate s to target coordinate t[j] = scale[j] * s[axes[j]] + offset[j]. Scales and offsets are
+fractions, so that maps compose and invert exactly. Nothing else in the package does coordinate arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.errors import ImageError
+from nnunet_prompt.prompts.model import Box, Coordinate, Point, PromptSet, Scribble, Shape
+
+HALF = Fraction(1, 2)
+ANISOTROPY = 2.0  # one spacing at least this many times the others: a stack of slices
+
+
+@dataclass(frozen=True, slots=True)
+class AxisMap:
+    """An axis-aligned map from the voxel coordinates of one array to those of another."""
+
+    axes: tuple[int, int, int]
+    scale: tuple[Fraction, Fraction, Fraction]
+    offset: tuple[Fraction, Fraction, Fraction]
+    source_shape: Shape
+    target_shape: Shape
+
+    def __call__(self, position: Coordinate) -> Coordinate:
+        """The target coordinate of a source coordinate."""
+        a, b, c = (
+            float(k * Fraction(position[axis]) + o)
+            for axis, k, o in zip(self.axes, self.scale, self.offset, strict=True)
+        )
+        return a, b, c
+
+    def inverse(self) -> AxisMap:
+        """The map back; `m.then(m.inverse())` is exactly the identity."""
+        axes, scale, offset = [0, 0, 0], [HALF] * 3, [HALF] * 3
+        for target, source in enumerate(self.axes):
+            axes[source] = target
+            scale[source] = 1 / self.scale[target]
+            offset[source] = -self.offset[target] / self.scale[target]
+        return AxisMap(
+            _three(axes), _three(scale), _three(offset), self.target_shape, self.source_shape
+        )
+
+    def then(self, other: AxisMap) -> AxisMap:
+        """First this map, then `other`."""
+        if self.target_shape != other.source_shape:
+            raise ValueError(f"maps do not meet: {self.target_shape} then {other.source_shape}")
+        axes = [self.axes[i] for i in other.axes]
+        scale = [k * self.scale[i] for i, k in zip(other.axes, other.scale, strict=True)]
+        offset = [
+            k * self.offset[i] + o
+            for i, k, o in zip(other.axes, other.scale, other.offset, strict=True)
+        ]
+        return AxisMap(
+            _three(axes), _three(scale), _three(offset), self.source_shape, other.target_shape
+        )
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """4x4 homogeneous matrix; the affine of the target array is `affine @ inv(matrix)`."""
+        m = np.zeros((4, 4))
+        for target, source in enumerate(self.axes):
+            m[target, source] = float(self.scale[target])
+            m[target, 3] = float(self.offset[target])
+        m[3, 3] = 1.0
+        return m
+
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The array in the target frame, for maps that only permute and flip. Acts on the last three axes.
+
+        Returns a view. Raises `ValueError` for a map that crops or resamples.
+        """
+        if array.shape[-3:] != self.source_shape:
+            raise ValueError(f"array has shape {array.shape[-3:]}, the map {self.source_shape}")
+        if any(abs(k) != 1 for k in self.scale) or sorted(self.source_shape) != sorted(
+            self.target_shape
+        ):
+            raise ValueError("only maps that permute and flip can be applied to an array")
+        lead = array.ndim - 3
+        moved = array.transpose((*range(lead), *(lead + a for a in self.axes)))
+        flips = tuple(lead + i for i, k in enumerate(self.scale) if k < 0)
+        return np.flip(moved, flips) if flips else moved
+
+    def prompts(self, prompts: PromptSet) -> PromptSet:
+        """The prompts in the target frame: points and scribbles keep their extent, boxes their edges.
+
+        A mask is carried over by nearest neighbour.
+        """
+        return PromptSet(
+            tuple(
+                Point(self(p.position), p.positive, self._extent(p.extent)) for p in prompts.points
+            ),
+            tuple(self.box(b) for b in prompts.boxes),
+            tuple(
+                Scribble(tuple(map(self, s.path)), s.positive, self._extent(s.extent))
+                for s in prompts.scribbles
+            ),
+            None if prompts.mask is None else self._nearest(prompts.mask),
+        )
+
+    def box(self, box: Box) -> Box:
+        """The box in the target frame; its edges are mapped, so its physical extent is kept."""
+        half = (0.5, 0.5, 0.5)
+        a = self(_three([x - h for x, h in zip(box.lower, half, strict=True)]))
+        b = self(_three([x - h for x, h in zip(box.upper, half, strict=True)]))
+        lower = _three([min(p, q) + 0.5 for p, q in zip(a, b, strict=True)])
+        upper = _three([max(p, q) + 0.5 for p, q in zip(a, b, strict=True)])
+        return Box(lower, upper, box.positive)
+
+    def _extent(self, extent: Coordinate) -> Coordinate:
+        return _three(
+            [float(abs(k)) * extent[axis] for axis, k in zip(self.axes, self.scale, strict=True)]
+        )
+
+    def _nearest(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        back = self.inverse()
+        index = []
+        for source, target in enumerate(back.axes):
+            n = self.target_shape[target]
+            position = np.arange(n) * float(back.scale[source]) + float(back.offset[source])
+            index.append(np.floor(position + 0.5).astype(int))
+        inside = [(i >= 0) & (i < n) for i, n in zip(index, array.shape, strict=True)]
+        clipped = [np.clip(i, 0, n - 1) for i, n in zip(index, array.shape, strict=True)]
+        a, b, c = inside
+        seen = a[:, None, None] & b[:, None] & c
+        return np.asarray((array[np.ix_(*clipped)] & seen).transpose(self.axes))
+
+
+def identity(shape: Shape) -> AxisMap:
+    """The map that changes nothing."""
+    return flip_permute((0, 1, 2), (False, False, False), shape)
+
+
+def flip_permute(axes: Sequence[int], flips: Sequence[bool], shape: Shape) -> AxisMap:
+    """Target axis j is source axis `axes[j]`, reversed where `flips[j]`."""
+    one = Fraction(1)
+    sizes = [shape[a] for a in axes]
+    return AxisMap(
+        _three(axes),
+        _three([-one if f else one for f in flips]),
+        _three([Fraction(n - 1) if f else Fraction(0) for f, n in zip(flips, sizes, strict=True)]),
+        shape,
+        _three(sizes),
+    )
+
+
+def crop(shape: Shape, bounds: Sequence[Sequence[int]]) -> AxisMap:
+    """Keeps `bounds[j][0] <= i < bounds[j][1]` of each axis (nnU-Net's `bbox_used_for_cropping`)."""
+    one = Fraction(1)
+    return AxisMap(
+        (0, 1, 2),
+        (one, one, one),
+        _three([Fraction(-int(b[0])) for b in bounds]),
+        shape,
+        _three([int(b[1]) - int(b[0]) for b in bounds]),
+    )
+
+
+def resample(shape: Shape, new_shape: Shape) -> AxisMap:
+    """nnU-Net's resampling: edge to edge by the ratio of shapes, j = (i + 0.5) * new / old - 0.5."""
+    ratio = [Fraction(int(new), int(old)) for old, new in zip(shape, new_shape, strict=True)]
+    return AxisMap(
+        (0, 1, 2), _three(ratio), _three([HALF * r - HALF for r in ratio]), shape, new_shape
+    )
+
+
+def pls_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
+    """From the file frame to PLS: closest-axis flips and transposition, as nibabel's and MONAI's orientation do.
+
+    `affine` is nibabel's (RAS+, 4x4).
+    """
+    return _towards(affine, shape, (("P", 0), ("L", 1), ("S", 2)))
+
+
+def canonical_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
+    """From the file frame to the reader frame of canonical data sets (DESIGN: frames).
+
+    A stack of slices (one spacing at least twice the others) puts its through-plane axis first, grown in the closest
+    of the directions S, P, L, and then the in-plane axes closest to P and L. Any other volume uses S, P, L.
+    """
+    spacing = np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
+    order = np.argsort(spacing)
+    if spacing[order[2]] < ANISOTROPY * spacing[order[1]]:
+        return _towards(affine, shape, (("S", 0), ("P", 1), ("L", 2)))
+    through = int(order[2])
+    cosines = _cosines(affine)
+    in_plane = [a for a in range(3) if a != through]
+    posterior, left = _DIRECTIONS["P"] @ cosines, _DIRECTIONS["L"] @ cosines
+    straight = abs(posterior[in_plane[0]]) + abs(left[in_plane[1]])
+    crossed = abs(posterior[in_plane[1]]) + abs(left[in_plane[0]])
+    first, second = in_plane if straight >= crossed else in_plane[::-1]
+    towards_spl = [float(_DIRECTIONS[d] @ cosines[:, through]) for d in "SPL"]
+    strongest = max(towards_spl, key=abs)
+    return flip_permute(
+        (through, first, second),
+        (strongest < 0, bool(posterior[first] < 0), bool(left[second] < 0)),
+        shape,
+    )
+
+
+_DIRECTIONS = {
+    "P": np.array([0.0, -1.0, 0.0]),
+    "L": np.array([-1.0, 0.0, 0.0]),
+    "S": np.array([0.0, 0.0, 1.0]),
+}
+
+
+def _cosines(affine: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    matrix = np.asarray(affine, float)[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(matrix).all() or (lengths == 0).any():
+        raise ImageError(f"the affine has no usable axes: {matrix.tolist()}")
+    return np.asarray(matrix / lengths)
+
+
+def _towards(
+    affine: npt.NDArray[np.floating[Any]], shape: Shape, wanted: Sequence[tuple[str, int]]
+) -> AxisMap:
+    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+    _cosines(affine)
+    codes = "".join(code for code, _ in wanted)
+    change = ornt_transform(io_orientation(affine), axcodes2ornt(codes))
+    axes, flips = [0, 0, 0], [False, False, False]
+    for source, (target, direction) in enumerate(change):
+        axes[int(target)] = source
+        flips[int(target)] = direction < 0
+    return flip_permute(axes, flips, shape)
+
+
+def _three(values: Sequence[Any]) -> tuple[Any, Any, Any]:
+    a, b, c = values
+    return a, b, c

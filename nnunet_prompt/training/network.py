@@ -1,0 +1,45 @@
+"""nnU-Net's network with seven more input channels, and what it does when nobody gives it prompts."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+
+
+def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
+    """Lets a network with `n_image_channels + 7` inputs also take images alone. Its tensors keep their names.
+
+    Stock `nnUNetv2_predict` knows no prompts. Given images alone, the prompt channels are zero and output 0 is a
+    logit of zero instead of the object: nnU-Net's argmax then picks the most probable structure above one half, and
+    the background elsewhere. (Overlapping structures need our predictor, which decodes them by their priority.)
+    """
+    network.__class__ = _promptable_class(type(network))  # type: ignore[arg-type] # mypy: a type hashes
+    network.n_image_channels = n_image_channels  # type: ignore[assignment]
+    return network
+
+
+@cache
+def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
+    class Promptable(base):  # type: ignore[misc, valid-type]
+        n_image_channels: int
+
+        def forward(self, x: Tensor) -> Any:
+            if x.shape[1] != self.n_image_channels:
+                return super().forward(x)
+            silence = x.new_zeros((x.shape[0], N_PROMPT_CHANNELS, *x.shape[2:]))
+            output = super().forward(torch.cat([x, silence], dim=1))
+            if isinstance(output, (list, tuple)):
+                return [_background_first(o) for o in output]
+            return _background_first(output)
+
+    Promptable.__name__ = Promptable.__qualname__ = f"Promptable{base.__name__}"
+    return Promptable
+
+
+def _background_first(logits: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(logits[:, :1]), logits[:, 1:]], dim=1)

@@ -1,0 +1,196 @@
+"""nnU-Net's trainer with prompts. Recipes in `trainers/` subclass it and set class attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
+    DownsampleSegForDSTransform,
+)
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import Tensor, autocast, nn
+
+from nnunet_prompt.data.structures import (
+    StructureTable,
+    structures_from_dataset_json,
+    without_cases,
+)
+from nnunet_prompt.errors import DatasetError, RefusedError
+from nnunet_prompt.inference.capability import Capability, write_capability
+from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.encode import PointShape
+from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
+from nnunet_prompt.training.mixture import PromptMixture
+from nnunet_prompt.training.network import make_promptable
+from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
+from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
+
+
+class PromptTrainer(nnUNetTrainer):
+    """Trains one network that answers prompts (output 0) and knows its structures without any (outputs 1..K).
+
+    A recipe sets the class attributes below and nothing else. The parameters of `__init__` are nnU-Net's, because
+    their names are part of its checkpoint format.
+    """
+
+    schedule: ClassVar[Schedule] = Schedule()
+    mixture: ClassVar[PromptMixture] = PromptMixture()
+    point_shape: ClassVar[PointShape] = "edt"
+    point_radius: ClassVar[float] = 4.0
+    mirror_at_inference: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
+    ) -> None:
+        try:
+            self.table: StructureTable = structures_from_dataset_json(dataset_json)
+        except DatasetError as error:
+            raise RefusedError(str(error)) from None
+        _refuse_cascades(plans, configuration)
+        # cases stay out of checkpoints and model folders
+        super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
+        apply_schedule(self, self.schedule)
+        spacing = tuple(float(s) for s in self.configuration_manager.spacing)
+        self.capability = Capability(
+            point_shape=self.point_shape,
+            point_radius=self.point_radius,
+            grid_spacing=spacing,
+            slice_axis=list(self.plans_manager.transpose_forward).index(0),
+        )
+        self._notes = CaseNote(), CaseNote()  # training, validation
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """nnU-Net's network with seven more input channels. nnU-Net calls this for inference as well."""
+        network = nnUNetTrainer.build_network_architecture(
+            plans_manager,
+            configuration_manager,
+            num_input_channels + N_PROMPT_CHANNELS,
+            num_output_channels,
+            enable_deep_supervision,
+        )
+        return make_promptable(network, num_input_channels)
+
+    def _build_loss(self) -> nn.Module:
+        loss: nn.Module = super()._build_loss()
+        ours = PromptLoss(ddp=self.is_ddp)
+        if isinstance(loss, DeepSupervisionWrapper):
+            loss.loss = ours
+        else:
+            loss = ours
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return adamw(self) if self.schedule.optimizer == "adamw" else super().configure_optimizers()
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
+        settings = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.mirror_at_inference:
+            self.inference_allowed_mirroring_axes = None
+        return settings
+
+    def get_training_transforms(
+        self,
+        patch_size: Any,
+        rotation_for_DA: Any,
+        deep_supervision_scales: Any,
+        *args: Any,
+        **kw: Any,
+    ) -> BasicTransform:
+        inner = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
+        return self._with_prompts(inner, deep_supervision_scales, self._notes[0])
+
+    def get_validation_transforms(
+        self, deep_supervision_scales: Any, *args: Any, **kw: Any
+    ) -> BasicTransform:
+        inner = super().get_validation_transforms(None, *args, **kw)
+        return self._with_prompts(inner, deep_supervision_scales, self._notes[1])
+
+    def _with_prompts(self, inner: BasicTransform, scales: Any, note: CaseNote) -> BasicTransform:
+        steps = [inner, SimulatePrompts(self.targets(), note)]
+        if scales is not None:
+            steps.append(DownsampleSegForDSTransform(ds_scales=scales))
+        return ComposeTransforms(steps)
+
+    def targets(self) -> Targets:
+        """What the prompt transform needs to know."""
+        return Targets(
+            table=self.table,
+            style=self.capability.style(),
+            mixture=self.mixture,
+            slice_axis=0
+            if len(self.configuration_manager.patch_size) == 2
+            else self.capability.slice_axis,
+            ignore_label=self.label_manager.ignore_label,
+        )
+
+    def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
+        train, validation = super().get_tr_and_val_datasets()
+        return NotedDataset(train, self._notes[0]), NotedDataset(validation, self._notes[1])
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.local_rank == 0:
+            write_capability(Path(self.output_folder_base), self.capability)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's fake Dice, for each annotated structure and, last, for the object."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"]
+        target = target if isinstance(target, list) else [target]
+        target = [t.to(self.device, non_blocking=True) for t in target]
+        with autocast("cuda", enabled=self.device.type == "cuda"):
+            output = self.network(data)
+            loss = self.loss(output, target if self.enable_deep_supervision else target[0])
+        logits = output[0] if self.enable_deep_supervision else output
+        counts = _hard_counts(logits, target[0])
+        order = [*range(1, logits.shape[1]), 0]
+        tp, fp, fn = (c.cpu().numpy()[order] for c in counts)
+        return {"loss": loss.detach().cpu().numpy(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        with np.errstate(invalid="ignore"):  # 0 / 0: a structure that no validation patch showed
+            super().on_validation_epoch_end(val_outputs)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Full volumes of the validation cases, once per kind of prompt; see `training.validation`."""
+        from nnunet_prompt.training.validation import validate
+
+        validate(self, save_probabilities=save_probabilities)
+
+
+def _hard_counts(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """True positives, false positives and false negatives per head, over the known voxels of a batch."""
+    axes = [0, *range(2, logits.ndim)]
+    known, true, predicted = target != UNKNOWN, target == 1, logits > 0
+    return (
+        (predicted & true).sum(axes),
+        (predicted & ~true & known).sum(axes),
+        (~predicted & true).sum(axes),
+    )
+
+
+def _refuse_cascades(plans: dict[str, Any], configuration: str) -> None:
+    settings = plans.get("configurations", {}).get(configuration, {})
+    if settings.get("previous_stage"):
+        raise RefusedError(
+            f"configuration {configuration}: cascades are not supported, a previous stage would need prompts of its"
+            " own; train 3d_fullres, 3d_lowres or 2d instead"
+        )

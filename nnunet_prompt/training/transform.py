@@ -1,0 +1,158 @@
+"""The last step of augmentation: from image and labels to image with prompts and the targets of all heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from scipy import ndimage
+from torch import Tensor
+
+from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
+from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.simulate import simulate
+from nnunet_prompt.training.loss import UNKNOWN
+from nnunet_prompt.training.mixture import PromptMixture
+
+
+@dataclass(slots=True)
+class CaseNote:
+    """Which case the loader has just loaded. nnU-Net's loader calls its transforms without the case's name."""
+
+    case: str = ""
+
+
+class NotedDataset:
+    """nnU-Net's data set, writing the name of each case it loads on a `CaseNote`.
+
+    Loader, data set, note and transform travel to a worker process together, so there the note is shared as well.
+    """
+
+    def __init__(self, dataset: Any, note: CaseNote) -> None:
+        self.dataset = dataset
+        self.note = note
+        self.identifiers = dataset.identifiers
+
+    def load_case(self, identifier: str) -> Any:
+        self.note.case = identifier
+        return self.dataset.load_case(identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What all patches of a training share: heads, grid, mixture, and the label to ignore."""
+
+    table: StructureTable
+    style: PromptStyle
+    mixture: PromptMixture
+    slice_axis: int = 0
+    ignore_label: int | None = None
+
+
+class SimulatePrompts(BasicTransform):
+    """Adds the seven prompt channels to the image and turns the label map into the targets of 1 + K heads.
+
+    In: image (C, *patch) and segmentation (1, *patch). Out: image (C + 7, *patch) and segmentation (1 + K, *patch),
+    int8 with -1 for unknown. It runs after every spatial and intensity augmentation, so prompts are never resampled
+    or augmented, and before the downsampling for deep supervision. Patches of two axes are one slice.
+    """
+
+    def __init__(self, targets: Targets, note: CaseNote) -> None:
+        super().__init__()
+        self.targets = targets
+        self.note = note
+
+    def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
+        # numpy's global state is the one that nnU-Net reseeds in each worker; torch's is not
+        rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
+        labels = data_dict["segmentation"][0].numpy()
+        labels = labels[None] if labels.ndim == 2 else labels
+        heads = head_targets(labels, self.targets, self.note.case)
+        heads[0], prompts = draw_object(heads, labels, rng, self.targets)
+        return {"heads": heads, "prompts": prompts}
+
+    def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
+        image: Tensor = data_dict["image"]
+        heads: npt.NDArray[np.int8] = params["heads"]
+        shape = heads.shape[1:]
+        channels = encode(
+            params["prompts"], Window((0, 0, 0), shape), self.targets.style
+        )  # (7, *shape)
+        patch = image.shape[1:]
+        prompt_channels = torch.from_numpy(channels).reshape(-1, *patch)
+        data_dict["image"] = torch.cat([image, prompt_channels.to(image.dtype)])
+        data_dict["segmentation"] = torch.from_numpy(heads).reshape(-1, *patch)
+        return data_dict
+
+
+def head_targets(
+    labels: npt.NDArray[np.integer[Any]], targets: Targets, case: str
+) -> npt.NDArray[np.int8]:
+    """Targets (1 + K, *labels.shape) of all heads, with an empty object head.
+
+    A structure that `case` does not annotate is unknown everywhere; the ignore label is unknown in every head.
+    """
+    table = targets.table
+    known = table.annotated_labels(case)
+    heads = np.zeros((1 + len(table.structures), *labels.shape), np.int8)
+    for structure in table.structures:
+        if structure.label not in known:
+            heads[structure.label] = UNKNOWN
+        else:
+            for member in structure.members:
+                heads[structure.label] |= labels == member
+    if targets.ignore_label is not None:
+        heads[:, labels == targets.ignore_label] = UNKNOWN
+    return heads
+
+
+def draw_object(
+    heads: npt.NDArray[np.int8],
+    labels: npt.NDArray[np.integer[Any]],
+    rng: np.random.Generator,
+    targets: Targets,
+) -> tuple[npt.NDArray[np.int8], PromptSet]:
+    """Draws the object of this patch and its prompts; returns the object head's target and the prompts.
+
+    A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
+    structure in the patch, or where the prompts come out empty, the target is empty, too: with nothing said there is
+    nothing to segment.
+    """
+    mixture = targets.mixture
+    empty = np.where(heads[0] == UNKNOWN, np.int8(UNKNOWN), np.int8(0))
+    kind = mixture.draw_kind(rng)
+    present = [k for k in range(1, len(heads)) if (heads[k] == 1).any()]
+    if kind == "none" or not present:
+        return empty, PromptSet()
+    chosen = int(rng.choice(present))
+    target: BoolArray = heads[chosen] == 1
+    own = target & (labels == chosen)
+    if own.any() and rng.random() < 0.5:
+        target = own
+    if len(present) > 1 and rng.random() < mixture.p_union:
+        target = target | (heads[int(rng.choice([k for k in present if k != chosen]))] == 1)
+    if rng.random() < mixture.p_component:
+        target = _one_component(target, rng)
+    others = [(labels == k) & ~target for k in present if k != chosen]
+    options = mixture.draw_options(rng, slice_axis=targets.slice_axis)
+    prompts = simulate(target, rng, kind=kind, others=others, options=options)
+    if not _points_somewhere(prompts):
+        return empty, PromptSet()
+    return np.where(empty == UNKNOWN, empty, target.astype(np.int8)), prompts
+
+
+def _one_component(target: BoolArray, rng: np.random.Generator) -> BoolArray:
+    labelled, count = ndimage.label(target)
+    return np.asarray(labelled == int(rng.integers(1, count + 1)))
+
+
+def _points_somewhere(prompts: PromptSet) -> bool:
+    """False if a prompt set has nothing positive, such as a mask that lost all of its components."""
+    said: list[Point | Box | Scribble] = [*prompts.points, *prompts.boxes, *prompts.scribbles]
+    positive = any(p.positive for p in said)
+    return positive or (prompts.mask is not None and bool(prompts.mask.any()))

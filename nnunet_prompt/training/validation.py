@@ -1,0 +1,258 @@
+"""Validation on full volumes, once per kind of prompt, in nnU-Net's summary.json."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.evaluation.metrics import Scores, score_masks
+from nnunet_prompt.inference.engine import Engine
+from nnunet_prompt.inference.grid import Grid, grid_of
+from nnunet_prompt.inference.merge import decode_structures, merge_objects
+from nnunet_prompt.prompts.model import BoolArray, PromptSet
+from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
+
+VALIDATION_KINDS = ("none", "box", "points", "box + points", "mask")
+SEED = 20240917  # the prompts of a case are the same in every training and every epoch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationCase:
+    """One case of the validation set: preprocessed image (C, *grid) and its truth in the reader frame."""
+
+    name: str
+    image: torch.Tensor
+    truth: npt.NDArray[np.int32]
+    grid: Grid
+    spacing_mm: tuple[float, ...]
+    annotated: tuple[Structure, ...]
+    properties: dict[str, Any]
+
+
+def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any]:
+    """Predicts the validation cases of a trainer's fold with each kind of prompt and writes summary.json.
+
+    `validation/CASE` holds the masks without prompts, `validation/KIND/CASE` those with. `summary.json` has nnU-Net's
+    keys for the former and `prompt_kinds` for all: Dice, HD and HD95 (mm) per structure. A case counts for the
+    structures that it annotates. Under DDP each device takes its share of the cases.
+    """
+    if save_probabilities:
+        trainer.print_to_log_file(
+            "WARNING: --npz is not supported with prompts, no probabilities are saved"
+        )
+    trainer.set_deep_supervision_enabled(False)
+    trainer.network.eval()
+    folder = Path(trainer.output_folder) / "validation"
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = _engine(trainer)
+    rows = []
+    for case in _cases(trainer):
+        trainer.print_to_log_file(f"predicting {case.name}, shape {tuple(case.image.shape)}")
+        for kind in VALIDATION_KINDS:
+            labels = _predict(engine, case, kind, trainer)
+            _write(trainer, folder, case, kind, labels)
+            rows += _score(case, kind, labels, trainer.label_manager.ignore_label)
+    rows = _gather(trainer, rows)
+    summary: dict[str, Any] = {}
+    if trainer.local_rank == 0:
+        summary = summarise(rows, trainer.table)
+        _write_json(folder / "summary.json", summary)
+        _log(trainer, summary)
+    trainer.set_deep_supervision_enabled(trainer.enable_deep_supervision)
+    return summary
+
+
+def simulated_prompts(
+    masks: Mapping[int, BoolArray], kind: str, case: str, *, slice_axis: int = 0
+) -> dict[int, PromptSet]:
+    """The prompts of one case as the challenge would give them, per label; always the same for the same case.
+
+    `masks` are in any frame, with its axis of slices. Points are up to five per slice; points of the other labels
+    serve as negatives. "mask" is a corrupted copy of the mask.
+    """
+    rng = np.random.default_rng([SEED, zlib.crc32(case.encode())])
+    options = SimulationOptions(
+        boxes="box" in kind, points="points" in kind, max_points=5, slice_axis=slice_axis
+    )
+    sets = {}
+    for label, mask in masks.items():
+        if kind == "mask":
+            sets[label] = PromptSet(mask=corrupt(mask, rng))
+        else:
+            sets[label] = simulate(mask, rng, kind="slices", options=options)
+    return {
+        label: own.with_negatives([o for other, o in sets.items() if other != label])
+        for label, own in sets.items()
+    }
+
+
+def summarise(rows: Sequence[dict[str, Any]], table: StructureTable) -> dict[str, Any]:
+    """nnU-Net's summary from rows of (case, kind, label, metrics); undefined values are left out of the means."""
+    kinds: dict[str, Any] = {}
+    for kind in VALIDATION_KINDS:
+        mean = {}
+        for structure in table.structures:
+            here = [
+                r["metrics"] for r in rows if r["kind"] == kind and r["label"] == structure.label
+            ]
+            if here:
+                mean[str(structure.label)] = {m: _mean([h[m] for h in here]) for m in here[0]}
+        foreground = {m: _mean([v[m] for v in mean.values()]) for m in ("Dice", "HD", "HD95")}
+        kinds[kind] = {"mean": mean, "foreground_mean": foreground}
+    cases = sorted({r["case"] for r in rows})
+    per_case = [
+        {
+            "case": case,
+            "metrics": {
+                str(r["label"]): r["metrics"]
+                for r in rows
+                if (r["case"], r["kind"]) == (case, "none")
+            },
+            "prompt_kinds": {
+                kind: {
+                    str(r["label"]): r["metrics"]
+                    for r in rows
+                    if (r["case"], r["kind"]) == (case, kind)
+                }
+                for kind in VALIDATION_KINDS
+            },
+        }
+        for case in cases
+    ]
+    return {
+        "metric_per_case": per_case,
+        **kinds["none"],
+        "prompt_kinds": kinds,
+        "structures": {str(s.label): s.name for s in table.structures},
+    }
+
+
+def _engine(trainer: Any) -> Engine:
+    network = trainer.network.module if trainer.is_ddp else trainer.network
+    return Engine(
+        network=network,
+        patch_size=tuple(int(n) for n in trainer.configuration_manager.patch_size),
+        style=trainer.capability.style(),
+        device=trainer.device,
+        mirror_axes=tuple(trainer.inference_allowed_mirroring_axes or ()),
+    )
+
+
+def _cases(trainer: Any) -> Iterator[ValidationCase]:
+    """The validation cases of this device, one at a time."""
+    _, keys = trainer.do_split()
+    if trainer.is_ddp:
+        keys = keys[trainer.local_rank :: torch.distributed.get_world_size()]
+    dataset = trainer.dataset_class(trainer.preprocessed_dataset_folder, keys)
+    reader = trainer.plans_manager.image_reader_writer_class()
+    truths = Path(trainer.preprocessed_dataset_folder_base) / "gt_segmentations"
+    for name in dataset.identifiers:
+        data, _, _, properties = dataset.load_case(name)
+        image = torch.from_numpy(np.array(data[:], np.float32))
+        truth, _ = reader.read_seg(str(truths / f"{name}{trainer.dataset_json['file_ending']}"))
+        known = trainer.table.annotated_labels(name)
+        yield ValidationCase(
+            name=name,
+            image=image,
+            truth=np.asarray(truth[0], np.int32),
+            grid=grid_of(
+                properties,
+                trainer.plans_manager.transpose_forward,
+                (image.shape[1], image.shape[2], image.shape[3]),
+                trainer.configuration_manager.spacing,
+            ),
+            spacing_mm=tuple(float(s) for s in properties["spacing"]),
+            annotated=tuple(s for s in trainer.table.structures if s.label in known),
+            properties=properties,
+        )
+
+
+def _predict(
+    engine: Engine, case: ValidationCase, kind: str, trainer: Any
+) -> npt.NDArray[np.int32]:
+    """The label map of one case in the reader frame, in nnU-Net's label ids."""
+    resampler = trainer.configuration_manager.resampling_fn_probabilities
+    if kind == "none":
+        table = trainer.table.in_labels()
+        logits = engine.structures(case.image)
+        return case.grid.restore(logits, resampler, lambda here, _: decode_structures(here, table))
+    masks = {s.label: case.truth == s.label for s in case.annotated}
+    prompts = simulated_prompts({k: m for k, m in masks.items() if m.any()}, kind, case.name)
+    labels = [label for label, p in prompts.items() if not p.empty]
+    if not labels:
+        return np.zeros(case.truth.shape, np.int32)
+    sets = [case.grid.to_grid.prompts(prompts[label]) for label in labels]
+    logits = engine.objects(case.image, sets)
+    return case.grid.restore(logits, resampler, lambda here, _: merge_objects(here, labels))
+
+
+def _score(
+    case: ValidationCase, kind: str, labels: npt.NDArray[np.int32], ignore: int | None
+) -> list[dict[str, Any]]:
+    seen = np.ones(case.truth.shape, bool) if ignore is None else case.truth != ignore
+    rows = []
+    for structure in case.annotated:
+        truth = np.isin(case.truth, structure.members) & seen
+        found = np.isin(labels, structure.members) & seen
+        scores = score_masks(truth, found, spacing_mm=case.spacing_mm)
+        rows.append(
+            {"case": case.name, "kind": kind, "label": structure.label, "metrics": _metrics(scores)}
+        )
+    return rows
+
+
+def _metrics(scores: Scores) -> dict[str, float | None]:
+    values = {"Dice": scores.dice, "HD": scores.hd_mm, "HD95": scores.hd95_mm}
+    return {name: None if np.isnan(v) else float(v) for name, v in values.items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [v for v in values if v is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _write(
+    trainer: Any, folder: Path, case: ValidationCase, kind: str, labels: npt.NDArray[np.int32]
+) -> None:
+    target = folder if kind == "none" else folder / kind.replace(" ", "")
+    target.mkdir(exist_ok=True)
+    writer = trainer.plans_manager.image_reader_writer_class()
+    path = target / f"{case.name}{trainer.dataset_json['file_ending']}"
+    writer.write_seg(
+        labels.astype(np.uint16 if labels.max() > 255 else np.uint8), str(path), case.properties
+    )
+
+
+def _gather(trainer: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not trainer.is_ddp:
+        return rows
+    everyone: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyone, rows)
+    return [row for share in everyone for row in share]
+
+
+def _log(trainer: Any, summary: Mapping[str, Any]) -> None:
+    for label, metrics in summary["mean"].items():
+        trainer.logger.log_summary(f"final_val/class_{label}_dice", metrics["Dice"])
+    trainer.logger.log_summary("final_val/foreground_dice", summary["foreground_mean"]["Dice"])
+    trainer.print_to_log_file("Validation complete", also_print_to_console=True)
+    for kind, result in summary["prompt_kinds"].items():
+        dice = result["foreground_mean"]["Dice"]
+        trainer.print_to_log_file(
+            f"Mean Validation Dice ({kind}): {dice}", also_print_to_console=True
+        )
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)

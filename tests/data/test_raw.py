@@ -1,0 +1,285 @@
+"""What the writer of raw data leaves on disk, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.raw import (
+    RawTarget,
+    patients_of,
+    raw_root,
+    read_side_file,
+    write_raw_dataset,
+    write_splits,
+)
+from nnunet_prompt.data.structures import Structure, StructureTable, structures_from_dataset_json
+from nnunet_prompt.errors import DatasetError, ImageError
+
+AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])
+TABLE = StructureTable(
+    (
+        Structure("LV", 1, (1,), 500),
+        Structure("wall", 2, (2, 3), 200),
+        Structure("scar", 3, (3,), 2221),
+    ),
+    priority=("scar",),
+)
+IMAGE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+LABEL = np.arange(24).reshape(2, 3, 4) % 4
+
+
+def case(name: str, **changes: Any) -> Case:
+    return replace(Case(name, (IMAGE,), LABEL, affine=AFFINE), **changes)
+
+
+def target(root: Path, **changes: Any) -> RawTarget:
+    return replace(RawTarget(501, "Heart", root=root), **changes)
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_the_folder_and_its_dataset_json(tmp_path: Path) -> None:
+    cases = [
+        case("a", patient="p-1", centre="Vienna", source="/scans/p-1.nii.gz", sequence="LGE"),
+        case("b", annotated=frozenset({"wall", "LV"}), patient="p-2"),
+    ]
+    where = target(tmp_path, reference="a paper", licence="CC0")
+    folder = write_raw_dataset(cases, where, table=TABLE)
+    assert folder == tmp_path / "Dataset501_Heart"
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == [
+        "dataset.json",
+        "imagesTr/a_0000.nii.gz",
+        "imagesTr/b_0000.nii.gz",
+        "labelsTr/a.nii.gz",
+        "labelsTr/b.nii.gz",
+        "nnunet_prompt_cases.json",
+    ]
+    assert read(folder / "dataset.json") == {
+        "name": "Heart",
+        "reference": "a paper",
+        "licence": "CC0",
+        "channel_names": {"0": "image"},
+        "labels": {"background": 0, "LV": 1, "wall": 2, "scar": 3},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+        "nnunet_prompt": {
+            "version": 1,
+            "orientation": "canonical",
+            "structures": {
+                "LV": {"label": 1, "members": [1], "official": 500},
+                "wall": {"label": 2, "members": [2, 3], "official": 200},
+                "scar": {"label": 3, "members": [3], "official": 2221},
+            },
+            "priority": ["scar"],
+            "cases": {"b": {"annotated": ["LV", "wall"]}},
+        },
+    }
+    text = (folder / "dataset.json").read_text()
+    assert not [word for word in ("p-1", "p-2", "Vienna", "scans", "LGE") if word in text]
+    assert read_side_file(folder) == {
+        "a": {
+            "patient": "p-1",
+            "centre": "Vienna",
+            "source": "/scans/p-1.nii.gz",
+            "sequence": "LGE",
+        },
+        "b": {"patient": "p-2"},
+    }
+    assert patients_of(folder) == {"a": "p-1", "b": "p-2"}
+    again = structures_from_dataset_json(read(folder / "dataset.json"))
+    assert again.structures == TABLE.structures
+    assert again.annotated_labels("a") == {1, 2, 3}
+    assert again.annotated_labels("b") == {1, 2}
+
+
+@pytest.mark.slow  # nnU-Net's check starts processes
+def test_nnunet_finds_the_data_set_in_order(tmp_path: Path) -> None:
+    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+    where = target(tmp_path, channel_names=("T1", "CT"), ignore_label=True)
+    cases = [
+        case(n, images=(IMAGE, IMAGE), label=np.where(LABEL == 3, 4, LABEL))
+        for n in ("a", "b_0000")
+    ]
+    folder = write_raw_dataset(cases, where, table=TABLE)
+    verify_dataset_integrity(str(folder), num_processes=1)
+    content = read(folder / "dataset.json")
+    assert content["labels"] == {"background": 0, "LV": 1, "wall": 2, "scar": 3, "ignore": 4}
+    assert content["channel_names"] == {"0": "T1", "1": "CT"}
+
+
+def test_arrays_are_canonical_and_labels_small(tmp_path: Path) -> None:
+    folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+    image, label = (nib.load(folder / p) for p in ("imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"))
+    # slices first, rows towards posterior, columns towards left; the file has the axes reversed
+    expected = IMAGE.transpose(2, 1, 0)[:, ::-1, ::-1]
+    np.testing.assert_array_equal(np.asarray(image.dataobj).transpose(2, 1, 0), expected)
+    np.testing.assert_array_equal(np.asarray(label.dataobj), np.asarray(image.dataobj) % 4)
+    assert label.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(image.affine, label.affine)
+    np.testing.assert_array_equal(image.header.get_zooms(), (1.5, 1.25, 8.0))
+
+
+def test_held_out_cases(tmp_path: Path) -> None:
+    held_out = [case("t", label=None, patient="p"), case("u")]
+    folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE, test_cases=held_out)
+    assert sorted(p.name for p in (folder / "imagesTs").iterdir()) == [
+        "t_0000.nii.gz",
+        "u_0000.nii.gz",
+    ]
+    assert [p.name for p in (folder / "labelsTs").iterdir()] == ["u.nii.gz"]
+    assert read(folder / "dataset.json")["numTraining"] == 1
+    assert patients_of(folder) == {}  # not every case has one
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    def stopped() -> Iterator[Case]:
+        yield case("a")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_raw_dataset(stopped(), target(tmp_path), table=TABLE)
+    folder = target(tmp_path).folder
+    assert not (folder / "dataset.json").exists()
+    done = folder / "imagesTr" / "a_0000.nii.gz"
+    os.utime(done, (1, 1))
+    (folder / "labelsTr" / ".partial-7-b.nii.gz").write_bytes(b"half")  # from a killed run
+    # case a is complete and is not even read: its source is gone
+    gone = case("a", images=(tmp_path / "gone.nii.gz",), annotated=frozenset({"LV"}))
+    write_raw_dataset([gone, case("b")], target(tmp_path), table=TABLE)
+    assert done.stat().st_mtime == 1
+    assert not list(folder.glob("*/.partial*"))
+    content = read(folder / "dataset.json")
+    assert content["numTraining"] == 2
+    assert content["nnunet_prompt"]["cases"] == {"a": {"annotated": ["LV"]}}
+    # and a finished data set can grow
+    write_raw_dataset([gone, case("b"), case("c")], target(tmp_path), table=TABLE)
+    assert read(folder / "dataset.json")["numTraining"] == 3
+
+
+def test_half_a_case_is_written_again(tmp_path: Path) -> None:
+    folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+    (folder / "labelsTr" / "a.nii.gz").unlink()
+    write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+    assert (folder / "labelsTr" / "a.nii.gz").is_file()
+
+
+def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DatasetError, match=r"nnUNet_raw is not set: export nnUNet_raw="):
+        write_raw_dataset([case("a")], RawTarget(1, "Heart"), table=TABLE)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    assert raw_root() == tmp_path
+    folder = write_raw_dataset([case("a")], RawTarget(1, "Heart"), table=TABLE)
+    assert folder == tmp_path / "Dataset001_Heart"
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"dataset_id": 0}, "from 1 to 999"),
+        ({"dataset_id": 1000}, "from 1 to 999"),
+        ({"name": ""}, "letters, digits"),
+        ({"name": "../x"}, "letters, digits"),
+        ({"channel_names": ()}, "at least one channel"),
+    ],
+)
+def test_targets_that_nnunet_would_not_find(
+    tmp_path: Path, changes: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(DatasetError, match=match):
+        target(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("cases", "error", "match"),
+    [
+        ([], DatasetError, "no training case"),
+        ([case("a"), case("a")], DatasetError, "case a: found twice"),
+        ([case("../a")], DatasetError, "can be a file name"),
+        ([case(".a")], DatasetError, "can be a file name"),
+        ([case("")], DatasetError, "can be a file name"),
+        ([case("a", images=())], DatasetError, r"found 0 images, .* channels \['image'\]"),
+        ([case("a", images=(IMAGE, IMAGE))], DatasetError, "found 2 images"),
+        ([case("a", label=None)], DatasetError, "case a: it has no label map"),
+        ([case("a", label=LABEL + 1)], DatasetError, "holds 4, expected label ids from 0 to 3"),
+        ([case("a", label=LABEL - 1)], DatasetError, "holds -1, expected label ids from 0 to 3"),
+        ([case("a", label=LABEL[1:])], ImageError, "case a: .* resample the label map"),
+        ([case("a", annotated=frozenset({"liver"}))], DatasetError, "annotated names 'liver'"),
+    ],
+)
+def test_cases_that_are_refused(
+    tmp_path: Path, cases: list[Case], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match) as caught:
+        write_raw_dataset(cases, target(tmp_path), table=TABLE)
+    assert "\n" not in str(caught.value)
+    assert not (target(tmp_path).folder / "dataset.json").exists()
+
+
+def test_nothing_is_mixed_up(tmp_path: Path) -> None:
+    folder = write_raw_dataset([case("a"), case("b")], target(tmp_path), table=TABLE)
+    with pytest.raises(DatasetError, match=r"Dataset501_Heart: the data set id 501 is taken"):
+        write_raw_dataset([case("a")], target(tmp_path, name="Other"), table=TABLE)
+    with pytest.raises(DatasetError, match=r"b_0000.nii.gz: belongs to none of the cases"):
+        write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+    with pytest.raises(
+        DatasetError, match=r"channel_names is .*image.*, the new data set has .*CT"
+    ):
+        write_raw_dataset([case("a")], target(tmp_path, channel_names=("CT",)), table=TABLE)
+    with pytest.raises(DatasetError, match="nnunet_prompt is"):
+        write_raw_dataset([case("a")], target(tmp_path), table=replace(TABLE, priority=()))
+    (folder / "dataset.json").write_text("[")
+    with pytest.raises(DatasetError, match="not a JSON object"):
+        write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+
+
+def test_voxels_that_are_not_finite_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.where(IMAGE < 2, np.nan, IMAGE)
+    write_raw_dataset([case("a", images=(image,))], target(tmp_path), table=TABLE)
+    assert "case a: 2 voxels were not finite and are 0 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 1}', '{"version": 9, "cases": {}}'])
+def test_a_side_file_in_another_form(tmp_path: Path, text: str) -> None:
+    assert read_side_file(tmp_path) == {}
+    (tmp_path / "nnunet_prompt_cases.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"nnunet_prompt_cases\.json"):
+        read_side_file(tmp_path)
+
+
+def test_a_patient_is_on_one_side_of_a_split(tmp_path: Path) -> None:
+    patients = {f"c{i:02d}": f"p{i // 2}" for i in range(11)}  # p5 has one case
+    path = tmp_path / "splits_final.json"
+    write_splits(path, patients, folds=3)
+    splits = read(path)
+    assert len(splits) == 3
+    assert sorted(c for fold in splits for c in fold["val"]) == sorted(patients)
+    assert sorted(len(fold["val"]) for fold in splits) == [3, 4, 4]
+    for fold in splits:
+        assert sorted(fold["train"] + fold["val"]) == sorted(patients)
+        sides = [{patients[c] for c in fold[side]} for side in ("train", "val")]
+        assert not sides[0] & sides[1]
+    write_splits(tmp_path / "again.json", dict(reversed(patients.items())), folds=3)
+    assert read(tmp_path / "again.json") == splits
+    write_splits(tmp_path / "other.json", patients, folds=3, seed=1)
+    assert read(tmp_path / "other.json") != splits
+
+
+def test_too_few_patients_for_the_folds(tmp_path: Path) -> None:
+    for patients, folds in (({}, 5), ({"a": "p", "b": "p"}, 2), ({"a": "p", "b": "q"}, 1)):
+        with pytest.raises(DatasetError, match="folds need"):
+            write_splits(tmp_path / "s.json", patients, folds=folds)

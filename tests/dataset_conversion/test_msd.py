@@ -1,0 +1,133 @@
+"""The Medical Segmentation Decathlon layout, on folders made up here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
+
+from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.errors import DatasetError, ImageError
+
+AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
+JSON: dict[str, Any] = {
+    "name": "Two Lobes!",
+    "reference": "somebody",
+    "licence": "CC-BY-SA 4.0",
+    "modality": {"0": "FLAIR", "1": "CT"},
+    "labels": {"0": "background", "1": "front", "2": "back"},
+    "training": [
+        {"image": "./imagesTr/x_001.nii.gz", "label": "./labelsTr/x_001.nii.gz"},
+        {"image": "./imagesTr/._x_001.nii.gz", "label": "./labelsTr/._x_001.nii.gz"},
+        {"image": "./imagesTr/x_002.nii.gz", "label": "./labelsTr/x_002.nii.gz"},
+    ],
+    "test": ["./imagesTs/x_003.nii.gz"],
+}
+
+
+def layout(root: Path, **changes: Any) -> Path:
+    source = root / "Task99_Lobes"
+    for part in ("imagesTr", "labelsTr"):
+        (source / part).mkdir(parents=True)
+    for n in (1, 2):
+        image = np.full((3, 4, 2, 2), n, np.float32) + np.array([0, 10], np.float32)
+        nib.Nifti1Image(image, AFFINE).to_filename(source / f"imagesTr/x_00{n}.nii.gz")
+        label = np.arange(24).reshape(3, 4, 2) % 3
+        nib.Nifti1Image(label.astype(np.uint8), AFFINE).to_filename(
+            source / f"labelsTr/x_00{n}.nii.gz"
+        )
+    (source / "imagesTr/._x_001.nii.gz").write_bytes(b"resource fork")
+    content = {k: v for k, v in {**JSON, **changes}.items() if v is not None}
+    (source / "dataset.json").write_text(json.dumps(content))
+    return source
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    return tmp_path / "raw"
+
+
+def test_a_data_set_of_two_modalities(tmp_path: Path, raw: Path) -> None:
+    folder = convert(layout(tmp_path), 77)
+    assert folder == raw / "Dataset077_Two_Lobes"
+    content = json.loads((folder / "dataset.json").read_text())
+    assert content["channel_names"] == {"0": "FLAIR", "1": "CT"}
+    assert content["labels"] == {"background": 0, "front": 1, "back": 2}
+    assert (content["numTraining"], content["licence"]) == (2, "CC-BY-SA 4.0")
+    assert content["nnunet_prompt"]["orientation"] == "canonical"
+    assert content["nnunet_prompt"]["cases"] == {}
+    assert read_side_file(folder)["x_002"] == {"source": "./imagesTr/x_002.nii.gz"}
+    for case, channel, value in (("x_001", 0, 1), ("x_001", 1, 11), ("x_002", 1, 12)):
+        image = nib.load(folder / f"imagesTr/{case}_{channel:04d}.nii.gz")
+        assert image.shape == (3, 4, 2)
+        assert np.unique(np.asarray(image.dataobj)).tolist() == [value]
+    assert sorted(p.name for p in (folder / "labelsTr").iterdir()) == [
+        "x_001.nii.gz",
+        "x_002.nii.gz",
+    ]
+
+
+def test_values_that_are_not_contiguous_become_so(tmp_path: Path, raw: Path) -> None:
+    source = layout(tmp_path, labels={"2": "back", "1": "front", "0": "background", "7": "never"})
+    block = json.loads((convert(source, 1, name="Lobes") / "dataset.json").read_text())[
+        "nnunet_prompt"
+    ]
+    assert block["structures"]["never"] == {"label": 3, "members": [3], "official": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"labels": None}, "labels must be"),
+        ({"labels": {"background": 0, "front": 1}}, "nnU-Net raw have a converter of their own"),
+        ({"labels": {"0": "background"}}, "each value above 0 once"),
+        ({"labels": {"1": "a", "2": "a"}}, "each value above 0 once"),
+        ({"labels": ["background"]}, "labels must be"),
+        ({"modality": None}, "modality must be"),
+        ({"modality": {"1": "T1"}}, r"number its names from 0, found \[1\]"),
+        ({"modality": {"0": "T1"}}, "holds 2 volumes, dataset.json names 1 modalities"),
+        ({"training": None}, "training must list"),
+        ({"training": []}, "training must list"),
+        ({"training": ["./imagesTr/x_001.nii.gz"]}, r"training\[0\] must be"),
+        (
+            {"training": [{"image": "../a.nii.gz", "label": "l"}]},
+            r"training\[0\].image: .* outside",
+        ),
+        ({"labels": {"0": "background", "1": "front"}}, "holds the label value 2"),
+    ],
+)
+def test_what_is_not_of_this_layout(
+    tmp_path: Path, raw: Path, changes: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(DatasetError, match=match) as caught:
+        convert(layout(tmp_path, **changes), 77)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_listed_image_that_is_missing(tmp_path: Path) -> None:
+    source = layout(tmp_path)
+    (source / "imagesTr/x_002.nii.gz").unlink()
+    with pytest.raises(ImageError, match=r"x_002.nii.gz: no such file"):
+        list(msd_cases(source))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_no_dataset_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "dataset.json").write_text(text)
+    assert main([str(tmp_path), "-d", "5"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "dataset.json" in error and error.count("\n") == 1
+
+
+def test_the_command(tmp_path: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(layout(tmp_path)), "-d", "5", "--name", "Mine"]) == 0
+    assert capsys.readouterr().out.strip() == str(raw / "Dataset005_Mine")
