@@ -56,7 +56,7 @@ $(STAMP):
 	@touch "$(BROKEN)"
 	@echo 'Installing nnunet_prompt and its tools into $(VENV) (a few minutes, once) ...'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	@$(BIN)/python -c 'import torch, torchvision' || \
 		{ echo 'torch and torchvision do not fit each other: look at `$(BIN)/pip config list`,' \
 			'then run make clean and again with one index that holds both' >&2; exit 1; }

@@ -1,7 +1,7 @@
 """The command line: `nnunet-prompt VERB ...`.
 
-This file says what can be typed, `cli_verbs` what then happens. Nothing here imports torch, nnU-Net or another heavy
-library, so that `--help` answers at once. Single-letter and single-dash options are those of nnU-Net.
+`cli_arguments` says what can be typed, `cli_verbs` what then happens. Nothing here imports torch, nnU-Net or another
+heavy library, so that `--help` answers at once. Single-dash options are those of nnU-Net.
 
 Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse, 130 stopped with Ctrl-C.
 """
@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from nnunet_prompt import __version__, cli_verbs
+from nnunet_prompt import __version__
+from nnunet_prompt import cli_arguments as takes
+from nnunet_prompt import cli_verbs as does
 from nnunet_prompt.errors import PromptError
 
 PROG = "nnunet-prompt"
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     if (
         rest and args.verb != "train"
-    ):  # `train` hands on what it gets, all other verbs know their arguments
+    ):  # `train` hands on what it does not know, and it knows nothing
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.rest = rest
     try:
@@ -87,235 +88,28 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-# What an argument may be ----------------------------------------------------------------------------------------
-
-
-def _fold(text: str) -> int | str:
-    if text == "all":
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"a fold is a number or 'all', found {text!r}")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"expected names with commas between them, found {text!r}")
-    return names
-
-
-def _at_least(lowest: int) -> Callable[[str], int]:
-    def whole_number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {lowest}, found {text!r}"
-            )
-        return value
-
-    return whole_number
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(_at_least(1)(part) for part in text.split(","))
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and up to 1, found {text!r}")
-    return value
-
-
-# What each verb takes -------------------------------------------------------------------------------------------
-
-
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    del parser
-
-
-def _convert(parser: argparse.ArgumentParser) -> None:
-    layouts = parser.add_subparsers(dest="layout", metavar="LAYOUT", required=True)
-    known = {
-        "msd": "Medical Segmentation Decathlon",
-        "nnunet": "nnU-Net raw data",
-        "phantom": "what `nnunet-prompt phantom` makes",
-    }
-    for name, summary in known.items():
-        layout = layouts.add_parser(name, help=summary, allow_abbrev=False)
-        layout.add_argument("source", type=Path, metavar="SOURCE", help="folder of the download")
-        layout.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
-        layout.add_argument("--name", help="of the new data set (default: the source's own)")
-        if name == "nnunet":
-            layout.add_argument(
-                "--patient-regex",
-                metavar="R",
-                help="group 1 of R, in the name of a case, is its patient;"
-                " no patient is then split over two folds",
-            )
-
-
-def _phantom(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", type=Path, metavar="FOLDER", help="for images/ and labels/")
-    parser.add_argument(
-        "-n", dest="cases", type=_at_least(1), default=24, metavar="N", help="default 24"
-    )
-    parser.add_argument("--part", choices=("train", "test"), default="train", help="default train")
-    parser.add_argument("--seed", type=_at_least(0), default=0)
-
-
-def _plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
-    parser.add_argument(
-        "-p", dest="source", default="nnUNetPlans", metavar="PLANS", help="plans to reduce"
-    )
-    parser.add_argument(
-        "-o", dest="name", default="nnUNetPromptCPUPlans", metavar="PLANS", help="plans to write"
-    )
-    parser.add_argument(
-        "--features",
-        type=_whole_numbers,
-        default=(8, 16, 32, 64),
-        metavar="8,16,32,64",
-        help="per stage",
-    )
-    parser.add_argument("--batch-size", type=_at_least(1), default=2, metavar="N")
-
-
-def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-m",
-        dest="model",
-        type=Path,
-        required=True,
-        help="trained model: <trainer>__<plans>__<config>",
-    )
-    parser.add_argument(
-        "-f",
-        dest="folds",
-        type=_fold,
-        nargs="+",
-        metavar="FOLD",
-        help="default: all that were trained",
-    )
-    parser.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), help="default: cuda if there is one, else cpu"
-    )
-    parser.add_argument(
-        "--disable_tta", action="store_true", help="no mirroring: faster, a little less accurate"
-    )
-    parser.add_argument(
-        "-step_size", type=_fraction, default=0.5, metavar="S", help="of the window, default 0.5"
-    )
-    parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", metavar="FILE")
-
-
-def _convention(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--order", choices=("xy", "yx"), default="xy", help="xy: axis 0 first (default); yx: axis 1"
-    )
-    parser.add_argument(
-        "--base", type=int, choices=(0, 1), default=0, help="the first index, default 0"
-    )
-    parser.add_argument(
-        "--inclusive", action="store_true", help="the upper corner of a box belongs to it"
-    )
-
-
-def _predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the masks")
-    parser.add_argument(
-        "-p", dest="prompts", type=Path, metavar="prompts.json", help="without it: every structure"
-    )
-    parser.add_argument(
-        "--structures",
-        type=_names,
-        default=(),
-        metavar="LV,scar",
-        help="only these, by name or official id",
-    )
-    _model(parser)
-
-
-def _simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="folder of label maps")
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="prompts.json")
-    parser.add_argument(
-        "--max-points",
-        type=_at_least(1),
-        default=5,
-        metavar="N",
-        help="per slice and label, default 5",
-    )
-    parser.add_argument(
-        "--jitter", type=_at_least(0), default=0, metavar="N", help="of box edges, in voxels"
-    )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
-    _convention(parser)
-
-
-def _submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-i", dest="input", type=Path, required=True, help="folder with images/ and prompts.json"
-    )
-    parser.add_argument(
-        "-o", dest="output", type=Path, required=True, help="folder for <Case ID>_pred.nii.gz"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="exit code 1 if a case could not be done as it should"
-    )
-    _convention(parser)
-    _model(parser)
-
-
-def _evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="folder of label maps")
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        metavar="PREDICTIONS",
-        help="folder of masks, named alike or *_pred",
-    )
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="metrics.json")
-
-
-def _demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o", dest="output", type=Path, default=Path("out/demo"), help="default out/demo"
-    )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
-
-
 VERBS = {
-    "convert": Verb("make an nnU-Net raw data set from a download", _convert, cli_verbs.convert),
-    "phantom": Verb("draw phantom hearts, as if downloaded", _phantom, cli_verbs.phantom),
+    "convert": Verb("make an nnU-Net raw data set from a download", takes.convert, does.convert),
+    "phantom": Verb("draw phantom hearts, as if downloaded", takes.phantom, does.phantom),
     "plan": Verb(
-        "make small plans that train on a CPU from nnU-Net's plans", _plan, cli_verbs.plan
+        "make small plans that train on a CPU from nnU-Net's plans", takes.plan, does.plan
     ),
     "train": Verb(
-        "nnUNetv2_train, with our trainers in sight: same arguments", _nothing, cli_verbs.train
+        "nnUNetv2_train, with our trainers in sight: same arguments", takes.none, does.train
     ),
-    "predict": Verb("make masks from images, with or without prompts", _predict, cli_verbs.predict),
-    "simulate": Verb("make a prompts.json from label maps", _simulate, cli_verbs.simulate),
+    "predict": Verb("make masks from images, with or without prompts", takes.predict, does.predict),
+    "simulate": Verb("make a prompts.json from label maps", takes.simulate, does.simulate),
     "submit": Verb(
-        "do what a challenge container does: INPUT/prompts.json to masks", _submit, cli_verbs.submit
+        "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit
     ),
-    "evaluate": Verb("measure masks against label maps", _evaluate, cli_verbs.evaluate),
+    "evaluate": Verb("measure masks against label maps", takes.evaluate, does.evaluate),
     "env": Verb(
         'print what `eval "$(nnunet-prompt env)"` sets for nnU-Net\'s commands',
-        _nothing,
-        cli_verbs.env,
+        takes.none,
+        does.env,
     ),
-    "trainers-dir": Verb("print the folder of our trainers", _nothing, cli_verbs.trainers_dir),
+    "trainers-dir": Verb("print the folder of our trainers", takes.none, does.trainers_dir),
     "demo": Verb(
-        "train and try everything on phantom hearts, in minutes on a CPU", _demo, cli_verbs.demo
+        "train and try everything on phantom hearts, in minutes on a CPU", takes.demo, does.demo
     ),
 }

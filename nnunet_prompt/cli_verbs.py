@@ -6,13 +6,17 @@ Every function imports what it needs itself, so that the command line starts wit
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
+from nnunet_prompt.errors import PromptError
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
+
+_REFUSED = re.compile(r"^nnunet_prompt\.errors\.\w+: (.+)", re.MULTILINE)
 
 
 def convert(args: argparse.Namespace) -> int:
@@ -53,9 +57,18 @@ def train(args: argparse.Namespace) -> int:
         extension.require_folders("nnUNet_preprocessed", "nnUNet_results")
     extension.register_trainers()
     from nnunetv2.run.run_training import run_training_entry
+    from torch.multiprocessing.spawn import ProcessRaisedException
 
     sys.argv = ["nnunet-prompt train", *args.rest]
-    run_training_entry()
+    try:
+        run_training_entry()
+    except (
+        ProcessRaisedException
+    ) as error:  # with several GPUs, all that is left of an error is its traceback
+        refused = _REFUSED.search(str(error))
+        if refused is None:
+            raise
+        raise PromptError(refused[1]) from error
     return 0
 
 

@@ -156,32 +156,40 @@ def _run(stage: Stage, output: Path, *, variables: Mapping[str, str], console: C
     for path in (marker, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     marker.unlink(missing_ok=True)
-    own = dict(word.split("=", 1) for word in takewhile(_ASSIGNMENT.match, stage.command))
-    words = stage.command[len(own) :]
     started, last = time.monotonic(), ""
-    with log.open("w", encoding="utf-8") as file, _showing(console) as show:
-        process = subprocess.Popen(
-            _executable(words),
-            env={**os.environ, **variables, **own, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        try:
-            for line in _lines(process):
-                file.write(line + "\n")
-                show(line)
-                last = line
-            code = process.wait()
-        finally:  # also after Ctrl-C
-            process.terminate()
-            process.wait()
-    if code:
+    with (
+        log.open("w", encoding="utf-8") as file,
+        _showing(console) as show,
+        _started(stage, variables) as process,
+    ):
+        for line in _lines(process):
+            file.write(line + "\n")
+            show(line)
+            last = line
+    if process.returncode:
         raise PromptError(f"`{shlex.join(stage.command)}` failed: {last} (all it said is in {log})")
     marker.write_text(shlex.join(stage.command), encoding="utf-8")
     console.print(f"done in {time.monotonic() - started:.0f} s", style="dim")
+
+
+@contextmanager
+def _started(stage: Stage, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The running command, which has ended when the block ends; Ctrl-C ends it as well."""
+    own = dict(word.split("=", 1) for word in takewhile(_ASSIGNMENT.match, stage.command))
+    with subprocess.Popen(
+        _executable(stage.command[len(own) :]),
+        env={**os.environ, **variables, **own, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.terminate()
+            raise
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import Mock, create_autospec
 
 import pytest
 
@@ -18,6 +21,20 @@ def clean_environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(saved)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
+    """Replaces a public function by one that only remembers its call, and accepts only what the real one accepts."""
+
+    def replace(where: str, result: Any = None) -> Mock:
+        module, name = where.rsplit(".", 1)
+        real = getattr(importlib.import_module(module), name)
+        mock: Mock = create_autospec(real, return_value=result)
+        monkeypatch.setattr(where, mock)
+        return mock
+
+    return replace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

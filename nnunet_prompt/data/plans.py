@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.data.raw import patients_of, write_splits
 from nnunet_prompt.errors import DatasetError
 
 
@@ -28,7 +29,8 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
     """Writes `options.name`.json beside nnU-Net's plans of a data set; both share the preprocessed data.
 
     Every plain or residual U-Net configuration keeps its spacing and its first strides and kernels, and gets fewer
-    and thinner stages and a smaller patch. Raises `DatasetError` where the data set is not planned yet.
+    and thinner stages and a smaller patch. Where the raw data set knows the patient of each case and there are no
+    splits yet, `splits_final.json` is written by patient. Raises `DatasetError` where the data set is not planned yet.
     """
     folder = _preprocessed_folder(dataset_id)
     source = folder / f"{options.source}.json"
@@ -45,6 +47,7 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
     temporary = target.with_suffix(".tmp")
     temporary.write_text(json.dumps(plans, indent=4) + "\n")
     temporary.replace(target)
+    _split_by_patient(folder)
     return target
 
 
@@ -82,6 +85,18 @@ def _patch_size(
             break
         size[axis] -= step[axis]
     return size
+
+
+def _split_by_patient(folder: Path) -> None:
+    """nnU-Net's own splits know cases only: two phases of one heart would stand on both sides."""
+    from nnunetv2.paths import nnUNet_raw
+
+    splits = folder / "splits_final.json"
+    if splits.exists() or not nnUNet_raw.is_set():
+        return
+    patients = patients_of(Path(nnUNet_raw.get()) / folder.name)
+    if patients:
+        write_splits(splits, patients)
 
 
 def _preprocessed_folder(dataset_id: int) -> Path:

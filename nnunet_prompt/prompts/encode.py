@@ -76,10 +76,14 @@ def encode(
     """The prompt channels of `window`, shape (7, *window.shape), float32 in [0, 1]. Empty prompts give zeros.
 
     Prompts outside the window leave in it what reaches into it. `out` is filled with zeros first and returned.
-    Overlapping stamps keep the larger value, so the order of prompts does not matter.
+    Overlapping stamps keep the larger value, so the order of prompts does not matter. Raises `ValueError` for an
+    `out` of another shape.
     """
+    shape = (N_PROMPT_CHANNELS, *window.shape)
     if out is None:
-        out = np.zeros((N_PROMPT_CHANNELS, *window.shape), np.float32)
+        out = np.zeros(shape, np.float32)
+    elif out.shape != shape:
+        raise ValueError(f"out must have the shape {shape}, found {out.shape}")
     else:
         out.fill(0.0)
     if prompts.mask is not None:
@@ -112,7 +116,7 @@ def point_kernel(shape: PointShape, radii: Coordinate) -> FloatArray:
     elif shape == "gaussian":
         kernel = (np.exp(-2.0 * distance**2) * inside).astype(np.float32)
     else:
-        widest = max(radii)
+        widest = max(*radii, 1e-6)
         steps = [widest / max(r, 1e-6) for r in radii]
         padded = np.pad(inside, 1)
         kernel = distance_transform_edt(padded, sampling=steps)[1:-1, 1:-1, 1:-1].astype(np.float32)
@@ -148,14 +152,16 @@ def _stamp(kernel: FloatArray, centre: Shape, window: Window, channel: FloatArra
 
 
 def _fill_box(box: Box, window: Window, channel: FloatArray) -> None:
-    """Fills the voxels whose centres the box holds; a box between two centres fills the voxel of its middle."""
+    """Fills the voxels whose centres the box holds; a box between two centres fills the voxel of its middle.
+
+    A centre on an edge is held on either side: in a mask that nnU-Net resamples, rounding decides about it.
+    """
     slices = []
     for lower, upper, o, n in zip(box.lower, box.upper, window.origin, window.shape, strict=True):
-        first, last = math.ceil(lower - 0.5 - 1e-6), math.ceil(upper - 0.5 - 1e-6)
-        if first >= last:
-            first = math.floor((lower + upper - 1.0) / 2 + 0.5)
-            last = first + 1
-        low, high = max(first - o, 0), min(last - o, n)
+        first, last = math.ceil(lower - 0.5 - 1e-6), math.floor(upper - 0.5 + 1e-6)
+        if first > last:
+            first = last = math.floor((lower + upper - 1.0) / 2 + 0.5)
+        low, high = max(first - o, 0), min(last + 1 - o, n)
         if low >= high:
             return
         slices.append(slice(low, high))

@@ -39,7 +39,7 @@ class AxisMap:
     def __call__(self, position: Coordinate) -> Coordinate:
         """The target coordinate of a source coordinate."""
         a, b, c = (
-            float(k * Fraction(position[axis]) + o)
+            float(k * Fraction(float(position[axis])) + o)
             for axis, k, o in zip(self.axes, self.scale, self.offset, strict=True)
         )
         return a, b, c
@@ -85,13 +85,12 @@ class AxisMap:
         """
         if array.shape[-3:] != self.source_shape:
             raise ValueError(f"array has shape {array.shape[-3:]}, the map {self.source_shape}")
-        if any(abs(k) != 1 for k in self.scale) or sorted(self.source_shape) != sorted(
-            self.target_shape
-        ):
+        reversed_axes = [k < 0 for k in self.scale]
+        if self != flip_permute(self.axes, reversed_axes, self.source_shape):
             raise ValueError("only maps that permute and flip can be applied to an array")
         lead = array.ndim - 3
         moved = array.transpose((*range(lead), *(lead + a for a in self.axes)))
-        flips = tuple(lead + i for i, k in enumerate(self.scale) if k < 0)
+        flips = tuple(lead + i for i, reverse in enumerate(reversed_axes) if reverse)
         return np.flip(moved, flips) if flips else moved
 
     def prompts(self, prompts: PromptSet) -> PromptSet:
@@ -147,13 +146,13 @@ def identity(shape: Shape) -> AxisMap:
 def flip_permute(axes: Sequence[int], flips: Sequence[bool], shape: Shape) -> AxisMap:
     """Target axis j is source axis `axes[j]`, reversed where `flips[j]`."""
     one = Fraction(1)
-    sizes = [shape[a] for a in axes]
+    sizes = [int(shape[a]) for a in axes]
     return AxisMap(
-        _three(axes),
+        _shape(axes),
         _three([-one if f else one for f in flips]),
         _three([Fraction(n - 1) if f else Fraction(0) for f, n in zip(flips, sizes, strict=True)]),
-        shape,
-        _three(sizes),
+        _shape(shape),
+        _shape(sizes),
     )
 
 
@@ -164,7 +163,7 @@ def crop(shape: Shape, bounds: Sequence[Sequence[int]]) -> AxisMap:
         (0, 1, 2),
         (one, one, one),
         _three([Fraction(-int(b[0])) for b in bounds]),
-        shape,
+        _shape(shape),
         _three([int(b[1]) - int(b[0]) for b in bounds]),
     )
 
@@ -173,7 +172,11 @@ def resample(shape: Shape, new_shape: Shape) -> AxisMap:
     """nnU-Net's resampling: edge to edge by the ratio of shapes, j = (i + 0.5) * new / old - 0.5."""
     ratio = [Fraction(int(new), int(old)) for old, new in zip(shape, new_shape, strict=True)]
     return AxisMap(
-        (0, 1, 2), _three(ratio), _three([HALF * r - HALF for r in ratio]), shape, new_shape
+        (0, 1, 2),
+        _three(ratio),
+        _three([HALF * r - HALF for r in ratio]),
+        _shape(shape),
+        _shape(new_shape),
     )
 
 
@@ -188,12 +191,15 @@ def pls_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
 def canonical_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
     """From the file frame to the reader frame of canonical data sets (DESIGN: frames).
 
-    A stack of slices (one spacing at least twice the others) puts its through-plane axis first, grown in the closest
-    of the directions S, P, L, and then the in-plane axes closest to P and L. Any other volume uses S, P, L.
+    A stack of slices (one spacing at least twice the others) puts its through-plane axis first and then the in-plane
+    axes closest to P and L. The first axis grows along S + P - L: hearts' short axes lie about equally close to all
+    three, and this direction, from apex to base, is the one they never come near to being square to. The others grow
+    along P - S/2 and L + S/2, because an in-plane axis of a coronal or sagittal stack is square to P or to L, and its
+    sign would be chance. Any other volume uses S, P, L.
     """
     spacing = np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
     order = np.argsort(spacing)
-    if spacing[order[2]] < ANISOTROPY * spacing[order[1]]:
+    if spacing[order[2]] < (ANISOTROPY - 1e-3) * spacing[order[1]]:  # affines are rounded
         return _towards(affine, shape, (("S", 0), ("P", 1), ("L", 2)))
     through = int(order[2])
     cosines = _cosines(affine)
@@ -202,13 +208,13 @@ def canonical_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMa
     straight = abs(posterior[in_plane[0]]) + abs(left[in_plane[1]])
     crossed = abs(posterior[in_plane[1]]) + abs(left[in_plane[0]])
     first, second = in_plane if straight >= crossed else in_plane[::-1]
-    towards_spl = [float(_DIRECTIONS[d] @ cosines[:, through]) for d in "SPL"]
-    strongest = max(towards_spl, key=abs)
-    return flip_permute(
-        (through, first, second),
-        (strongest < 0, bool(posterior[first] < 0), bool(left[second] < 0)),
-        shape,
+    superior = _DIRECTIONS["S"] @ cosines
+    growth = (
+        (superior + posterior - left)[through],
+        (posterior - superior / 2)[first],
+        (left + superior / 2)[second],
     )
+    return flip_permute((through, first, second), [bool(g < 0) for g in growth], shape)
 
 
 _DIRECTIONS = {
@@ -223,7 +229,10 @@ def _cosines(affine: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     lengths = np.linalg.norm(matrix, axis=0)
     if not np.isfinite(matrix).all() or (lengths == 0).any():
         raise ImageError(f"the affine has no usable axes: {matrix.tolist()}")
-    return np.asarray(matrix / lengths)
+    cosines = np.asarray(matrix / lengths)
+    if np.linalg.matrix_rank(cosines) < 3:
+        raise ImageError(f"the affine's three axes lie in one plane: {matrix.tolist()}")
+    return cosines
 
 
 def _towards(
@@ -239,6 +248,11 @@ def _towards(
         axes[int(target)] = source
         flips[int(target)] = direction < 0
     return flip_permute(axes, flips, shape)
+
+
+def _shape(values: Sequence[int]) -> Shape:
+    a, b, c = (int(v) for v in values)
+    return a, b, c
 
 
 def _three(values: Sequence[Any]) -> tuple[Any, Any, Any]:

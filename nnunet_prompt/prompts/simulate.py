@@ -54,15 +54,18 @@ def simulate(
 ) -> PromptSet:
     """Prompts of one kind for the object `target`; `others` are structures whose points serve as negatives.
 
-    An empty target gives an empty set for `slices` and `volume`, and possibly invented blobs for `mask`.
+    An empty target gives an empty set for `slices` and `volume`, and possibly invented blobs for `mask`. Raises
+    `ValueError` for an unknown kind.
     """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
     if kind == "none" or (kind != "mask" and not target.any()):
         return PromptSet()
     if kind == "slices":
         return _slices(target, rng, others, options)
     if kind == "volume":
         return _volume(target, rng, others, options)
-    mask = corrupt(target, rng)
+    mask = corrupt(target, rng, slice_axis=options.slice_axis)
     clicks = rng.random() < 0.5
     return PromptSet(
         points=_clicks_on_errors(target, mask, rng, options) if clicks else (), mask=mask
@@ -72,19 +75,23 @@ def simulate(
 def random_points(
     mask: BoolArray, count: int, rng: np.random.Generator, *, deep: bool = False
 ) -> npt.NDArray[np.int64]:
-    """Up to `count` distinct voxels of `mask`, (n, 3). With `deep` they prefer the inside: the half of the voxels
-    that is farthest from the border. Never a centroid, which may lie outside. An empty mask gives none.
+    """Up to `count` distinct voxels of `mask`, (n, 3). With `deep` they come from the inside: from the voxels that
+    are farther from the border than half of them, where there are any; in an image of one slice that is the border
+    in the plane. Never a centroid, which may lie outside. An empty mask gives none.
     """
     voxels = np.flatnonzero(mask)
     if deep and voxels.size > 1:
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1].ravel()[voxels]
-        voxels = voxels[depth >= np.median(depth)]
+        border = [(1, 1) if n > 1 else (0, 0) for n in mask.shape]
+        inner = tuple(slice(a, a + n) for (a, _), n in zip(border, mask.shape, strict=True))
+        depth = ndimage.distance_transform_edt(np.pad(mask, border))[inner].ravel()[voxels]
+        inner = depth > np.median(depth)
+        voxels = voxels[inner] if inner.any() else voxels
     if voxels.size > count:
         voxels = rng.choice(voxels, count, replace=False)
     return np.stack(np.unravel_index(voxels, mask.shape), axis=1)
 
 
-def corrupt(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
+def corrupt(mask: BoolArray, rng: np.random.Generator, *, slice_axis: int = 0) -> BoolArray:
     """A rough version of `mask`: components dropped, shifted, grown, shrunk, holes and invented blobs.
 
     One time in ten the mask is perfect, so that a good mask is also trusted. Something of a mask is always left.
@@ -96,7 +103,7 @@ def corrupt(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
     for index, box in enumerate(ndimage.find_objects(labelled), start=1):
         if count > 1 and rng.random() < 0.2:
             continue
-        _paste_changed(labelled[box] == index, box, rng, result)
+        _paste_changed(labelled[box] == index, box, rng, result, slice_axis=slice_axis)
     if rng.random() < 0.25:
         _blob(result, rng, value=True)
     if rng.random() < 0.15 and result.any():
@@ -114,7 +121,7 @@ def _slices(
     areas = target.sum(axis=tuple(a for a in range(3) if a != axis))
     boxes: list[Box] = []
     points: list[Point] = []
-    negatives = [o for o in others if rng.random() < options.p_negatives]
+    negatives = [o for o in others if options.points and rng.random() < options.p_negatives]
     for index in np.flatnonzero(areas >= max(1, options.min_voxels)):
         if rng.random() < options.p_drop:
             continue
@@ -138,7 +145,10 @@ def _volume(
     """One to `max_points` points in 3D, or a box in one slice, or a 3D box; sometimes with points beside it."""
     boxes: list[Box] = []
     points: list[Point] = []
-    form = rng.choice(["points", "slice box", "3D box"]) if options.boxes else "points"
+    forms = ["points"] * options.points + ["slice box", "3D box"] * options.boxes
+    if not forms:
+        return PromptSet()
+    form = rng.choice(forms)
     if form == "slice box":
         axis = options.slice_axis
         areas = target.sum(axis=tuple(a for a in range(3) if a != axis)).astype(float)
@@ -149,7 +159,7 @@ def _volume(
     if form == "points" or (options.points and rng.random() < 0.5):
         points += _points(target, rng, options, (0, 0, 0), deep=True)
     for other in others:
-        if rng.random() < options.p_negatives * 0.5:
+        if options.points and rng.random() < options.p_negatives * 0.5:
             points += _points(other & ~target, rng, options, (0, 0, 0), positive=False)
     return PromptSet(tuple(points), tuple(boxes))
 
@@ -165,17 +175,22 @@ def _box(
     options: SimulationOptions,
     shift: tuple[int, int, int],
 ) -> Box:
-    """The tight box of `mask` (not empty), its edges jittered symmetrically where the mask has more than one voxel."""
+    """The tight box of `mask` (not empty), its edges jittered where the mask has more than one voxel.
+
+    Empty results are drawn again, axis by axis, which favours neither direction.
+    """
     lower, upper = [], []
     for axis in range(3):
         line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         low, high = int(line[0]), int(line[-1]) + 1
-        if options.jitter and mask.shape[axis] > 1:
-            move = rng.integers(-options.jitter, options.jitter + 1, 2)
-            low = int(np.clip(low + move[0], 0, mask.shape[axis] - 1))
-            high = int(np.clip(high + move[1], low + 1, mask.shape[axis]))
-        lower.append(float(low + shift[axis]))
-        upper.append(float(high + shift[axis]))
+        start, stop = low, high
+        while options.jitter and mask.shape[axis] > 1:
+            a, b = rng.integers(-options.jitter, options.jitter + 1, 2)
+            start, stop = max(low + int(a), 0), min(high + int(b), mask.shape[axis])
+            if start < stop:
+                break
+        lower.append(float(start + shift[axis]))
+        upper.append(float(stop + shift[axis]))
     return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
 
 
@@ -217,7 +232,12 @@ def _clicks_on_errors(
 
 
 def _paste_changed(
-    component: BoolArray, box: tuple[slice, ...], rng: np.random.Generator, result: BoolArray
+    component: BoolArray,
+    box: tuple[slice, ...],
+    rng: np.random.Generator,
+    result: BoolArray,
+    *,
+    slice_axis: int = 0,
 ) -> None:
     """Shrinks or grows one component, moves it a little, and adds it to `result`.
 
@@ -228,8 +248,11 @@ def _paste_changed(
     room = [radius if n > 1 else 0 for n in result.shape]
     padded = np.pad(component, [(r, r) for r in room])
     near = ndimage.generate_binary_structure(3, 1)
-    if component.shape[0] == 1 or rng.random() < 0.3:  # thick slices grow within the slice
-        near[[0, 2]] = False
+    flat = [axis for axis, n in enumerate(result.shape) if n == 1]
+    if component.shape[slice_axis] == 1 or rng.random() < 0.3:  # thick slices grow within the slice
+        flat.append(slice_axis)
+    for axis in flat:
+        near.swapaxes(0, axis)[[0, 2]] = False
     draw = rng.random()
     if draw < 0.4:
         shrunk = ndimage.binary_erosion(padded, near, radius)

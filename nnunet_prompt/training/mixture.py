@@ -20,13 +20,13 @@ class PromptMixture:
     connected component of the target, `p_union` the union of two structures, instead of one whole structure.
     """
 
-    slices: float = 0.50
-    volume: float = 0.10
-    mask: float = 0.15
-    none: float = 0.25
-    p_box_only: float = 0.2
-    p_points_only: float = 0.3
-    p_jitter: float = 0.3
+    slices: float = 0.55
+    volume: float = 0.05
+    mask: float = 0.12
+    none: float = 0.28
+    p_box_only: float = 0.15
+    p_points_only: float = 0.25
+    p_jitter: float = 0.25
     max_jitter: int = 2
     p_sparse: float = 0.1
     p_wrong: float = 0.05
@@ -47,7 +47,7 @@ class PromptMixture:
         return SimulationOptions(
             boxes=form >= self.p_points_only,
             points=not self.p_points_only <= form < self.p_points_only + self.p_box_only,
-            max_points=int(rng.integers(1, self.max_points + 1)),
+            max_points=self.max_points,
             jitter=jitter,
             p_drop=float(rng.uniform(0, 0.5)) if rng.random() < self.p_sparse else 0.0,
             p_wrong=0.1 if rng.random() < self.p_wrong else 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+
+PRIOR = 0.05
 
 
 def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
@@ -21,6 +24,28 @@ def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
     network.__class__ = _promptable_class(type(network))  # type: ignore[arg-type] # mypy: a type hashes
     network.n_image_channels = n_image_channels  # type: ignore[assignment]
     return network
+
+
+def start_from_images(network: nn.Module, n_image_channels: int) -> None:
+    """Initialises a fresh network so that training begins where plain nnU-Net begins.
+
+    The stem's image columns get the scale they would have without prompt columns, the prompt columns are zero: at
+    step 0 prompts change nothing, and they do not drown the image. Every head starts from a probability of 0.05
+    (Lin et al. 2017, section 3.3), because nearly every voxel is outside. Both are the same for all aliases under
+    which a network stores these tensors.
+    """
+    inputs = n_image_channels + N_PROMPT_CHANNELS
+    convolutions = (nn.Conv2d, nn.Conv3d)
+    stem = next(
+        m for m in network.modules() if isinstance(m, convolutions) and m.in_channels == inputs
+    )
+    heads = [m for m in network.decoder.seg_layers if isinstance(m, convolutions)]  # type: ignore[union-attr]
+    with torch.no_grad():
+        stem.weight[:, :n_image_channels] *= math.sqrt(inputs / n_image_channels)
+        stem.weight[:, n_image_channels:] = 0.0
+        for head in heads:
+            if head.bias is not None:
+                head.bias.fill_(-math.log(1 / PRIOR - 1))
 
 
 @cache

@@ -27,7 +27,7 @@ from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.network import make_promptable
+from nnunet_prompt.training.network import make_promptable, start_from_images
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
 
@@ -86,6 +86,7 @@ class PromptTrainer(nnUNetTrainer):
             num_output_channels,
             enable_deep_supervision,
         )
+        start_from_images(network, num_input_channels)
         return make_promptable(network, num_input_channels)
 
     def _build_loss(self) -> nn.Module:

@@ -9,9 +9,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
 
 from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
 from nnunet_prompt.errors import DatasetError, ImageError
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])

@@ -11,9 +11,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
 
 from nnunet_prompt.data.raw import patients_of
+from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
 from nnunet_prompt.errors import DatasetError
 
 AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])

@@ -8,10 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from nnunet_prompt.dataset_conversion.phantom_heart import convert, main, phantom_cases
 
 from nnunet_prompt.data.phantom import write_phantoms
 from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.dataset_conversion.phantom_heart import convert, main, phantom_cases
 from nnunet_prompt.errors import DatasetError
 
 

@@ -1,0 +1,252 @@
+"""Each verb calls one public function with what was typed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from nnunet_prompt import cli, extension
+from nnunet_prompt.errors import PromptError, RefusedError
+
+
+def run(line: str) -> int:
+    return cli.main(line.split())
+
+
+def test_env_can_be_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
+    os.environ["nnUNet_extTrainer"] = "/my trainers"
+    assert run("env") == 0
+    both = f"{extension.trainers_dir()}{os.pathsep}/my trainers"
+    assert capsys.readouterr().out == f"export nnUNet_extTrainer='{both}'\n"
+
+
+def test_trainers_dir(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("trainers-dir") == 0
+    assert capsys.readouterr().out == f"{extension.trainers_dir()}\n"
+
+
+def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    call = fake("nnunet_prompt.evaluation.folders.evaluate_folders", {"cases": {}, "mean": {}})
+    assert run("evaluate labels masks -o metrics.json") == 0
+    call.assert_called_once_with(Path("labels"), Path("masks"), Path("metrics.json"))
+    assert capsys.readouterr().out.endswith("wrote metrics.json\n")
+
+
+def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.inference.options import PredictOptions
+
+    call = fake("nnunet_prompt.inference.predict.predict_folder", 1)
+    assert run("predict -i images -o out -m model") == 0
+    call.assert_called_once_with(
+        Path("images"),
+        Path("out"),
+        model=Path("model"),
+        prompts=None,
+        structures=(),
+        options=PredictOptions(),
+    )
+    assert capsys.readouterr().out == "wrote 1 mask to out\n"
+
+
+def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.inference.options import PredictOptions
+
+    call = fake("nnunet_prompt.inference.predict.predict_folder", 12)
+    line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --structures LV,2221"
+    assert run(f"{line} --disable_tta -step_size 0.7 -chk checkpoint_best.pth") == 0
+    call.assert_called_once_with(
+        Path("images"),
+        Path("out"),
+        model=Path("model"),
+        prompts=Path("prompts.json"),
+        structures=("LV", "2221"),
+        options=PredictOptions(
+            folds=(0, "all"),
+            device="cpu",
+            use_mirroring=False,
+            step_size=0.7,
+            checkpoint="checkpoint_best.pth",
+        ),
+    )
+    assert capsys.readouterr().out == "wrote 12 masks to out\n"
+
+
+def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.challenge.simulate import SimulateOptions
+
+    call = fake("nnunet_prompt.challenge.simulate.simulate_prompts")
+    assert run("simulate labels -o p.json") == 0
+    call.assert_called_once_with(Path("labels"), Path("p.json"), options=SimulateOptions())
+    line = "simulate labels -o p.json --max-points 3 --jitter 2 --seed 7 --order yx --base 1 --inclusive"
+    assert run(line) == 0
+    options = SimulateOptions(max_points=3, jitter=2, seed=7, order="yx", base=1, inclusive=True)
+    call.assert_called_with(Path("labels"), Path("p.json"), options=options)
+    assert capsys.readouterr().out == "wrote p.json\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("degraded", "said"),
+    [
+        (0, "wrote the masks to out\n"),
+        (1, "wrote the masks to out; 1 case degraded, see the warnings\n"),
+        (2, "wrote the masks to out; 2 cases degraded, see the warnings\n"),
+    ],
+)
+def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.challenge.convention import JsonConvention
+    from nnunet_prompt.inference.options import PredictOptions
+
+    call = fake("nnunet_prompt.challenge.submit.submit", degraded)
+    assert run("submit -i in -o out -m model --disable_tta --order yx --base 1 --inclusive") == 0
+    call.assert_called_once_with(
+        Path("in"),
+        Path("out"),
+        model=Path("model"),
+        options=PredictOptions(use_mirroring=False),
+        strict=False,
+        convention=JsonConvention("yx", 1, True),
+    )
+    assert capsys.readouterr().out == said
+
+
+def test_submit_strict(fake: Any) -> None:
+    call = fake("nnunet_prompt.challenge.submit.submit", 0)
+    assert run("submit -i in -o out -m model --strict") == 0
+    assert call.call_args.kwargs["strict"] is True
+    call.side_effect = PromptError("--strict, and 1 case is degraded")
+    assert run("submit -i in -o out -m model --strict") == 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "module"), [("msd", "msd"), ("nnunet", "nnunet_raw"), ("phantom", "phantom_heart")]
+)
+def test_convert(layout: str, module: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    call = fake(f"nnunet_prompt.dataset_conversion.{module}.convert", Path("raw/Dataset004_X"))
+    assert run(f"convert {layout} source -d 4 --name X") == 0
+    more = {"patient_regex": None} if layout == "nnunet" else {}
+    call.assert_called_once_with(Path("source"), 4, name="X", **more)
+    assert capsys.readouterr().out == "wrote raw/Dataset004_X\n"
+
+
+def test_convert_takes_a_patient_regex_where_it_is_used(fake: Any) -> None:
+    call = fake("nnunet_prompt.dataset_conversion.nnunet_raw.convert")
+    assert run("convert nnunet source -d 4 --patient-regex (.+)_") == 0
+    assert call.call_args.kwargs["patient_regex"] == "(.+)_"
+    with pytest.raises(SystemExit, match="2"):
+        run("convert msd source -d 4 --patient-regex (.+)_")
+
+
+def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    call = fake("nnunet_prompt.data.phantom.write_phantoms")
+    assert run("phantom folder -n 3 --part test --seed 2") == 0
+    call.assert_called_once_with(Path("folder"), 3, seed=2, part="test")
+    assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"
+
+
+def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.data.plans import ReduceOptions
+
+    call = fake("nnunet_prompt.data.plans.reduce_plans", Path("x.json"))
+    assert run("plan -d 5") == 0
+    call.assert_called_once_with(5, options=ReduceOptions())
+    assert run("plan -d 5 -p a -o b --features 4,8 --batch-size 1") == 0
+    options = ReduceOptions(source="a", name="b", features=(4, 8), batch_size=1)
+    call.assert_called_with(5, options=options)
+    assert capsys.readouterr().out == "wrote x.json\n" * 2
+
+
+def test_plan_without_folders_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan -d 5") == 1
+    assert "nnUNet_preprocessed is not set" in capsys.readouterr().err
+
+
+def test_demo(fake: Any) -> None:
+    call = fake("nnunet_prompt.demo.run_demo")
+    assert run("demo") == 0
+    call.assert_called_once_with(Path("out/demo"), seed=0)
+    assert run("demo -o elsewhere --seed 3") == 0
+    call.assert_called_with(Path("elsewhere"), seed=3)
+
+
+# Training, which is nnU-Net's ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nnunet_entry(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What nnUNetv2_train's entry saw: its argv, and the trainers it could find."""
+    import nnunetv2.run.run_training as run_training
+
+    seen: list[list[str]] = []
+
+    def entry() -> None:
+        seen.append([*sys.argv, os.environ["nnUNet_extTrainer"]])
+
+    monkeypatch.setattr(run_training, "run_training_entry", entry)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    return seen
+
+
+def test_train_hands_on_every_argument(nnunet_entry: list[list[str]]) -> None:
+    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
+    words = "901 3d_fullres 0 -tr nnUNetTrainerPrompt -p plans -device cpu --c -num_gpus 2 --npz"
+    assert run(f"train {words}") == 0
+    assert nnunet_entry == [["nnunet-prompt train", *words.split(), str(extension.trainers_dir())]]
+
+
+def test_train_takes_options_first(nnunet_entry: list[list[str]]) -> None:
+    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
+    assert run("train -tr nnUNetTrainerPrompt --val 901 2d all") == 0
+    assert nnunet_entry[0][1:-1] == "-tr nnUNetTrainerPrompt --val 901 2d all".split()
+
+
+def test_train_shows_nnunets_own_help(nnunet_entry: list[list[str]]) -> None:
+    assert run("train --help") == 0
+    assert nnunet_entry[0][:2] == ["nnunet-prompt train", "--help"]
+
+
+def test_train_without_folders_says_which(
+    nnunet_entry: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.environ["nnUNet_preprocessed"] = "/p"
+    assert run("train 901 3d_fullres 0") == 1
+    assert "error: nnUNet_results is not set" in capsys.readouterr().err
+    assert nnunet_entry == []
+
+
+def test_a_refused_training_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import nnunetv2.run.run_training as run_training
+
+    refused = Mock(side_effect=RefusedError("cascades are not supported"))
+    monkeypatch.setattr(run_training, "run_training_entry", refused)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
+    assert run("train 1 3d_cascade_fullres 0") == 1
+    assert capsys.readouterr().err == "nnunet-prompt: error: cascades are not supported\n"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_process_for_one_gpu_raised(
+    ours: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import nnunetv2.run.run_training as run_training
+    from torch.multiprocessing.spawn import ProcessRaisedException
+
+    last = "nnunet_prompt.errors.RefusedError: a region" if ours else "KeyError: 'a region'"
+    text = f"\n-- Process 1 terminated:\nTraceback (most recent call last):\n  File\n{last}\n"
+    raised = Mock(side_effect=ProcessRaisedException(text, 1, 7))
+    monkeypatch.setattr(run_training, "run_training_entry", raised)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
+    if ours:
+        assert run("train 1 3d_fullres 0 -num_gpus 2") == 1
+        assert capsys.readouterr().err == "nnunet-prompt: error: a region\n"
+    else:
+        with pytest.raises(ProcessRaisedException):
+            run("train 1 3d_fullres 0 -num_gpus 2")

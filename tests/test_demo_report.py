@@ -1,0 +1,86 @@
+"""The picture shows what the files say, in the frame of the prompts."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nnunet_prompt.challenge.convention import RawCase, RawPrompt
+from nnunet_prompt.demo_picture import Row, draw_picture, load_row
+from nnunet_prompt.demo_report import draw_demo_picture, results_table
+from nnunet_prompt.prompts.model import Box, Point
+
+# An L, P, S file of 4 x 3 x 2 voxels: its PLS array is (3, 4, 2), rows and columns exchanged. 2 x 3 x 8 mm.
+AFFINE = np.diag([-2.0, -3.0, 8.0, 1.0])
+PLS = np.zeros((3, 4, 2), np.uint16)
+PLS[1, 2:4, 1] = 500  # one row, two columns, the upper slice
+
+
+def _save(path: Path, pls: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(pls.transpose(1, 0, 2), AFFINE), path)
+    return path
+
+
+@pytest.fixture
+def test_folder(tmp_path: Path) -> Path:
+    ramp = np.arange(24, dtype=np.int16).reshape(3, 4, 2)
+    _save(tmp_path / "images" / "Case1.nii.gz", ramp)
+    _save(tmp_path / "labels" / "Case1.nii.gz", PLS)
+    _save(tmp_path / "masks" / "Case1_pred.nii.gz", PLS[:, ::-1])
+    content = {"Case1": {"0": None, "1": {"500": [[1, 2, 2, 4], [[1, 3]]]}}}
+    (tmp_path / "prompts.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_a_row_is_the_telling_slice_in_the_frame_of_the_prompts(test_folder: Path) -> None:
+    prompts = {0: {500: RawPrompt((0, 0, 1, 1))}, 1: {500: RawPrompt((1, 2, 2, 4), ((1, 3),))}}
+    row = load_row(
+        test_folder / "images" / "Case1.nii.gz",
+        test_folder / "masks" / "Case1_pred.nii.gz",
+        test_folder / "labels" / "Case1.nii.gz",
+        prompts=RawCase("here", prompts),
+    )
+    assert row.title == "Case1, slice 1"
+    assert row.aspect == pytest.approx(3 / 2)  # P is stored 3 mm high, L 2 mm wide
+    assert row.image.tolist() == [[1, 3, 5, 7], [9, 11, 13, 15], [17, 19, 21, 23]]
+    assert row.truth.tolist() == [[0, 0, 0, 0], [0, 0, 500, 500], [0, 0, 0, 0]]
+    assert row.mask.tolist() == [[0, 0, 0, 0], [500, 500, 0, 0], [0, 0, 0, 0]]
+    boxes, points = row.prompts[500]
+    assert boxes == (Box((1, 2, 1), (2, 4, 2)),)
+    assert points == (Point((1, 3, 1)),)
+
+
+def test_the_picture_of_folders(test_folder: Path) -> None:
+    path = test_folder / "picture.png"
+    assert draw_demo_picture(test_folder, test_folder / "masks", path, count=3) == path
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [p.name for p in test_folder.glob("*.png")] == ["picture.png"]
+
+
+def test_a_picture_of_nothing_but_background(tmp_path: Path) -> None:
+    empty = np.zeros((3, 4), np.int32)
+    row = Row("Case1", np.zeros((3, 4), np.float32), {}, empty, empty, aspect=1.0)
+    draw_picture([row], {1: "LV"}, tmp_path / "p.png")
+    assert (tmp_path / "p.png").is_file()
+
+
+def test_the_table_has_a_dash_where_nothing_was_measured(tmp_path: Path) -> None:
+    for arm, dice in (("with", 0.91234), ("without", None)):
+        mean = {"500": {"dice": dice, "hd95_mm": 2.25}}
+        (tmp_path / arm).write_text(json.dumps({"cases": {}, "mean": mean}))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(results_table({arm: tmp_path / arm for arm in ("with", "without")}))
+    lines = {
+        line.split()[1]: line.split("│")[2:6]
+        for line in console.export_text().splitlines()
+        if "│" in line
+    }
+    assert [cell.strip() for cell in lines["LV"]] == ["0.912", "–", "2.2", "2.2"]
+    assert [cell.strip() for cell in lines["scar"]] == ["–"] * 4

@@ -1,0 +1,299 @@
+"""From image and labels to image with prompts and the targets of all heads, on patches one could draw."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
+from nnunet_prompt.prompts.encode import PromptStyle, style_for
+from nnunet_prompt.training.mixture import PromptMixture
+from nnunet_prompt.training.transform import (
+    CaseNote,
+    NotedDataset,
+    SimulatePrompts,
+    Targets,
+    draw_object,
+    head_targets,
+)
+
+# wall = wall + scar; the scar is decoded first
+TABLE = StructureTable(
+    (
+        Structure("cavity", 1, (1,), 1),
+        Structure("wall", 2, (2, 3), 2),
+        Structure("scar", 3, (3,), 3),
+    ),
+    annotated={"partly": frozenset({"cavity", "wall"}), "nothing": frozenset()},
+)
+LABELS = np.array(
+    [
+        [[0, 0, 0, 0], [0, 1, 1, 2], [0, 0, 3, 2]],
+        [[0, 0, 0, 0], [0, 1, 2, 2], [0, 0, 2, 4]],
+    ],
+    np.int16,
+)  # (2, 3, 4)
+STYLE = style_for((4.0, 1.5, 1.25))
+CLEAN = PromptMixture(
+    slices=1, volume=0, mask=0, none=0, p_jitter=0, p_sparse=0, p_wrong=0, p_union=0, p_component=0
+)
+
+
+def targets(mixture: PromptMixture = CLEAN, **changes: Any) -> Targets:
+    return replace(Targets(TABLE, STYLE, mixture), **changes)
+
+
+def transform(
+    mixture: PromptMixture = CLEAN, case: str = "full", **changes: Any
+) -> SimulatePrompts:
+    return SimulatePrompts(targets(mixture, **changes), CaseNote(case))
+
+
+def sample(labels: npt.NDArray[Any] = LABELS, channels: int = 2) -> dict[str, torch.Tensor]:
+    image = np.arange(channels * labels.size, dtype=np.float32).reshape(channels, *labels.shape)
+    segmentation = torch.from_numpy(labels[None].astype(np.int16).copy())
+    return {"image": torch.from_numpy(image), "segmentation": segmentation}
+
+
+def test_every_head_is_the_union_of_its_members() -> None:
+    heads = head_targets(LABELS, targets(), "full")
+    assert heads.dtype == np.int8 and heads.shape == (4, 2, 3, 4)
+    assert not heads[0].any()
+    assert np.array_equal(heads[1], LABELS == 1)
+    assert np.array_equal(heads[2], (LABELS == 2) | (LABELS == 3))
+    assert np.array_equal(heads[3], LABELS == 3)
+
+
+def test_what_a_case_does_not_annotate_is_unknown_everywhere() -> None:
+    heads = head_targets(LABELS, targets(), "partly")
+    assert (heads[3] == -1).all()
+    assert np.array_equal(heads[1], LABELS == 1)
+    assert (head_targets(LABELS, targets(), "nothing")[1:] == -1).all()
+
+
+def test_the_ignore_label_is_unknown_in_every_head() -> None:
+    heads = head_targets(LABELS, targets(ignore_label=4), "full")
+    assert (heads[:, LABELS == 4] == -1).all()
+    assert (heads[:, LABELS != 4] >= 0).all()
+
+
+def test_an_ignored_voxel_stays_unknown_in_the_object() -> None:
+    setup = targets(ignore_label=4)
+    for seed in range(20):
+        heads = head_targets(LABELS, setup, "full")
+        target, prompts = draw_object(heads, LABELS, np.random.default_rng(seed), setup)
+        assert (target[LABELS == 4] == -1).all()
+        assert (target[LABELS != 4] >= 0).all()
+        assert not prompts.empty
+
+
+def test_the_object_is_one_structure_whole_or_its_own_label() -> None:
+    setup = targets()
+    heads = head_targets(LABELS, setup, "full")
+    expected = {
+        (LABELS == 1).tobytes(): "cavity",
+        np.isin(LABELS, (2, 3)).tobytes(): "wall",
+        (LABELS == 2).tobytes(): "own wall",
+        (LABELS == 3).tobytes(): "scar",
+    }
+    seen = set()
+    for seed in range(100):
+        target, _ = draw_object(heads.copy(), LABELS, np.random.default_rng(seed), setup)
+        seen.add(expected[(target == 1).tobytes()])
+    assert seen == set(expected.values())
+
+
+def test_only_annotated_structures_are_pointed_at() -> None:
+    setup = targets()
+    heads = head_targets(LABELS, setup, "partly")
+    for seed in range(50):
+        target, _ = draw_object(heads, LABELS, np.random.default_rng(seed), setup)
+        assert not np.array_equal(target == 1, LABELS == 3)
+    nothing = head_targets(LABELS, setup, "nothing")
+    target, prompts = draw_object(nothing, LABELS, np.random.default_rng(0), setup)
+    assert prompts.empty and not target.any()
+
+
+def test_a_union_of_two_structures() -> None:
+    setup = targets(replace(CLEAN, p_union=1.0))
+    heads = head_targets(LABELS, setup, "partly")  # cavity and wall
+    both = [
+        np.array_equal(target == 1, np.isin(LABELS, (1, 2, 3)))
+        for seed in range(30)
+        for target, _ in (draw_object(heads, LABELS, np.random.default_rng(seed), setup),)
+    ]
+    assert any(both)
+
+
+def test_one_component() -> None:
+    labels = np.zeros((1, 3, 8), np.int16)
+    labels[0, 1, :2] = labels[0, 1, 5:] = 1
+    setup = targets(replace(CLEAN, p_component=1.0))
+    heads = head_targets(labels, setup, "full")
+    sizes = {
+        int((draw_object(heads, labels, np.random.default_rng(seed), setup)[0] == 1).sum())
+        for seed in range(30)
+    }
+    assert sizes == {2, 3}
+
+
+def test_negatives_are_points_of_the_other_labels() -> None:
+    setup = targets(replace(CLEAN, p_negatives=1.0, p_points_only=1.0))
+    heads = head_targets(LABELS, setup, "full")
+    some = 0
+    for seed in range(50):
+        target, prompts = draw_object(heads, LABELS, np.random.default_rng(seed), setup)
+        for point in prompts.points:
+            z, y, x = (int(v) for v in point.position)
+            assert (target[z, y, x] == 1) == point.positive
+            if not point.positive:
+                some += 1
+                assert LABELS[z, y, x] in (1, 2, 3)
+    assert some > 20
+
+
+KINDS = {
+    "slices": PromptMixture(slices=1, volume=0, mask=0, none=0, p_sparse=1, p_wrong=1, p_jitter=1),
+    "volume": PromptMixture(slices=0, volume=1, mask=0, none=0, p_wrong=1, p_jitter=1),
+    "mask": PromptMixture(slices=0, volume=0, mask=1, none=0, p_component=0.5),
+    "none": PromptMixture(slices=0, volume=0, mask=0, none=1),
+    "mixed": PromptMixture(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_object_is_empty_exactly_where_nothing_is_said(kind: str) -> None:
+    np.random.seed(11)  # noqa: NPY002 - the state that the transform draws from
+    step = transform(KINDS[kind], ignore_label=4)
+    full = 0
+    for index in range(60):
+        labels = np.zeros_like(LABELS) if index % 6 == 0 else LABELS
+        result = step(**sample(labels))
+        channels = result["image"][-N_PROMPT_CHANNELS:].numpy()
+        target = result["segmentation"][0].numpy()
+        assert channels.any() == (target == 1).any()
+        assert channels.min() >= 0 and channels.max() <= 1
+        full += bool(channels.any())
+    assert (full == 0) == (kind == "none")
+
+
+def test_the_image_is_kept_and_the_prompts_follow_it() -> None:
+    before = sample()
+    image = before["image"].clone()
+    result = transform()(**before)
+    assert result["image"].shape == (2 + N_PROMPT_CHANNELS, 2, 3, 4)
+    assert result["image"].dtype == torch.float32
+    assert torch.equal(result["image"][:2], image)
+    assert result["segmentation"].shape == (4, 2, 3, 4)
+    assert result["segmentation"].dtype == torch.int8
+
+
+def test_a_box_in_every_slice_is_the_tight_box_of_the_object() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    step = transform(replace(CLEAN, p_points_only=0, p_box_only=1))
+    for _ in range(10):
+        result = step(**sample())
+        target = result["segmentation"][0].numpy()
+        drawn = result["image"][2 + BOX[0]].numpy()
+        expected = np.zeros(target.shape)
+        for z in range(2):
+            if target[z].any():
+                rows, columns = np.flatnonzero(target[z].any(1)), np.flatnonzero(target[z].any(0))
+                expected[z, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
+        assert np.array_equal(drawn, expected)
+
+
+def test_masks_and_boxes_are_binary_and_points_peak_at_one() -> None:
+    np.random.seed(5)  # noqa: NPY002
+    step = transform(KINDS["mixed"])
+    seen = set()
+    for _ in range(80):
+        channels = step(**sample())["image"][2:].numpy()
+        for channel in (MASK, *BOX):
+            assert set(np.unique(channels[channel])) <= {0.0, 1.0}
+        for channel in POINT:
+            if channels[channel].any():
+                assert channels[channel].max() == 1.0
+        seen |= {c for c in range(N_PROMPT_CHANNELS) if channels[c].any()}
+    assert seen >= {MASK, BOX[0], *POINT}
+
+
+def test_a_2d_patch_is_one_slice() -> None:
+    np.random.seed(2)  # noqa: NPY002
+    flat = style_for((1.0, 1.5, 1.25), in_plane=True)
+    step = transform(KINDS["mixed"], style=flat)
+    shown = 0
+    for _ in range(30):
+        result = step(**sample(LABELS[0]))
+        assert result["image"].shape == (2 + N_PROMPT_CHANNELS, 3, 4)
+        assert result["segmentation"].shape == (4, 3, 4)
+        assert result["segmentation"][2].numpy().tolist() == np.isin(LABELS[0], (2, 3)).tolist()
+        shown += bool(result["image"][2:].any())
+    assert shown > 10
+
+
+def test_slices_are_counted_along_the_slice_axis() -> None:
+    labels = np.zeros((4, 3, 2), np.int16)
+    labels[1:3, :, 0] = 1
+    np.random.seed(0)  # noqa: NPY002
+    for axis, boxes in ((0, 2), (1, 3), (2, 1)):
+        setup = targets(replace(CLEAN, p_points_only=0), slice_axis=axis)
+        heads = head_targets(labels, setup, "full")
+        _, prompts = draw_object(heads, labels, np.random.default_rng(0), setup)
+        assert len(prompts.boxes) == boxes
+
+
+def test_chance_comes_from_numpys_state_which_nnunet_reseeds_in_each_worker() -> None:
+    def images(seed: int) -> torch.Tensor:
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(0)
+        step = transform(KINDS["mixed"])
+        return torch.stack([step(**sample())["image"] for _ in range(10)])
+
+    assert torch.equal(images(1), images(1))
+    assert not torch.equal(images(1), images(2))
+
+
+def test_the_note_tells_the_transform_which_case_was_loaded() -> None:
+    note = CaseNote()
+    inner = SimpleNamespace(identifiers=["full", "partly"], load_case=lambda name: (name, 1, 2, 3))
+    dataset = NotedDataset(inner, note)
+    assert dataset.identifiers == ["full", "partly"]
+    step = SimulatePrompts(targets(), note)
+    assert dataset.load_case("partly") == ("partly", 1, 2, 3)
+    assert (step(**sample())["segmentation"][3] == -1).all()
+    dataset.load_case("full")
+    assert (step(**sample())["segmentation"][3] >= 0).all()
+
+
+def test_note_data_set_and_transform_stay_together_on_the_way_to_a_worker() -> None:
+    note = CaseNote()
+    inner = _Dataset()
+    both = NotedDataset(inner, note), SimulatePrompts(targets(), note)
+    dataset, step = pickle.loads(pickle.dumps(both))
+    dataset.load_case("partly")
+    assert step.note.case == "partly"
+    assert note.case == ""
+
+
+class _Dataset:
+    identifiers = ("full", "partly")
+
+    def load_case(self, identifier: str) -> str:
+        return identifier
+
+
+def test_no_case_is_named_in_what_nnunet_writes_into_its_logs() -> None:
+    """nnU-Net writes the repr of its trainer's attributes into debug.json."""
+    note = CaseNote("patient-7")
+    table = replace(TABLE, annotated={"patient-7": frozenset({"wall"})})
+    step = SimulatePrompts(Targets(table, PromptStyle(), PromptMixture()), note)
+    assert "patient-7" not in repr(note) + repr(step) + repr(step.targets)
