@@ -227,6 +227,7 @@ def folders(output: Path, seed: int) -> dict[str, str]:
         "nnUNet_preprocessed": str((output / "nnUNet_preprocessed").resolve()),
         "nnUNet_results": str((output / f"nnUNet_results_seed{seed}").resolve()),
         "nnUNet_def_n_proc": "1",
+        "nnUNet_n_proc_DA": "1",  # nnU-Net's planner cannot do with 0, training in one process wants it
         "nnUNet_compile": "f",
         **environment(),
     }
