@@ -123,9 +123,11 @@ def submit(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     from nnunet_prompt.evaluation.folders import evaluate_folders, format_table
 
-    print(format_table(evaluate_folders(args.labels, args.predictions, args.output)))
-    print(f"wrote {args.output}")
-    return 0
+    results = evaluate_folders(args.labels, args.predictions, args.output)
+    print(format_table(results))
+    failed = len(results.get("failed", {}))
+    print(f"wrote {args.output}" + (f"; {_count(failed, 'case')} not scored" if failed else ""))
+    return 1 if failed else 0
 
 
 def env(args: argparse.Namespace) -> int:

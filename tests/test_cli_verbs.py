@@ -37,6 +37,15 @@ def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.endswith("wrote metrics.json\n")
 
 
+def test_evaluate_fails_where_a_case_could_not_be_scored(
+    fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = {"cases": {}, "mean": {}, "failed": {"heart_03": "why"}}
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders", results)
+    assert run("evaluate labels masks -o metrics.json") == 1
+    assert capsys.readouterr().out.endswith("wrote metrics.json; 1 case not scored\n")
+
+
 def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.inference.options import PredictOptions
 

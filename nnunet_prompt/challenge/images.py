@@ -77,9 +77,11 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def group_images(
-    paths: Iterable[Path], *, keys: Collection[str], n_channels: int
+    paths: Iterable[Path], *, keys: Collection[str], n_channels: int, sequences: bool = True
 ) -> list[ImageCase]:
     """Groups files into cases, sorted by case id. `keys` are the case keys of the prompts file.
+
+    Without `sequences`, each sequence of a patient is a case of its own.
 
     Four digits at the end are a channel only if the prompts do not name the whole file, and either they name the case
     without the digits or there is a channel 0000 beside it. Sequences are cases of their own where the prompts
@@ -98,7 +100,7 @@ def group_images(
             case, tag = base, digits
         base, sequence = _split(_SEQUENCE, case)
         several = case in named and patients[base] > 1
-        if sequence and not several and (tag == PLAIN or n_channels == 1):
+        if sequences and sequence and not several and (tag == PLAIN or n_channels == 1):
             case, tag = base, sequence.upper()
         files = cases.setdefault(case, {})
         files[tag] = (*files.get(tag, ()), path)

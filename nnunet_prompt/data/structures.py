@@ -117,36 +117,38 @@ def structures_from_dataset_json(dataset_json: Mapping[str, Any]) -> StructureTa
     if block is None:
         return StructureTable(tuple(Structure(n, v, (v,), v) for n, v in labels.items()))
     try:
-        version = block.get("version", BLOCK_VERSION)
-        if version != BLOCK_VERSION:
-            raise DatasetError(
-                f"dataset.json: {BLOCK}.version is {version}, this package reads {BLOCK_VERSION}"
-            )
-        structures = tuple(
-            Structure(name, int(e["label"]), tuple(map(int, e["members"])), int(e["official"]))
-            for name, e in sorted(
-                block["structures"].items(), key=lambda item: int(item[1]["label"])
-            )
-        )
-        cases = {case: frozenset(e["annotated"]) for case, e in block.get("cases", {}).items()}
-        priority = tuple(block.get("priority", ()))
-        orientation = block.get("orientation", "file")
+        table = _read_block(block)
+    except DatasetError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, DatasetError):
-            raise
         raise DatasetError(
             f"dataset.json: {BLOCK} is not in the documented form ({error!r})"
         ) from error
+    if len(table.structures) != len(labels):
+        raise DatasetError(
+            f"dataset.json: {BLOCK}.structures names {len(table.structures)} structures, labels has {len(labels)};"
+            " there must be one structure per label"
+        )
+    return table
+
+
+def _read_block(block: Mapping[str, Any]) -> StructureTable:
+    version = block.get("version", BLOCK_VERSION)
+    if version != BLOCK_VERSION:
+        raise DatasetError(
+            f"dataset.json: {BLOCK}.version is {version}, this package reads {BLOCK_VERSION}"
+        )
+    orientation = block.get("orientation", "file")
     if orientation not in ("canonical", "file"):
         raise DatasetError(
             f"dataset.json: {BLOCK}.orientation must be 'canonical' or 'file', found {orientation!r}"
         )
-    if len(structures) != len(labels):
-        raise DatasetError(
-            f"dataset.json: {BLOCK}.structures names {len(structures)} structures, labels has {len(labels)};"
-            " there must be one structure per label"
-        )
-    return StructureTable(structures, orientation, priority, cases)
+    structures = tuple(
+        Structure(name, int(e["label"]), tuple(map(int, e["members"])), int(e["official"]))
+        for name, e in sorted(block["structures"].items(), key=lambda item: int(item[1]["label"]))
+    )
+    cases = {case: frozenset(e["annotated"]) for case, e in block.get("cases", {}).items()}
+    return StructureTable(structures, orientation, tuple(block.get("priority", ())), cases)
 
 
 def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:

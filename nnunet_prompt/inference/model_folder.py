@@ -46,10 +46,10 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     capability = read_capability(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
     checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
-    first = checkpoints[0]
+    table = structures_from_dataset_json(dataset_json)
     try:
         manager = PlansManager(plans)
-        configuration = manager.get_configuration(first["init_args"]["configuration"])
+        configuration = manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
         channels = int(determine_num_input_channels(manager, configuration, dataset_json))
         heads = manager.get_label_manager(dataset_json).num_segmentation_heads
         network = PromptTrainer.build_network_architecture(
@@ -64,14 +64,14 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
             f"{folder}: the checkpoint does not fit its plans.json ({reason})"
         ) from None
     where = device(options.resolved_device())
-    axes = first.get("inference_allowed_mirroring_axes") or ()
+    axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     return LoadedModel(
         network=network.to(where).eval(),
         weights=weights,
         plans=manager,
         configuration=configuration,
         dataset_json=dataset_json,
-        table=structures_from_dataset_json(dataset_json),
+        table=table,
         capability=capability,
         mirror_axes=tuple(int(a) for a in axes) if options.use_mirroring else (),
         n_image_channels=channels,

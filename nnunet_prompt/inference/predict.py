@@ -62,9 +62,13 @@ def predict_folder(
     predictor = PromptPredictor.from_folder(model, options)
     for name in structures:
         predictor.table.find(name)
-    keys = said.cases if said is not None else ()
-    cases = group_images(files, keys=keys, n_channels=predictor.n_image_channels)
-    output.mkdir(parents=True, exist_ok=True)
+    cases = group_images(
+        files,
+        keys=said.cases if said is not None else (),
+        n_channels=predictor.n_image_channels,
+        sequences=said is not None,
+    )
+    _make_folder(output)
     failed = predict_cases(
         predictor,
         cases,
@@ -74,12 +78,18 @@ def predict_folder(
         overwrite=options.overwrite,
     )
     if failed:
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         first = next(iter(failed))
         raise PromptError(
-            f"{len(failed)} of {len(cases)} cases have no mask: {first}{more}: {failed[first]}"
+            f"{len(failed)} of {len(cases)} cases have no mask; the first is {first}: {failed[first]}"
         )
     return len(cases)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PromptError(f"{output}: cannot be made: {error.strerror}") from error
 
 
 def predict_cases(
@@ -109,5 +119,8 @@ def predict_cases(
             write_labels_like(target, labels, volumes[0])
         except PromptError as error:
             failed[case.case] = str(error)
-            print(f"error: case {case.case}: {error}", file=sys.stderr)
+        except Exception as error:  # out of memory, say: it must not cost the other cases
+            failed[case.case] = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+        if case.case in failed:
+            print(f"error: case {case.case}: {failed[case.case]}", file=sys.stderr)
     return failed

@@ -263,15 +263,20 @@ def _paste_changed(
         int(rng.integers(-reach, reach + 1)) if n > 1 and rng.random() < 0.5 else 0
         for n in result.shape
     ]
+    corner = [b.start - r + s for b, r, s in zip(box, room, shift, strict=True)]
+    _paste(padded, corner, result)
+
+
+def _paste(part: BoolArray, corner: Sequence[int], result: BoolArray) -> None:
+    """Adds `part` to `result` with its first voxel at `corner`; what leaves `result` is cut off."""
     target, source = [], []
-    for b, r, s, n, size in zip(box, room, shift, result.shape, padded.shape, strict=True):
-        start = b.start - r + s
+    for start, n, size in zip(corner, result.shape, part.shape, strict=True):
         low, high = max(start, 0), min(start + size, n)
         if low >= high:
             return
         target.append(slice(low, high))
         source.append(slice(low - start, high - start))
-    result[tuple(target)] |= padded[tuple(source)]
+    result[tuple(target)] |= part[tuple(source)]
 
 
 def _blob(

@@ -23,6 +23,12 @@ def test_sequences_of_a_patient_are_one_case() -> None:
         assert group(names, keys) == {"Case1": ["C0", "LGE", "T2"], "Case2": ["DE"]}
 
 
+def test_sequences_are_cases_of_their_own_where_nothing_is_prompted() -> None:
+    files = [Path("Case7_C0.nii.gz"), Path("Case7_LGE.nii.gz")]
+    found = group_images(files, keys=(), n_channels=1, sequences=False)
+    assert [c.case for c in found] == ["Case7_C0", "Case7_LGE"]
+
+
 def test_sequences_that_are_prompted_one_by_one_are_cases() -> None:
     names = ["Case1_C0.nii.gz", "Case1_LGE_0000.nii.gz"]
     assert group(names, ["Case1_C0", "Case1_LGE"]) == {"Case1_C0": [""], "Case1_LGE": ["0000"]}
