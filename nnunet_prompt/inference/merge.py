@@ -31,15 +31,20 @@ def merge_objects(
 
 
 def slice_gate(
-    slices: Mapping[int, frozenset[int]], labels: Sequence[int], to_pls: AxisMap
+    slices: Mapping[int, frozenset[int]],
+    labels: Sequence[int],
+    to_slices: AxisMap,
+    *,
+    slice_axis: int = 2,
 ) -> npt.NDArray[np.bool_]:
-    """Where each label may appear, given the labels prompted in each slice of the PLS frame's third axis.
+    """Where each label may appear, given the labels prompted in each slice.
 
-    `to_pls` maps the frame of the result to PLS by permutation, flip and shift. The result is (L, ...) with length 1
-    along the other two axes.
+    `to_slices` maps the frame of the result to the frame whose `slice_axis` counts the slices (PLS and its third axis
+    in prompts.json) by permutation, flip and shift. The result is (L, ...) with length 1 along the other two axes.
     """
-    axis = to_pls.axes[2]
-    index = np.arange(to_pls.source_shape[axis]) * int(to_pls.scale[2]) + int(to_pls.offset[2])
+    axis = to_slices.axes[slice_axis]
+    scale, offset = int(to_slices.scale[slice_axis]), int(to_slices.offset[slice_axis])
+    index = np.arange(to_slices.source_shape[axis]) * scale + offset
     nobody: frozenset[int] = frozenset()
     gate = np.array(
         [[label in slices.get(int(i), nobody) for i in index] for label in labels], bool

@@ -20,10 +20,10 @@ class PromptMixture:
     connected component of the target, `p_union` the union of two structures, instead of one whole structure.
     """
 
-    slices: float = 0.55
-    volume: float = 0.05
+    slices: float = 0.52
+    volume: float = 0.04
     mask: float = 0.12
-    none: float = 0.28
+    none: float = 0.32
     p_box_only: float = 0.15
     p_points_only: float = 0.25
     p_jitter: float = 0.25

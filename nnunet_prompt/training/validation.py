@@ -17,7 +17,8 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
 from nnunet_prompt.inference.engine import Engine
 from nnunet_prompt.inference.grid import Grid, grid_of
-from nnunet_prompt.inference.merge import decode_structures, merge_objects
+from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
+from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.prompts.model import BoolArray, PromptSet
 from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
 
@@ -86,7 +87,7 @@ def simulated_prompts(
     sets = {}
     for label, mask in masks.items():
         if kind == "mask":
-            sets[label] = PromptSet(mask=corrupt(mask, rng))
+            sets[label] = PromptSet(mask=corrupt(mask, rng, slice_axis=slice_axis))
         else:
             sets[label] = simulate(mask, rng, kind="slices", options=options)
     return {
@@ -179,7 +180,7 @@ def _cases(trainer: Any) -> Iterator[ValidationCase]:
 def _predict(
     engine: Engine, case: ValidationCase, kind: str, trainer: Any
 ) -> npt.NDArray[np.int32]:
-    """The label map of one case in the reader frame, in nnU-Net's label ids."""
+    """The label map of one case in the reader frame, in nnU-Net's label ids, by the rules of `submit`."""
     resampler = trainer.configuration_manager.resampling_fn_probabilities
     if kind == "none":
         table = trainer.table.in_labels()
@@ -192,7 +193,22 @@ def _predict(
         return np.zeros(case.truth.shape, np.int32)
     sets = [case.grid.to_grid.prompts(prompts[label]) for label in labels]
     logits = engine.objects(case.image, sets)
-    return case.grid.restore(logits, resampler, lambda here, _: merge_objects(here, labels))
+
+    def decode(here: npt.NDArray[Any], to_reader: AxisMap) -> npt.NDArray[np.int32]:
+        if kind == "mask":
+            return merge_objects(here, labels)
+        # as in the challenge: a label appears only in slices where it was prompted
+        gate = slice_gate(_prompted_slices(masks), labels, to_reader, slice_axis=0)
+        return merge_objects(here, labels, gate)
+
+    return case.grid.restore(logits, resampler, decode)
+
+
+def _prompted_slices(masks: Mapping[int, BoolArray]) -> dict[int, frozenset[int]]:
+    """The labels with a voxel in each slice of the reader frame's first axis."""
+    shown = {label: np.asarray(mask.any(axis=(1, 2))) for label, mask in masks.items()}
+    count = max((len(s) for s in shown.values()), default=0)
+    return {k: frozenset(label for label, s in shown.items() if s[k]) for k in range(count)}
 
 
 def _score(
