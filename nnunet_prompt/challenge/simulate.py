@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,8 @@ from nnunet_prompt.challenge.prompts_json import write_prompts_json
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet
+from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
 
 LARGEST_JITTER = 1000
 
@@ -98,48 +98,15 @@ def slice_prompts(
 
     Per slice and label above 0: the tight box, and 1 to `max_points` different pixels of the label.
     """
-    slices: dict[int, frozenset[int]] = {}
-    points: dict[int, list[Point]] = {}
-    boxes: dict[int, list[Box]] = {}
-    size = labels.shape[:2]
-    for k in range(labels.shape[2]):
-        plane = labels[..., k]
-        values = [int(v) for v in np.unique(plane) if v]
-        slices[k] = frozenset(values)
-        for value in values:
-            pixels = np.argwhere(plane == value)
-            lower, upper = _jitter_box(pixels.min(0), pixels.max(0) + 1, rng, (jitter, size))
-            boxes.setdefault(value, []).append(Box((*lower, k), (*upper, k + 1)))
-            count = min(int(rng.integers(1, max_points + 1)), len(pixels))
-            for pixel in rng.choice(pixels, count, replace=False):
-                moved = pixel + rng.integers(-jitter, jitter + 1, 2)
-                a, b = np.clip(moved, 0, np.subtract(size, 1))
-                points.setdefault(value, []).append(Point((int(a), int(b), k)))
-    sets = {value: PromptSet(tuple(points[value]), tuple(boxes[value])) for value in sorted(boxes)}
+    options = SimulationOptions(max_points=max_points, jitter=jitter, slice_axis=2)
+    values = [int(v) for v in np.unique(labels) if v]
+    masks = {value: labels == value for value in values}
+    sets = {v: simulate(mask, rng, kind="slices", options=options) for v, mask in masks.items()}
+    shown = {value: mask.any(axis=(0, 1)) for value, mask in masks.items()}
+    slices = {
+        k: frozenset(value for value in values if shown[value][k]) for k in range(labels.shape[2])
+    }
     return CasePrompts(sets, "PLS", slices)
-
-
-def _jitter_box(
-    lower: npt.NDArray[np.integer[Any]],
-    upper: npt.NDArray[np.integer[Any]],
-    rng: np.random.Generator,
-    limits: tuple[int, Sequence[int]],
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The box with its corners moved inside the image and not empty; `limits` is (jitter, image size).
-
-    Empty results are drawn again, axis by axis, which favours neither direction.
-    """
-    jitter, size = limits
-    corners = []
-    for start, stop, n in zip(lower, upper, size, strict=True):
-        while True:
-            a, b = rng.integers(-jitter, jitter + 1, 2)
-            low, high = max(int(start + a), 0), min(int(stop + b), n)
-            if low < high:
-                break
-        corners.append((low, high))
-    (a0, a1), (b0, b1) = corners
-    return (a0, b0), (a1, b1)
 
 
 def _label_files(labels: Path) -> list[Path]:
