@@ -24,8 +24,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from nnunet_prompt.data.nifti import read_label_volume
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from nnunet_prompt.evaluation.metrics import Scores, score_masks
 from nnunet_prompt.extension import environment
+from nnunet_prompt.training.validation import simulated_prompts
 
 RESULTS = Path(__file__).parent / "results"
 CONFIGURATION, PLANS = "3d_fullres", "nnUNetPromptCPUPlans"
@@ -40,6 +43,7 @@ ROWS = (
     ("ours, box + points", PROMPTED, "validation/box+points"),
     ("ours, mask", PROMPTED, "validation/mask"),
 )
+ROUGH = "the rough mask itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
         return
     regex = ["--patient-regex", task.patient_regex] if task.patient_regex else []
     number = str(task.dataset_id)
-    run(
+    for command in (
         [
             "nnunet-prompt",
             "convert",
@@ -120,10 +124,6 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
             task.name,
             *regex,
         ],
-        variables,
-        console,
-    )
-    run(
         [
             "nnUNetv2_plan_and_preprocess",
             "-d",
@@ -135,10 +135,9 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
             "-npfp",
             "1",
         ],
-        variables,
-        console,
-    )
-    run(["nnunet-prompt", "plan", "-d", number, "-o", PLANS], variables, console)
+        ["nnunet-prompt", "plan", "-d", number, "-o", PLANS],
+    ):
+        run(command, variables, console)
 
 
 def train(task: Task, trainer: str, seed: int, output: Path, console: Console) -> None:
@@ -180,7 +179,31 @@ def measure(task: Task, seeds: list[int], output: Path) -> dict[str, Any]:
             for metric, key in METRICS.items():
                 values = [label[key] for label in scores["mean"].values() if label[key] is not None]
                 rows[name][metric].append(float(np.mean(values)))
+    rows[ROUGH] = rough_masks(task, output)
     return {"iterations": task.iterations, "rows": rows}
+
+
+def rough_masks(task: Task, output: Path) -> dict[str, list[float]]:
+    """The scores of the corrupted masks that the row "ours, mask" starts from; they are the same for every seed."""
+    scores: dict[int, list[Scores]] = {}
+    for path in sorted((output / "truth" / task.folder).glob("*.nii.gz")):
+        volume = read_label_volume(path)
+        truth = volume.array.transpose(2, 1, 0)  # as nnU-Net's reader hands it to the validation
+        masks = {int(v): truth == v for v in np.unique(truth) if v}
+        spacing = volume.spacing_mm[::-1]
+        case = path.name.removesuffix(".nii.gz")
+        for label, prompts in simulated_prompts(masks, "mask", case).items():
+            rough = prompts.mask
+            assert rough is not None  # that is what "mask" means
+            scores.setdefault(label, []).append(
+                score_masks(masks[label], rough, spacing_mm=spacing)
+            )
+    return {
+        metric: [
+            float(np.mean([np.nanmean([getattr(s, key) for s in v]) for v in scores.values()]))
+        ]
+        for metric, key in METRICS.items()
+    }
 
 
 def held_out(truth: Path, predictions: Path, output: Path) -> Path:
