@@ -5,8 +5,8 @@
 DATA holds hippocampus.tar.gz and sunnybrook.tar.gz (nnU-Net raw layout). Both sides train on the same converted
 data, the same reduced plan, the same fold and the same schedule, one after the other; neither mirrors at inference.
 Plain nnU-Net is its stock loss and network (nnUNetTrainerPlainCPU). Every mask is scored by the same function,
-against nnU-Net's ground truth, fold 0. A finished step is not repeated. Writes benchmarks/results/real.md and .json, where a data set that is not run this
-time keeps its last numbers.
+against nnU-Net's ground truth, fold 0. A finished step is not repeated. Writes benchmarks/results/real.md and
+.json, where a data set that is not run this time keeps its last numbers.
 """
 
 from __future__ import annotations
@@ -226,7 +226,8 @@ def report(results: dict[str, Any]) -> str:
         "# Plain nnU-Net and ours on real images",
         "",
         "`make real DATA=../shared/data`; fold 0, reduced plan (features 8, 16, 32, 64; batch 2), AdamW 3e-3, CPU, no"
-        " mirroring at inference; mean over the seeds ± half their range. Prompts are drawn from the truth: in every slice the tight box, one to five points per structure, points of the other"
+        " mirroring at inference; mean over the seeds ± half their range. Prompts are drawn"
+        " from the truth: in every slice the tight box, one to five points per structure, points of the other"
         " structures as negatives; `mask` is a corrupted copy of the truth.",
         "",
         f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",

@@ -17,25 +17,22 @@ class PromptMixture:
     points alone, the rest both. `p_jitter` of the patches move their prompts by up to `max_jitter` voxels either
     way, `p_sparse` leave out up to half of the slices, `p_wrong` is the share of patches with a misplaced point here
     and there, and `p_negatives` that of patches that carry points of the other structures. `p_component` picks one
-    connected component of the target, `p_union` the union of two structures, instead of one whole structure. In
-    `p_hide` of the prompted patches the structures that are pointed at are unknown to their own heads: a head that sees
-    its structure pointed at learns to read the prompt, and is lost without one.
+    connected component of the target, `p_union` the union of two structures, instead of one whole structure.
     """
 
-    slices: float = 0.48
-    volume: float = 0.03
-    mask: float = 0.09
-    none: float = 0.40
+    slices: float = 0.52
+    volume: float = 0.04
+    mask: float = 0.12
+    none: float = 0.32
     p_box_only: float = 0.15
-    p_points_only: float = 0.35
-    p_jitter: float = 0.15
+    p_points_only: float = 0.25
+    p_jitter: float = 0.25
     max_jitter: int = 2
     p_sparse: float = 0.1
     p_wrong: float = 0.05
     p_negatives: float = 0.7
     p_component: float = 0.02
     p_union: float = 0.02
-    p_hide: float = 0.9
     max_points: int = 5
 
     def draw_kind(self, rng: np.random.Generator) -> Kind:
