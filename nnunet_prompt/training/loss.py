@@ -28,6 +28,7 @@ class PromptLoss(nn.Module):
         self.ddp = ddp
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        logits = logits.float()  # sums over a patch do not fit into autocast's half precision
         axes = [0, *range(2, logits.ndim)]
         known = target != UNKNOWN  # (B, 1+K, ...)
         truth = (target == 1).to(logits.dtype)
