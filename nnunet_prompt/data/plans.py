@@ -116,8 +116,9 @@ def _split_by_patient(folder: Path) -> None:
     if splits.exists() or not nnUNet_raw.is_set():
         return
     patients = patients_of(Path(nnUNet_raw.get()) / folder.name)
-    if patients:
-        write_splits(splits, patients)
+    folds = min(5, len(set(patients.values())))
+    if folds > 1:  # a single patient cannot be split; nnU-Net then does as it likes
+        write_splits(splits, patients, folds=folds)
 
 
 def _preprocessed_folder(dataset_id: int) -> Path:

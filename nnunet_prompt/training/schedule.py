@@ -10,6 +10,7 @@ from nnunet_prompt.errors import RefusedError
 
 ITERATIONS_VARIABLE = "nnUNet_prompt_iterations"
 SEED_VARIABLE = "nnUNet_prompt_seed"
+LARGEST_NUMBER = 2**32 - 1  # numpy's largest seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,10 @@ def _number(variable: str) -> int | None:
     text = os.environ.get(variable)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or (
-        variable == ITERATIONS_VARIABLE and int(text) == 0
-    ):
+    lowest = 1 if variable == ITERATIONS_VARIABLE else 0
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= LARGEST_NUMBER):
         raise RefusedError(
-            f"environment variable {variable}: expected a whole number, found {text!r}"
+            f"environment variable {variable}: expected a whole number from {lowest} to"
+            f" {LARGEST_NUMBER}, found {text!r}"
         )
     return int(text)

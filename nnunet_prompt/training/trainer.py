@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,7 +91,10 @@ class PromptTrainer(nnUNetTrainer):
         return make_promptable(network, num_input_channels)
 
     def _build_loss(self) -> nn.Module:
-        loss: nn.Module = super()._build_loss()
+        with np.errstate(
+            invalid="ignore"
+        ):  # 0 / 0 in nnU-Net's weights of a single scale; see below
+            loss: nn.Module = super()._build_loss()
         ours = PromptLoss(ddp=self.is_ddp)
         if isinstance(loss, DeepSupervisionWrapper):
             loss.loss = ours
@@ -171,14 +175,13 @@ class PromptTrainer(nnUNetTrainer):
         return {"loss": loss.detach().cpu().numpy(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        counts = [sum(o[key] for o in val_outputs) for key in ("tp_hard", "fp_hard", "fn_hard")]
-        if not np.any(
-            counts
-        ):  # nothing there, nothing found: right, where 0 / 0 would spoil the moving average
-            last = val_outputs[-1]
-            val_outputs = [*val_outputs[:-1], {**last, "tp_hard": np.ones_like(last["tp_hard"])}]
-        with np.errstate(invalid="ignore"):  # 0 / 0: a structure that no validation patch showed
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            # 0 / 0: a structure that no validation patch showed; it stays out of the mean
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
             super().on_validation_epoch_end(val_outputs)
+        moving = self.logger.get_value("ema_fg_dice", step=None)
+        if np.isnan(moving[-1]):  # an epoch that showed nothing at all says nothing, now or later
+            moving[-1] = moving[-2] if len(moving) > 1 else 0.0
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Full volumes of the validation cases, once per kind of prompt; see `training.validation`."""

@@ -190,7 +190,10 @@ def _one_device(rank: int, port: int, folder: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_train_like_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_devices_train_like_one_with_the_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the processes find this module
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
