@@ -116,7 +116,7 @@ def stages(output: Path, *, seed: int) -> list[Stage]:
         ),
         "plan": (
             "Make its plans small enough for a CPU",
-            f"nnunet-prompt plan -d {DATASET_ID} -o {PLANS}",
+            f"nnunet-prompt plan -d {DATASET_ID} -o {PLANS} --batch-size 4",
         ),
         "train": (
             "nnU-Net trains our recipe",
