@@ -9,11 +9,15 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.data.download import CareOptions
 from nnunet_prompt.errors import DatasetError, PromptError
+
+if TYPE_CHECKING:
+    from nnunet_prompt.data.inspect import Examined
 
 
 def converter_parser(summary: str) -> argparse.ArgumentParser:
@@ -23,6 +27,62 @@ def converter_parser(summary: str) -> argparse.ArgumentParser:
     parser.add_argument("-d", "--dataset-id", type=int, required=True, help="nnU-Net id, 1 to 999")
     parser.add_argument("--name", help="name of the data set (default: the source's own)")
     return parser
+
+
+def care_parser(summary: str) -> argparse.ArgumentParser:
+    """The options that the converters of the CARE downloads share; see `care_options`."""
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("source", type=Path, help="folder of the unpacked download")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-d", "--dataset-id", type=int, help="nnU-Net id, 1 to 999")
+    what.add_argument(
+        "--inspect",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="CSV",
+        help="write no data set: print (and write to CSV) what is there; exit code 1 if any of it is unexpected",
+    )
+    parser.add_argument("--name", help="name of the data set")
+    parser.add_argument(
+        "--version-root", type=Path, metavar="FOLDER", help="search this folder of the source only"
+    )
+    parser.add_argument(
+        "--leave-out", action="store_true", help="leave out unexpected cases instead of stopping"
+    )
+    parser.add_argument(
+        "--unknown-to-background",
+        action="store_true",
+        help="take label values that nobody documented as background",
+    )
+    return parser
+
+
+def care_options(args: argparse.Namespace) -> CareOptions:
+    """The options of a converter; those that its parser does not have keep their defaults."""
+    return CareOptions(
+        args.version_root,
+        args.leave_out,
+        args.unknown_to_background,
+        getattr(args, "stack_sequences", False),
+        getattr(args, "fix_spacing", False),
+        getattr(args, "unaligned", False),
+    )
+
+
+def run_care(
+    args: argparse.Namespace, examine: Callable[[], Iterable[Examined]], convert: Callable[[], Path]
+) -> int:
+    """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
+    if args.inspect is None:
+        return run_converter(convert)
+    from nnunet_prompt.data.inspect import inspect_download
+
+    try:
+        return inspect_download(examine(), None if args.inspect == Path() else args.inspect)
+    except PromptError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def run_converter(convert: Callable[[], Path]) -> int:
