@@ -40,3 +40,7 @@ class RefusedError(PromptError, SystemExit):
     It is also a `SystemExit`, because stock `nnUNetv2_train` catches nothing: so it ends with the one line of the
     message instead of a traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message  # what the interpreter prints; the exit code is then 1

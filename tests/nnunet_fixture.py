@@ -27,19 +27,10 @@ import pytest
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.plans import ReduceOptions, reduce_plans
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
-from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.extension import environment
+from tests.model_fixture import PLANS, SPACING, TABLE
 
 SHAPE = (16, 24, 20)
-SPACING = (4.0, 1.5, 1.25)
-PLANS = "tinyPlans"
-TABLE = StructureTable(
-    (
-        Structure("ball", 1, (1,), 500),
-        Structure("shell", 2, (2,), 200),
-        Structure("core", 3, (3,), 2221),
-    )
-)
 PARTLY_ANNOTATED = ("tiny_01", "tiny_04")
 TRAINED_FOR = 200  # iterations
 NAMES = tuple(f"tiny_{i:02d}" for i in range(6))
@@ -78,79 +69,6 @@ class TinyData:
     def plans(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.preprocessed / f"{PLANS}.json").read_text())
         return content
-
-
-def hand_made_plans(transpose: tuple[int, int, int] = (0, 1, 2)) -> dict[str, Any]:
-    """Plans like those of the tiny data set, without planning it; `transpose` is nnU-Net's transpose_forward."""
-    spacing = [SPACING[axis] for axis in transpose]
-    plans: dict[str, Any] = {
-        "dataset_name": "Dataset501_Tiny",
-        "plans_name": PLANS,
-        "original_median_spacing_after_transp": spacing,
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": list(transpose),
-        "transpose_backward": [int(i) for i in np.argsort(transpose)],
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": {}},
-        "configurations": {},
-    }
-    for name, axes in (("2d", 2), ("3d_fullres", 3)):
-        plans["configurations"][name] = {
-            "data_identifier": f"nnUNetPlans_{name}",
-            "preprocessor_name": "DefaultPreprocessor",
-            "batch_size": 2,
-            "patch_size": [8, 12, 12][-axes:],
-            "spacing": spacing[-axes:],
-            "normalization_schemes": ["ZScoreNormalization"],
-            "use_mask_for_norm": [False],
-            "batch_dice": False,
-            "architecture": _architecture(axes),
-        }
-        for data, order in (("data", 3), ("seg", 1), ("probabilities", 1)):
-            plans["configurations"][name] |= {
-                f"resampling_fn_{data}": "resample_data_or_seg_to_shape",
-                f"resampling_fn_{data}_kwargs": {
-                    "is_seg": data == "seg",
-                    "order": order,
-                    "order_z": 0,
-                    "force_separate_z": None,
-                },
-            }
-    return plans
-
-
-def hand_made_dataset_json(table: StructureTable = TABLE, channels: int = 1) -> dict[str, Any]:
-    """A dataset.json for `table`."""
-    return {
-        "channel_names": {str(i): f"image {i}" for i in range(channels)},
-        "labels": {"background": 0, **{s.name: s.label for s in table.structures}},
-        "file_ending": ".nii.gz",
-        "numTraining": 1,
-        "nnunet_prompt": table.to_block(),
-    }
-
-
-def _architecture(axes: int) -> dict[str, Any]:
-    return {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": 3,
-            "features_per_stage": [4, 8, 12],
-            "conv_op": f"torch.nn.modules.conv.Conv{axes}d",
-            "kernel_sizes": [[3] * axes] * 3,
-            "strides": [[1] * axes, [2] * axes, [2] * axes],
-            "n_conv_per_stage": [1, 1, 1],
-            "n_conv_per_stage_decoder": [1, 1],
-            "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d",
-            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
 
 
 def affine(spacing: tuple[float, float, float] = SPACING) -> npt.NDArray[np.float64]:
@@ -232,7 +150,7 @@ def make_tiny_data(root: Path, *, dataset_id: int = 501, ignore: bool = False) -
 
         api.extract_fingerprints([dataset_id], num_processes=1, show_progress_bar=False)
         api.plan_experiments([dataset_id])
-        options = ReduceOptions(name=PLANS, features=(4, 8, 12), max_voxels=1600)
+        options = ReduceOptions(name=PLANS, features=(8, 12, 16), batch_size=4, max_voxels=1600)
         reduce_plans(dataset_id, options=options)
         configurations = ("2d", "3d_fullres")
         api.preprocess([dataset_id], PLANS, configurations, (1,), show_progress_bar=False)

@@ -163,8 +163,8 @@ def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     call = fake("nnunet_prompt.data.plans.reduce_plans", Path("x.json"))
     assert run("plan -d 5") == 0
     call.assert_called_once_with(5, options=ReduceOptions())
-    assert run("plan -d 5 -p a -o b --features 4,8 --batch-size 1") == 0
-    options = ReduceOptions(source="a", name="b", features=(4, 8), batch_size=1)
+    assert run("plan -d 5 -p a -o b --features 4,8,16 --batch-size 1") == 0
+    options = ReduceOptions(source="a", name="b", features=(4, 8, 16), batch_size=1)
     call.assert_called_with(5, options=options)
     assert capsys.readouterr().out == "wrote x.json\n" * 2
 

@@ -16,13 +16,31 @@ from nnunet_prompt.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class ReduceOptions:
-    """`features` per stage, voxels per patch at most, batch size, and the plans to start from and to write."""
+    """`features` per stage, voxels per patch at most, batch size, and the plans to start from and to write.
+
+    Raises `DatasetError` for fewer than three stages: nnU-Net's deep supervision drops the coarsest of its scales and
+    would have none left to learn from.
+    """
 
     source: str = "nnUNetPlans"
     name: str = "nnUNetPromptCPUPlans"
     features: tuple[int, ...] = (8, 16, 32, 64)
     batch_size: int = 2
     max_voxels: int = 64 * 64 * 64
+
+    def __post_init__(self) -> None:
+        if len(self.features) < 3 or min(self.features) < 1:
+            raise DatasetError(
+                f"features: expected at least three numbers from 1 on, one per stage, found {list(self.features)}"
+            )
+        if self.batch_size < 1 or self.max_voxels < 1:
+            raise DatasetError(
+                f"batch size and voxels per patch: expected at least 1, found {self.batch_size} and {self.max_voxels}"
+            )
+        if self.name in ("", self.source) or Path(self.name).name != self.name:
+            raise DatasetError(
+                f"plans name {self.name!r}: expected a file name other than {self.source!r}, which is nnU-Net's own"
+            )
 
 
 def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -> Path:
@@ -38,11 +56,14 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
         raise DatasetError(
             f"{source}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first"
         )
-    plans = json.loads(source.read_text())
-    plans["plans_name"] = options.name
-    for configuration in plans["configurations"].values():
-        if "architecture" in configuration:
-            _reduce(configuration, options)
+    try:
+        plans = json.loads(source.read_text())
+        plans["plans_name"] = options.name
+        for configuration in plans["configurations"].values():
+            if "architecture" in configuration:
+                _reduce(configuration, options)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{source}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
     target = folder / f"{options.name}.json"
     temporary = target.with_suffix(".tmp")
     temporary.write_text(json.dumps(plans, indent=4) + "\n")

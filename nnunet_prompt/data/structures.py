@@ -66,9 +66,23 @@ class StructureTable:
                     f"dataset.json: {BLOCK}.structures[{s.name!r}].members must hold label {s.label} and only"
                     f" labels 1 to {len(labels)}, found {list(s.members)}"
                 )
+        if len(names) < len(labels):
+            raise DatasetError(f"dataset.json: {BLOCK}.structures has a name twice: {self.names}")
+        self._check_officials()
         _check_names(self.priority, names, "priority")
         for case, annotated in self.annotated.items():
             _check_names(annotated, names, f"cases[{case!r}].annotated")
+
+    def _check_officials(self) -> None:
+        """Two structures of one value could not be told apart in a mask, nor one of 0 from the background."""
+        seen: set[int] = set()
+        for s in self.structures:
+            if s.official < 1 or s.official in seen:
+                raise DatasetError(
+                    f"dataset.json: {BLOCK}.structures[{s.name!r}].official must be a number of its own from 1 on,"
+                    f" found {s.official}"
+                )
+            seen.add(s.official)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,8 +123,8 @@ class StructureTable:
 def structures_from_dataset_json(dataset_json: Mapping[str, Any]) -> StructureTable:
     """Reads the structures of a data set from its `dataset.json`.
 
-    Raises `DatasetError` for regions (labels that are lists: state unions as `members` instead) and for a block that
-    breaks the form above.
+    Raises `DatasetError` for regions (labels that are lists: state unions as `members` instead), for a data set without
+    structures and for a block that breaks the form above.
     """
     labels = _plain_labels(dataset_json)
     block = dataset_json.get(BLOCK)
@@ -143,12 +157,31 @@ def _read_block(block: Mapping[str, Any]) -> StructureTable:
         raise DatasetError(
             f"dataset.json: {BLOCK}.orientation must be 'canonical' or 'file', found {orientation!r}"
         )
-    structures = tuple(
-        Structure(name, int(e["label"]), tuple(map(int, e["members"])), int(e["official"]))
-        for name, e in sorted(block["structures"].items(), key=lambda item: int(item[1]["label"]))
-    )
+    structures = [_read_structure(name, entry) for name, entry in block["structures"].items()]
     cases = {case: frozenset(e["annotated"]) for case, e in block.get("cases", {}).items()}
-    return StructureTable(structures, orientation, tuple(block.get("priority", ())), cases)
+    structures.sort(key=lambda s: s.label)
+    return StructureTable(tuple(structures), orientation, tuple(block.get("priority", ())), cases)
+
+
+def _read_structure(name: str, entry: Mapping[str, Any]) -> Structure:
+    where = f"{BLOCK}.structures[{name!r}]"
+    if not isinstance(entry["members"], list):
+        raise DatasetError(
+            f"dataset.json: {where}.members must be a list, found {entry['members']!r}"
+        )
+    return Structure(
+        name,
+        _whole(entry["label"], f"{where}.label"),
+        tuple(_whole(m, f"{where}.members") for m in entry["members"]),
+        _whole(entry["official"], f"{where}.official"),
+    )
+
+
+def _whole(value: Any, where: str) -> int:
+    """JSON's numbers as they are: a text, a fraction or a truth value is no label."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DatasetError(f"dataset.json: {where} must be a whole number, found {value!r}")
+    return value
 
 
 def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,16 +193,31 @@ def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_labels(dataset_json: Mapping[str, Any]) -> dict[str, int]:
+    found = dataset_json.get("labels")
     labels: dict[str, int] = {}
-    for name, value in dataset_json.get("labels", {}).items():
+    for name, value in found.items() if isinstance(found, Mapping) else ():
         if isinstance(value, (list, tuple)):
             raise DatasetError(
                 f"dataset.json: label {name!r} is a region; region-based training is not supported:"
                 f" use plain labels and state the union as {BLOCK}.structures[{name!r}].members"
             )
         if name not in ("background", "ignore"):
-            labels[name] = int(value)
+            labels[name] = _label(value, found)
+    if not labels:
+        raise DatasetError(
+            f"dataset.json: labels names no foreground structure: it must be {{name: number}}, found {found!r}"
+        )
     return dict(sorted(labels.items(), key=lambda item: item[1]))
+
+
+def _label(value: Any, found: Any) -> int:
+    try:
+        return int(value)  # nnU-Net takes "1" for 1
+    except (ValueError, TypeError):
+        raise DatasetError(
+            f"dataset.json: labels must be {{name: number}}, found {found!r}:"
+            " the Medical Segmentation Decathlon layout has a converter of its own"
+        ) from None
 
 
 def _check_names(found: Iterable[str], known: set[str], where: str) -> None:

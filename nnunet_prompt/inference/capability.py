@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
@@ -20,7 +21,7 @@ class Capability:
     """How prompts are drawn for a network, on a grid of `grid_spacing` mm (two numbers for a 2d configuration).
 
     `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
-    grid through the slices.
+    grid through the slices. Raises `ValueError` for anything else.
     """
 
     point_shape: PointShape = "edt"
@@ -29,6 +30,20 @@ class Capability:
     point_metric: Literal["spacing", "voxel"] = "spacing"
     grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
     slice_axis: int = 0
+
+    def __post_init__(self) -> None:
+        radii = (self.point_radius, self.scribble_radius)
+        checks = {
+            "point_shape": self.point_shape in get_args(PointShape),
+            "point_metric": self.point_metric in ("spacing", "voxel"),
+            "point_radius and scribble_radius": all(math.isfinite(r) and r > 0 for r in radii),
+            "grid_spacing": len(self.grid_spacing) in (2, 3)
+            and all(math.isfinite(s) and s > 0 for s in self.grid_spacing),
+            "slice_axis": self.slice_axis in (0, 1, 2),
+        }
+        for name, holds in checks.items():
+            if not holds:
+                raise ValueError(f"{name} is out of range")
 
     def style(self) -> PromptStyle:
         """The style that `encode` needs on this model's grid."""

@@ -82,7 +82,9 @@ class Engine:
         size = self._tile_shape()
         steps = [_steps(n, s, self.step_size) for n, s in zip(image.shape[1:], size, strict=True)]
         windows = [Window(_three(origin), size) for origin in itertools.product(*steps)]
-        for window in tqdm(windows, desc="tiles", leave=False, disable=len(windows) < 16):
+        for window in tqdm(
+            windows, desc="tiles", leave=False, disable=True if len(windows) < 16 else None
+        ):
             yield window, _cut(image, window)
 
     def _tile_shape(self) -> Shape:

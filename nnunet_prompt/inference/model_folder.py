@@ -16,6 +16,9 @@ from nnunet_prompt.inference.capability import Capability, read_capability
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.weights.read import read_checkpoint
 
+# of a configuration, beside its network
+NEEDED = ("patch_size", "spacing", "preprocessor_class", "resampling_fn_probabilities")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
@@ -38,30 +41,24 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
 
     The network is built from its plans by our own class; no trainer is searched for and no code is read from files.
     """
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    from nnunet_prompt.training.trainer import PromptTrainer
 
     capability = read_capability(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
     checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
     table = structures_from_dataset_json(dataset_json)
+    weights = tuple(_plain_names(c["network_weights"]) for c in checkpoints)
     try:
         manager = PlansManager(plans)
         configuration = manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
-        channels = int(determine_num_input_channels(manager, configuration, dataset_json))
-        heads = manager.get_label_manager(dataset_json).num_segmentation_heads
-        network = PromptTrainer.build_network_architecture(
-            manager, configuration, channels, heads, False
-        )
-        weights = tuple(_plain_names(c["network_weights"]) for c in checkpoints)
+        for needed in NEEDED:
+            getattr(configuration, needed)
+        network, channels = _build(manager, configuration, dataset_json)
         for one in weights:  # every fold must fit before the first case is read
             network.load_state_dict(one)
-    except (KeyError, RuntimeError, ValueError, TypeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
         raise ModelError(
-            f"{folder}: the checkpoint does not fit its plans.json ({reason})"
+            f"{folder}: the checkpoint does not fit its plans.json ({_first_line(error)})"
         ) from None
     where = device(options.resolved_device())
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
@@ -77,6 +74,26 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         n_image_channels=channels,
         device=where,
     )
+
+
+def _build(manager: Any, configuration: Any, dataset_json: dict[str, Any]) -> tuple[nn.Module, int]:
+    """The network without deep supervision, and how many image channels it takes."""
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+
+    from nnunet_prompt.training.trainer import PromptTrainer
+
+    channels = int(determine_num_input_channels(manager, configuration, dataset_json))
+    heads = manager.get_label_manager(dataset_json).num_segmentation_heads
+    network = PromptTrainer.build_network_architecture(
+        manager, configuration, channels, heads, False
+    )
+    return network, channels
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says; of a `KeyError` also that it is one, because it says the key alone."""
+    text = repr(error) if isinstance(error, KeyError) else str(error).strip()
+    return (text or repr(error)).splitlines()[0]
 
 
 def _checkpoints(folder: Path, options: PredictOptions) -> list[Path]:

@@ -120,7 +120,8 @@ def predict_cases(
         except PromptError as error:
             failed[case.case] = str(error)
         except Exception as error:  # out of memory, say: it must not cost the other cases
-            failed[case.case] = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            first_line = next(iter(str(error).strip().splitlines()), "no reason given")
+            failed[case.case] = f"{type(error).__name__}: {first_line}"
         if case.case in failed:
             print(f"error: case {case.case}: {failed[case.case]}", file=sys.stderr)
     return failed

@@ -17,7 +17,9 @@ class PromptMixture:
     points alone, the rest both. `p_jitter` of the patches move their prompts by up to `max_jitter` voxels either
     way, `p_sparse` leave out up to half of the slices, `p_wrong` is the share of patches with a misplaced point here
     and there, and `p_negatives` that of patches that carry points of the other structures. `p_component` picks one
-    connected component of the target, `p_union` the union of two structures, instead of one whole structure.
+    connected component of the target, `p_union` the union of two structures, instead of one whole structure. In
+    `p_hide` of the prompted patches the structures that are pointed at are unknown to their own heads, which else may
+    learn to read the prompts; off, because in short trainings it costs the boxes more than it gives.
     """
 
     slices: float = 0.52
@@ -33,6 +35,7 @@ class PromptMixture:
     p_negatives: float = 0.7
     p_component: float = 0.02
     p_union: float = 0.02
+    p_hide: float = 0.0
     max_points: int = 5
 
     def draw_kind(self, rng: np.random.Generator) -> Kind:

@@ -80,7 +80,9 @@ def _number(variable: str) -> int | None:
     text = os.environ.get(variable)
     if text is None:
         return None
-    if not text.isdigit() or (variable == ITERATIONS_VARIABLE and int(text) == 0):
+    if not (text.isascii() and text.isdigit()) or (
+        variable == ITERATIONS_VARIABLE and int(text) == 0
+    ):
         raise RefusedError(
             f"environment variable {variable}: expected a whole number, found {text!r}"
         )

@@ -94,6 +94,10 @@ class PromptTrainer(nnUNetTrainer):
         ours = PromptLoss(ddp=self.is_ddp)
         if isinstance(loss, DeepSupervisionWrapper):
             loss.loss = ours
+            if (
+                len(loss.weight_factors) == 1
+            ):  # nnU-Net gives the lowest scale no weight, and here it is the only one
+                loss.weight_factors = (1.0,)
         else:
             loss = ours
         return loss
@@ -167,6 +171,12 @@ class PromptTrainer(nnUNetTrainer):
         return {"loss": loss.detach().cpu().numpy(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        counts = [sum(o[key] for o in val_outputs) for key in ("tp_hard", "fp_hard", "fn_hard")]
+        if not np.any(
+            counts
+        ):  # nothing there, nothing found: right, where 0 / 0 would spoil the moving average
+            last = val_outputs[-1]
+            val_outputs = [*val_outputs[:-1], {**last, "tp_hard": np.ones_like(last["tp_hard"])}]
         with np.errstate(invalid="ignore"):  # 0 / 0: a structure that no validation patch showed
             super().on_validation_epoch_end(val_outputs)
 

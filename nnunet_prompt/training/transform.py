@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from nnunet_prompt.training.mixture import PromptMixture
 class CaseNote:
     """Which case the loader has just loaded. nnU-Net's loader calls its transforms without the case's name."""
 
-    case: str = ""
+    case: str = field(
+        default="", repr=False
+    )  # nnU-Net writes the repr of its transforms into debug.json
 
 
 class NotedDataset:
@@ -119,6 +121,8 @@ def draw_object(
 ) -> tuple[npt.NDArray[np.int8], PromptSet]:
     """Draws the object of this patch and its prompts; returns the object head's target and the prompts.
 
+    Changes `heads` in place where the mixture hides the structures that are pointed at from their own heads.
+
     A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
     structure in the patch, or where the prompts come out empty, the target is empty, too: with nothing said there is
     nothing to segment.
@@ -143,6 +147,10 @@ def draw_object(
     prompts = simulate(target, rng, kind=kind, others=others, options=options)
     if not _points_somewhere(prompts):
         return empty, PromptSet()
+    if mixture.p_hide and rng.random() < mixture.p_hide:
+        for k in present:
+            if target[heads[k] == 1].any():
+                heads[k] = UNKNOWN
     return np.where(empty == UNKNOWN, empty, target.astype(np.int8)), prompts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of other pickle protocols: they are refused or they are read
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"{path}: not found") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         raise ModelError(
-            f"{path}: refused, because loading it would run code or it is no checkpoint ({reason})"
+            f"{path}: refused, because loading it would run code or it is no checkpoint ({_reason(error)})"
         ) from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: not a readable checkpoint ({error})") from None
-    if not isinstance(content, dict) or "network_weights" not in content:
-        raise ModelError(f"{path}: not an nnU-Net checkpoint, it has no 'network_weights'")
-    return content
+    except Exception as error:  # a damaged pickle can end in any error
+        raise ModelError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
+    weights = content.get("network_weights") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
+        raise ModelError(
+            f"{path}: not an nnU-Net checkpoint, it has no 'network_weights' with a tensor for each name"
+        )
+    checkpoint: dict[str, Any] = content
+    return checkpoint
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what torch says, without its advice to load the file unsafely."""
+    text = str(error).split("WeightsUnpickler error:")[-1].strip()
+    return next(iter(text.splitlines()), type(error).__name__)
 
 
 def _numpy_scalars() -> list[Any]:

@@ -47,7 +47,7 @@ def test_the_noise_stays_within_its_bounds() -> None:
     generator = rng()
     options = [mixture.draw_options(generator, slice_axis=2) for _ in range(500)]
     assert {o.jitter for o in options} == {0, 1, 2, 3}
-    assert {o.max_points for o in options} == {1, 2, 3, 4}
+    assert {o.max_points for o in options} == {4}  # the simulator draws how many, up to that
     assert all(0 <= o.p_drop < 0.5 for o in options)
     assert 0.3 < np.mean([o.p_drop == 0 for o in options]) < 0.7
     assert {o.slice_axis for o in options} == {2}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.training.network import make_promptable
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.nnunet_fixture import hand_made_plans
+from tests.model_fixture import hand_made_plans
 
 PATCH = {"2d": (12, 12), "3d_fullres": (8, 12, 12)}
 
@@ -62,10 +62,35 @@ def test_images_alone_are_images_with_seven_silent_channels(configuration: str) 
     assert torch.count_nonzero(full[:, 0]) > 0  # the object head as it is
 
 
-def test_prompts_change_the_answer() -> None:
-    network = built("3d_fullres")
-    image = noise(2 + N_PROMPT_CHANNELS, "3d_fullres")
+@pytest.mark.parametrize("configuration", PATCH)
+def test_training_begins_where_plain_nnunet_begins(configuration: str) -> None:
+    torch.manual_seed(0)
+    network, stock = built(configuration), built(configuration, trainer=nnUNetTrainer)
+    image = noise(2, configuration)
+    prompts = noise(N_PROMPT_CHANNELS, configuration)
     with torch.no_grad():
+        prompted = network(torch.cat([image, prompts], 1))
+        silent = network(torch.cat([image, torch.zeros_like(prompts)], 1))
+    assert torch.equal(prompted, silent)  # at step 0 prompts change nothing, bit for bit
+    ours, theirs = (
+        n.get_parameter("encoder.stages.0.0.convs.0.conv.weight") for n in (network, stock)
+    )
+    assert torch.count_nonzero(ours[:, 2:]) == 0
+    assert ours[:, :2].std().item() == pytest.approx(theirs.std().item(), rel=0.2)
+    for layer in network.get_submodule("decoder.seg_layers").children():
+        bias = layer.get_parameter("bias")
+        assert torch.sigmoid(bias).tolist() == pytest.approx([0.05] * 4)
+
+
+@pytest.mark.parametrize("configuration", PATCH)
+def test_prompts_are_learnt_and_then_change_the_answer(configuration: str) -> None:
+    network = built(configuration)
+    image = noise(2 + N_PROMPT_CHANNELS, configuration)
+    network(image).square().sum().backward()
+    stem = network.get_parameter("encoder.stages.0.0.convs.0.conv.weight")
+    assert stem.grad is not None and (stem.grad[:, 2:] != 0).any()
+    with torch.no_grad():
+        stem -= 0.1 * stem.grad
         assert not torch.equal(network(image)[:, 1:], network(image[:, :2])[:, 1:])
 
 

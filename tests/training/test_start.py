@@ -125,3 +125,16 @@ def test_a_stock_checkpoint_is_not_taken_for_one_of_ours(tmp_path: Any) -> None:
     torch.save({"network_weights": stock.state_dict()}, path)
     with pytest.raises(AssertionError, match="shape"):
         load_pretrained_weights(build("PlainConvUNet", 1), str(path))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the tracer's own
+def test_torch_compile_traces_both_ways_of_asking() -> None:
+    """Without code generation, so that no compiler is needed."""
+    network = build("PlainConvUNet", 1)
+    compiled = torch.compile(network, backend="aot_eager")
+    x = torch.randn(2, 8, 4, 8, 8)
+    compiled(x).sum().backward()
+    with torch.no_grad():
+        for given in (x, x[:, :1]):
+            torch.testing.assert_close(compiled(given), network(given))

@@ -1,0 +1,223 @@
+"""A reduced plan: thinner, smaller, and otherwise nnU-Net's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nnunet_prompt.data.plans import ReduceOptions, _patch_size, reduce_plans
+from nnunet_prompt.data.raw import SIDE_FILE
+from nnunet_prompt.errors import DatasetError
+from tests.model_fixture import hand_made_plans
+
+FEATURES = (4, 6, 8)
+
+
+def nnunet_plans() -> dict[str, Any]:
+    """Five stages, anisotropic; a residual encoder besides, and a cascade that inherits."""
+    plans = hand_made_plans()
+    plans["plans_name"] = "nnUNetPlans"
+    big = plans["configurations"]["3d_fullres"]
+    big.update(patch_size=[20, 160, 128], batch_size=2)
+    architecture = big["architecture"]["arch_kwargs"]
+    architecture.update(
+        n_stages=5,
+        features_per_stage=[32, 64, 128, 256, 320],
+        strides=[[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]],
+        kernel_sizes=[[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+        n_conv_per_stage=[2, 2, 2, 3, 3],
+        n_conv_per_stage_decoder=[2, 2, 2, 2],
+    )
+    residual = json.loads(json.dumps(big))
+    kept = residual["architecture"]["arch_kwargs"]
+    kept["n_blocks_per_stage"] = [1, 3, 4, 6, 6]
+    del kept["n_conv_per_stage"]
+    residual["architecture"]["network_class_name"] = (
+        "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+    )
+    plans["configurations"]["residual"] = residual
+    plans["configurations"]["3d_cascade_fullres"] = {
+        "inherits_from": "3d_fullres",
+        "previous_stage": "3d_lowres",
+    }
+    return plans
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    folder = tmp_path / "preprocessed" / "Dataset042_Heart"
+    folder.mkdir(parents=True)
+    (folder / "nnUNetPlans.json").write_text(json.dumps(nnunet_plans()))
+    return folder
+
+
+def reduced(folder: Path, **options: Any) -> dict[str, Any]:
+    path = reduce_plans(42, options=ReduceOptions(**{"features": FEATURES, **options}))
+    assert path.parent == folder
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def test_stages_features_and_patch_shrink_and_the_rest_stays(folder: Path) -> None:
+    plans = reduced(folder, batch_size=3, max_voxels=20 * 64 * 64)
+    before = nnunet_plans()["configurations"]["3d_fullres"]
+    after = plans["configurations"]["3d_fullres"]
+    assert after["batch_size"] == 3
+    assert after["patch_size"] == [20, 64, 64]
+    architecture = after["architecture"]["arch_kwargs"]
+    assert architecture["n_stages"] == 3
+    assert architecture["features_per_stage"] == [4, 6, 8]
+    assert architecture["strides"] == [[1, 1, 1], [1, 2, 2], [2, 2, 2]]
+    assert architecture["kernel_sizes"] == [[1, 3, 3], [3, 3, 3], [3, 3, 3]]
+    assert architecture["n_conv_per_stage"] == [2, 2, 2]
+    assert architecture["n_conv_per_stage_decoder"] == [2, 2]
+    for key in ("spacing", "data_identifier", "normalization_schemes", "batch_dice"):
+        assert after[key] == before[key]
+
+
+def test_both_plans_lie_side_by_side_under_their_names(folder: Path) -> None:
+    plans = reduced(folder, name="small")
+    assert plans["plans_name"] == "small"
+    assert sorted(p.name for p in folder.iterdir()) == ["nnUNetPlans.json", "small.json"]
+    assert json.loads((folder / "nnUNetPlans.json").read_text()) == nnunet_plans()
+
+
+def test_the_default_name(folder: Path) -> None:
+    assert reduce_plans(42) == folder / "nnUNetPromptCPUPlans.json"
+
+
+def test_a_residual_encoder_and_an_inheriting_configuration(folder: Path) -> None:
+    configurations = reduced(folder)["configurations"]
+    residual = configurations["residual"]["architecture"]["arch_kwargs"]
+    assert residual["n_blocks_per_stage"] == [1, 3, 4]
+    assert configurations["3d_cascade_fullres"] == {
+        "inherits_from": "3d_fullres",
+        "previous_stage": "3d_lowres",
+    }
+
+
+def test_a_network_that_is_smaller_already_keeps_its_stages(folder: Path) -> None:
+    flat = reduced(folder, features=(4, 8, 16, 32, 64))["configurations"]["2d"]
+    assert flat["architecture"]["arch_kwargs"]["n_stages"] == 3
+    assert flat["architecture"]["arch_kwargs"]["features_per_stage"] == [4, 8, 16]
+    assert flat["patch_size"] == [12, 12]
+
+
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres", "residual"])
+def test_nnunet_builds_the_reduced_network(folder: Path, configuration: str) -> None:
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(reduced(folder, max_voxels=4096))
+    settings = manager.get_configuration(configuration)
+    network = nnUNetTrainer.build_network_architecture(manager, settings, 1, 3, False)
+    patch = tuple(settings.patch_size)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, *patch)).shape == (1, 3, *patch)
+
+
+@pytest.mark.parametrize(
+    ("patch", "strides", "voxels", "expected"),
+    [
+        ((20, 160, 128), [[1, 1, 1], [1, 2, 2], [2, 2, 2]], 20 * 64 * 64, [20, 64, 64]),
+        ((21, 30, 30), [[1, 1, 1], [2, 4, 4]], 10**9, [20, 28, 28]),  # made divisible
+        ((64, 64), [[1, 1], [2, 2]], 1, [2, 2]),  # never below one step
+        ((3, 5), [[4, 4]], 1, [4, 4]),
+        ((14, 20, 16), [[1, 1, 1], [1, 2, 2], [2, 2, 2]], 1600, [10, 12, 12]),
+    ],
+)
+def test_patch_sizes(patch: Any, strides: Any, voxels: int, expected: list[int]) -> None:
+    assert _patch_size(patch, strides, voxels) == expected
+
+
+class TestSplits:
+    def side_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cases: Any) -> None:
+        monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+        raw = tmp_path / "raw" / "Dataset042_Heart"
+        raw.mkdir(parents=True)
+        (raw / SIDE_FILE).write_text(json.dumps({"version": 1, "cases": cases}))
+
+    def test_cases_of_a_patient_stand_on_one_side(
+        self, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cases = {f"c{i:02d}": {"patient": f"p{i // 2}"} for i in range(12)}
+        self.side_file(tmp_path, monkeypatch, cases)
+        reduced(folder)
+        splits = json.loads((folder / "splits_final.json").read_text())
+        assert len(splits) == 5
+        for split in splits:
+            sides = [{cases[c]["patient"] for c in split[side]} for side in ("train", "val")]
+            assert sides[0].isdisjoint(sides[1]) and len(sides[0] | sides[1]) == 6
+
+    def test_splits_that_are_there_are_kept(
+        self, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cases = {f"c{i}": {"patient": f"p{i}"} for i in range(6)}
+        self.side_file(tmp_path, monkeypatch, cases)
+        (folder / "splits_final.json").write_text("[]")
+        reduced(folder)
+        assert (folder / "splits_final.json").read_text() == "[]"
+
+    def test_without_patients_nnunet_splits(
+        self, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reduced(folder)
+        self.side_file(tmp_path, monkeypatch, {f"c{i}": {} for i in range(6)})
+        reduced(folder)
+        assert not (folder / "splits_final.json").exists()
+
+
+class TestRefusals:
+    def refusal(self, **options: Any) -> str:
+        with pytest.raises(DatasetError) as caught:
+            reduce_plans(42, options=ReduceOptions(**options))
+        message = str(caught.value)
+        assert "\n" not in message
+        return message
+
+    def test_a_data_set_that_is_not_planned(self, folder: Path) -> None:
+        (folder / "nnUNetPlans.json").unlink()
+        assert "nnUNetv2_plan_and_preprocess -d 42" in self.refusal()
+        assert "otherPlans.json" in self.refusal(source="otherPlans")
+
+    def test_a_data_set_that_is_not_there(self, folder: Path) -> None:
+        with pytest.raises(DatasetError, match="Dataset007_"):
+            reduce_plans(7)
+
+    def test_two_data_sets_of_one_id(self, folder: Path) -> None:
+        folder.with_name("Dataset042_Other").mkdir()
+        assert "found 2" in self.refusal()
+
+    def test_an_unset_variable(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("nnUNet_preprocessed")
+        assert "nnUNet_preprocessed" in self.refusal()
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", "{}", '{"configurations": {"2d": {"architecture": 1}}}']
+    )
+    def test_plans_that_are_none(self, folder: Path, text: str) -> None:
+        (folder / "nnUNetPlans.json").write_text(text)
+        assert "nnUNetPlans.json" in self.refusal()
+        assert not (folder / "nnUNetPromptCPUPlans.json").exists()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"features": (8, 16)},
+            {"features": ()},
+            {"features": (8, 0, 16)},
+            {"batch_size": 0},
+            {"max_voxels": 0},
+            {"name": "nnUNetPlans"},
+            {"name": "../plans"},
+            {"name": ""},
+        ],
+    )
+    def test_options_that_cannot_work(self, folder: Path, options: dict[str, Any]) -> None:
+        self.refusal(**options)
+        assert [p.name for p in folder.iterdir()] == ["nnUNetPlans.json"]

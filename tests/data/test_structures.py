@@ -1,0 +1,197 @@
+"""What a data set calls its structures: read, checked, written, and stripped of its cases."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nnunet_prompt.data.structures import (
+    Structure,
+    StructureTable,
+    structures_from_dataset_json,
+    without_cases,
+)
+from nnunet_prompt.errors import DatasetError
+
+CAVITY, WALL, SCAR = (
+    Structure("cavity", 1, (1,), 500),
+    Structure("wall", 2, (2, 3), 200),
+    Structure("scar", 3, (3,), 2221),
+)
+TABLE = StructureTable(
+    (CAVITY, WALL, SCAR),
+    orientation="canonical",
+    priority=("scar",),
+    annotated={"a": frozenset({"wall", "cavity"}), "b": frozenset()},
+)
+
+
+def described(table: StructureTable = TABLE) -> dict[str, Any]:
+    labels = {"background": 0, **{s.name: s.label for s in table.structures}}
+    return {"labels": labels, "file_ending": ".nii.gz", "nnunet_prompt": table.to_block()}
+
+
+def refusal(dataset_json: Any) -> str:
+    with pytest.raises(DatasetError) as caught:
+        structures_from_dataset_json(dataset_json)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith("dataset.json: ")
+    return message
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    through_json = json.loads(json.dumps(described()))
+    assert structures_from_dataset_json(through_json) == TABLE
+
+
+def test_the_block_is_the_documented_one() -> None:
+    assert TABLE.to_block() == {
+        "version": 1,
+        "orientation": "canonical",
+        "structures": {
+            "cavity": {"label": 1, "members": [1], "official": 500},
+            "wall": {"label": 2, "members": [2, 3], "official": 200},
+            "scar": {"label": 3, "members": [3], "official": 2221},
+        },
+        "priority": ["scar"],
+        "cases": {"a": {"annotated": ["cavity", "wall"]}, "b": {"annotated": []}},
+    }
+
+
+def test_structures_may_be_listed_in_any_order() -> None:
+    shuffled = described()
+    structures = shuffled["nnunet_prompt"]["structures"]
+    shuffled["nnunet_prompt"]["structures"] = dict(reversed(structures.items()))
+    assert structures_from_dataset_json(shuffled) == TABLE
+
+
+def test_without_a_block_every_label_is_a_structure() -> None:
+    labels = {"background": 0, "spleen": 2, "liver": 1, "ignore": 3}
+    table = structures_from_dataset_json({"labels": labels})
+    assert table.structures == (Structure("liver", 1, (1,), 1), Structure("spleen", 2, (2,), 2))
+    assert table.orientation == "file"
+    assert table.annotated_labels("anything") == {1, 2}
+
+
+def test_the_ignore_label_is_no_structure() -> None:
+    content = described()
+    content["labels"]["ignore"] = 4
+    assert structures_from_dataset_json(content) == TABLE
+
+
+def test_defaults_of_the_block() -> None:
+    content = described()
+    content["nnunet_prompt"] = {"structures": content["nnunet_prompt"]["structures"]}
+    assert structures_from_dataset_json(content) == StructureTable((CAVITY, WALL, SCAR))
+
+
+def test_what_a_case_annotates() -> None:
+    assert TABLE.annotated_labels("a") == {1, 2}
+    assert TABLE.annotated_labels("b") == frozenset()
+    assert TABLE.annotated_labels("not listed") == {1, 2, 3}
+
+
+def test_find_by_name_or_official_value() -> None:
+    assert TABLE.find("wall") is WALL
+    assert TABLE.find("2221") is SCAR
+    assert TABLE.names == ("cavity", "wall", "scar")
+    for unknown in ("Wall", "2", "", "9999"):
+        with pytest.raises(DatasetError, match=r"wall \(200\)"):
+            TABLE.find(unknown)
+
+
+def test_in_labels_nnunets_ids_stand_for_the_structures() -> None:
+    plain = TABLE.in_labels()
+    assert [s.official for s in plain.structures] == [1, 2, 3]
+    assert plain.priority == TABLE.priority
+    assert [s.members for s in plain.structures] == [(1,), (2, 3), (3,)]
+
+
+def test_no_case_is_named_in_the_repr() -> None:
+    table = replace(TABLE, annotated={"patient-7": frozenset({"wall"})})
+    assert "patient-7" not in repr(table)
+
+
+def test_without_cases_nothing_names_a_case_and_the_original_is_left_alone() -> None:
+    original = described()
+    before = copy.deepcopy(original)
+    stripped = without_cases(original)
+    assert "cases" not in stripped["nnunet_prompt"]
+    assert original == before
+    assert structures_from_dataset_json(stripped) == replace(TABLE, annotated={})
+    plain = {"labels": {"background": 0, "liver": 1}}
+    assert without_cases(plain) == plain
+
+
+def test_a_region_is_refused_and_the_way_out_is_named() -> None:
+    message = refusal({"labels": {"background": 0, "whole": [1, 2], "core": 2}})
+    assert "'whole'" in message and "members" in message
+
+
+@pytest.mark.parametrize(
+    ("edit", "word"),
+    [
+        (lambda b: b.update(version=2), "version"),
+        (lambda b: b.update(orientation="RAS"), "orientation"),
+        (lambda b: b.pop("structures"), "structures"),
+        (lambda b: b.update(structures={}), "structures"),
+        (lambda b: b.update(structures=[]), "nnunet_prompt"),
+        (lambda b: b["structures"].pop("scar"), "members"),
+        (lambda b: b["structures"].pop("cavity"), "labels 1 to 2"),
+        (lambda b: b["structures"]["wall"].pop("members"), "members"),
+        (lambda b: b["structures"]["wall"].pop("official"), "official"),
+        (lambda b: b["structures"]["wall"].update(members=[3]), "members"),
+        (lambda b: b["structures"]["wall"].update(members=[2, 4]), "members"),
+        (lambda b: b["structures"]["wall"].update(members="23"), "members"),
+        (lambda b: b["structures"]["wall"].update(members=[2.5]), "members"),
+        (lambda b: b["structures"]["wall"].update(label="two"), "label"),
+        (lambda b: b["structures"]["wall"].update(label=3), "labels 1 to 3"),
+        (lambda b: b["structures"]["wall"].update(official=0), "official"),
+        (lambda b: b["structures"]["wall"].update(official=500), "official"),
+        (lambda b: b["structures"]["wall"].update(official="many"), "official"),
+        (lambda b: b["structures"].update(wall=None), "nnunet_prompt"),
+        (lambda b: b.update(priority=["liver"]), "'liver'"),
+        (lambda b: b.update(priority="scar"), "priority"),
+        (lambda b: b.update(priority=5), "nnunet_prompt"),
+        (lambda b: b["cases"].update(c={"annotated": ["liver"]}), "'liver'"),
+        (lambda b: b["cases"].update(c={"annotated": "wall"}), "annotated"),
+        (lambda b: b["cases"].update(c={}), "annotated"),
+        (lambda b: b.update(cases=["a"]), "nnunet_prompt"),
+    ],
+)
+def test_a_block_that_breaks_the_form_says_where(edit: Any, word: str) -> None:
+    content = described()
+    edit(content["nnunet_prompt"])
+    assert word in refusal(content)
+
+
+@pytest.mark.parametrize("block", [[], "text", 5, True])
+def test_a_block_that_is_no_object(block: Any) -> None:
+    assert "nnunet_prompt" in refusal({**described(), "nnunet_prompt": block})
+
+
+@pytest.mark.parametrize(
+    "labels", [None, {}, [], {"background": 0}, {"background": 0, "liver": "one"}, {"liver": None}]
+)
+def test_labels_that_are_none(labels: Any) -> None:
+    assert "labels" in refusal({"labels": labels})
+    refusal({})
+
+
+def test_labels_and_structures_must_be_as_many() -> None:
+    content = described()
+    content["labels"]["more"] = 4
+    assert "3 structures, labels has 4" in refusal(content)
+
+
+def test_label_gaps_are_refused() -> None:
+    assert "labels 1 to 2" in refusal({"labels": {"background": 0, "liver": 1, "spleen": 3}})
+
+
+def test_a_name_twice_is_refused() -> None:
+    with pytest.raises(DatasetError, match="twice"):
+        StructureTable((CAVITY, Structure("cavity", 2, (2,), 9)))

@@ -1,0 +1,245 @@
+"""A model folder that is whole is opened; anything else is refused in one line that names the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nnunet_prompt.errors import DatasetError, ModelError, PromptError
+from nnunet_prompt.inference.capability import (
+    CAPABILITY_FILE,
+    Capability,
+    read_capability,
+    write_capability,
+)
+from nnunet_prompt.inference.model_folder import load_model
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.prompts.encode import style_for
+from tests.model_fixture import write_model_folder
+
+ON_CPU = PredictOptions(device="cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_model_folder(tmp_path / "model")
+
+
+def refusal(folder: Path, options: PredictOptions = ON_CPU) -> str:
+    with pytest.raises(PromptError) as caught:
+        load_model(folder, options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def change(path: Path, edit: Callable[[Any], None]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+class TestLoading:
+    @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+    def test_what_a_training_leaves_is_opened(self, tmp_path: Path, configuration: str) -> None:
+        folder = write_model_folder(tmp_path / "m", configuration=configuration, channels=2)
+        model = load_model(folder, ON_CPU)
+        axes = 2 if configuration == "2d" else 3
+        assert not model.network.training
+        assert model.n_image_channels == 2
+        assert model.mirror_axes == tuple(range(axes))
+        assert model.table.names == ("ball", "shell", "core")
+        assert len(model.configuration.patch_size) == axes
+        assert model.capability.style().radii[-1] == pytest.approx(4.0)
+        patch = tuple(model.configuration.patch_size)
+        with torch.no_grad():
+            output = model.network(torch.zeros(1, 2 + 7, *patch))
+        assert output.shape == (1, 4, *patch)  # one tensor: no deep supervision
+
+    def test_the_weights_are_those_of_the_checkpoint(self, folder: Path) -> None:
+        model = load_model(folder, ON_CPU)
+        saved = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+        loaded = model.network.state_dict()
+        assert set(loaded) == set(saved["network_weights"])
+        assert all(torch.equal(loaded[k], v) for k, v in saved["network_weights"].items())
+
+    def test_mirroring_can_be_switched_off(self, folder: Path) -> None:
+        options = PredictOptions(device="cpu", use_mirroring=False)
+        assert load_model(folder, options).mirror_axes == ()
+
+    def test_a_recipe_without_mirroring_has_none(self, folder: Path) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        content = torch.load(path, weights_only=False)
+        torch.save({**content, "inference_allowed_mirroring_axes": None}, path)
+        assert load_model(folder, ON_CPU).mirror_axes == ()
+
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+    def test_names_of_ddp_and_compile_are_understood(self, folder: Path, prefix: str) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        content = torch.load(path, weights_only=False)
+        renamed = {prefix + k: v for k, v in content["network_weights"].items()}
+        torch.save({**content, "network_weights": renamed}, path)
+        model = load_model(folder, ON_CPU)
+        assert set(model.weights[0]) == set(content["network_weights"])
+
+
+class TestFolds:
+    def test_every_fold_is_taken_unless_some_are_named(self, tmp_path: Path) -> None:
+        folder = write_model_folder(tmp_path / "m", folds=(0, 1, "all"))
+        (folder / "fold_2").mkdir()  # a training that has not finished
+        assert len(load_model(folder, ON_CPU).weights) == 3
+        one, two, both = (
+            load_model(folder, PredictOptions(device="cpu", folds=folds)).weights
+            for folds in ((0,), ("all",), (0, "all"))
+        )
+        assert len(one) == len(two) == 1 and len(both) == 2
+        name = next(iter(one[0]))
+        assert not torch.equal(one[0][name], two[0][name])
+        assert torch.equal(both[0][name], one[0][name])
+
+    def test_a_fold_that_is_not_there(self, folder: Path) -> None:
+        message = refusal(folder, PredictOptions(device="cpu", folds=(0, 3)))
+        assert "fold_3" in message and "not found" in message
+
+    def test_another_checkpoint_by_name(self, folder: Path) -> None:
+        options = PredictOptions(device="cpu", checkpoint="checkpoint_best.pth")
+        assert "checkpoint_best.pth" in refusal(folder, options)
+        final = folder / "fold_0" / "checkpoint_final.pth"
+        final.rename(final.with_name("checkpoint_best.pth"))
+        assert len(load_model(folder, options).weights) == 1
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    def test_a_file_that_is_missing_is_named(self, folder: Path, name: str) -> None:
+        (folder / name).unlink()
+        message = refusal(folder)
+        assert name in message and "not found" in message
+
+    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '"text"', "\udcff"])
+    def test_a_file_that_is_no_json_object_is_named(
+        self, folder: Path, name: str, text: str
+    ) -> None:
+        (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+        assert name in refusal(folder)
+
+    @pytest.mark.parametrize("text", ["{}"])
+    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    def test_an_empty_object_is_refused(self, folder: Path, name: str, text: str) -> None:
+        (folder / name).write_text(text)
+        refusal(folder)
+
+    def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
+        assert "no model folder" in refusal(tmp_path)
+        assert "no model folder" in refusal(tmp_path / "nowhere")
+
+    def test_no_fold_at_all(self, folder: Path) -> None:
+        (folder / "fold_0" / "checkpoint_final.pth").unlink()
+        assert "no fold holds checkpoint_final.pth" in refusal(folder)
+
+    def test_a_damaged_checkpoint(self, folder: Path) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        path.write_bytes(path.read_bytes()[:1000])
+        assert str(path) in refusal(folder)
+
+    @pytest.mark.parametrize("key", ["init_args", "network_weights"])
+    def test_a_checkpoint_that_lacks_something(self, folder: Path, key: str) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        content = torch.load(path, weights_only=False)
+        del content[key]
+        torch.save(content, path)
+        assert key in refusal(folder)
+
+    @pytest.mark.parametrize("value", [None, [], "3d_fullres", {"configuration": "4d"}])
+    def test_wrong_init_args(self, folder: Path, value: Any) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        torch.save({**torch.load(path, weights_only=False), "init_args": value}, path)
+        assert str(folder) in refusal(folder)
+
+    def test_weights_of_another_network(self, folder: Path) -> None:
+        change(
+            folder / "plans.json",
+            lambda plans: plans["configurations"]["3d_fullres"]["architecture"][
+                "arch_kwargs"
+            ].update(features_per_stage=[4, 8, 16]),
+        )
+        assert "does not fit" in refusal(folder)
+
+    def test_one_fold_of_another_network(self, tmp_path: Path) -> None:
+        folder = write_model_folder(tmp_path / "m", folds=(0, 1))
+        path = folder / "fold_1" / "checkpoint_final.pth"
+        content = torch.load(path, weights_only=False)
+        content["network_weights"].popitem()
+        torch.save(content, path)
+        assert "does not fit" in refusal(folder)
+
+    @pytest.mark.filterwarnings("ignore")  # nnU-Net looks for it in all of its modules, loudly
+    def test_an_architecture_that_is_not_installed(self, folder: Path) -> None:
+        change(
+            folder / "plans.json",
+            lambda plans: plans["configurations"]["3d_fullres"]["architecture"].update(
+                network_class_name="nowhere.to.be.Found"
+            ),
+        )
+        assert str(folder) in refusal(folder)
+
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # nnU-Net takes them for old plans
+    @pytest.mark.parametrize("key", ["architecture", "patch_size", "spacing", "preprocessor_name"])
+    def test_plans_that_lack_what_the_network_needs(self, folder: Path, key: str) -> None:
+        change(folder / "plans.json", lambda plans: plans["configurations"]["3d_fullres"].pop(key))
+        assert str(folder) in refusal(folder)
+
+    def test_a_broken_block_of_structures(self, folder: Path) -> None:
+        change(folder / "dataset.json", lambda d: d["nnunet_prompt"].pop("structures"))
+        with pytest.raises(DatasetError, match="nnunet_prompt"):
+            load_model(folder, ON_CPU)
+
+
+class TestCapability:
+    def test_it_is_read_as_it_was_written(self, tmp_path: Path) -> None:
+        capability = Capability(
+            point_shape="gaussian", point_radius=3.0, grid_spacing=(1.5, 1.25), slice_axis=2
+        )
+        write_capability(tmp_path, capability)
+        assert read_capability(tmp_path) == capability
+        assert [p.name for p in tmp_path.iterdir()] == [CAPABILITY_FILE]
+
+    def test_the_style_shrinks_with_the_spacing_unless_it_counts_voxels(self) -> None:
+        spacing = (6.0, 1.5, 3.0)
+        assert Capability(grid_spacing=spacing).style() == style_for(spacing)
+        assert Capability(grid_spacing=spacing).style().radii == (1.0, 4.0, 2.0)
+        voxels = Capability(grid_spacing=spacing, point_metric="voxel").style()
+        assert voxels.radii == (4.0, 4.0, 4.0)
+        assert Capability(grid_spacing=(1.5, 3.0)).style().radii == (0.0, 4.0, 2.0)
+        flat = Capability(grid_spacing=(1.5, 3.0), point_metric="voxel").style()
+        assert flat.radii == (0.0, 4.0, 4.0)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("version", 2),
+            ("prompt_channels", ["mask"]),
+            ("point_shape", "cube"),
+            ("point_metric", "mm"),
+            ("point_radius", 0),
+            ("point_radius", "wide"),
+            ("scribble_radius", -1.0),
+            ("grid_spacing", [1.0]),
+            ("grid_spacing", [1.0, 0.0, 1.0]),
+            ("grid_spacing", 1.0),
+            ("slice_axis", 3),
+            ("unknown", 1),
+        ],
+    )
+    def test_what_it_does_not_know_is_refused(self, tmp_path: Path, key: str, value: Any) -> None:
+        write_capability(tmp_path, Capability())
+        change(tmp_path / CAPABILITY_FILE, lambda content: content.update({key: value}))
+        with pytest.raises(ModelError, match=CAPABILITY_FILE) as caught:
+            read_capability(tmp_path)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,62 @@
+"""Options are checked when they are made, the device when it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.options import PredictOptions
+
+
+def test_the_defaults_are_nnunets() -> None:
+    options = PredictOptions()
+    assert options.folds is None and options.device is None
+    assert options.use_mirroring and options.step_size == 0.5
+    assert options.checkpoint == "checkpoint_final.pth"
+
+
+@pytest.mark.parametrize("step", [0, -0.5, 1.01, float("nan")])
+def test_a_step_outside_its_range_is_refused(step: float) -> None:
+    with pytest.raises(PromptError, match="step size"):
+        PredictOptions(step_size=step)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.5, 1])
+def test_a_step_within_its_range(step: float) -> None:
+    assert PredictOptions(step_size=step).step_size == step
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:1", "", "CPU"])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(PromptError, match="device"):
+        PredictOptions(device=device)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "mps", "expected"),
+    [
+        ("cpu", True, True, "cpu"),
+        ("cuda", True, False, "cuda"),
+        ("mps", False, True, "mps"),
+        (None, True, True, "cuda"),
+        (None, False, False, "cpu"),
+        (None, False, True, "cpu"),
+    ],
+)
+def test_the_device(
+    monkeypatch: pytest.MonkeyPatch, wanted: Any, cuda: bool, mps: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert PredictOptions(device=wanted).resolved_device() == expected
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "mps"])
+def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(PromptError, match=f"device {wanted}"):
+        PredictOptions(device=wanted).resolved_device()
