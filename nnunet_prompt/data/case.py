@@ -49,9 +49,9 @@ class Case:
     Arrays are in the file frame of `affine` (4x4, RAS+, mm), which is needed when there are arrays and unused
     otherwise. `label_values` maps the values of the label map to label ids; a value that it does not list is an
     error; None takes the values as ids. `annotated` names the structures whose heads this case teaches, None means
-    all; `prompted` names those that its label map shows, for the object head, None means the annotated ones.
-    `task`, `patient`, `centre`, `vendor`, `modality`, `source` and `sequence` go to the side file only and never into
-    `dataset.json`.
+    all; `prompted` names those that its label map shows, for the object head: at least the annotated
+    ones, which None means. `task`, `patient`, `centre`, `vendor`, `modality`, `source` and `sequence` go to the side
+    file only and never into `dataset.json`.
     """
 
     case_id: str

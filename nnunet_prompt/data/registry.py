@@ -190,9 +190,10 @@ def audit_values(task: str, values: Iterable[int], *, unknown_to_background: boo
     if unknown and unknown_to_background:
         notes.append(f"unknown label values {unknown} become background")
     elif unknown:
+        known = f" (or the known {', '.join(map(str, sorted(aliases)))})" if aliases else ""
         problems.append(
             f"the label map holds the value {unknown[0]}, expected only {sorted(official | {0})}"
-            f" (or the known {sorted(aliases)}): look at it, or use --unknown-to-background"
+            f"{known}: look at it, or use --unknown-to-background"
         )
     return Audit(tuple(notes), tuple(problems), frozenset(unknown))
 

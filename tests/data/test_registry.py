@@ -171,6 +171,9 @@ def test_values_are_audited() -> None:
     assert "holds both 1 and 2221" in both.problems[0]
     (problem,) = audit_values("myops", [200, 1221]).problems
     assert "the value 1221, expected only [0, 200, 500, 600, 1220, 2221]" in problem
+    assert "(or the known 1): look at it" in problem
+    (problem,) = audit_values("liqa", [2]).problems
+    assert problem.startswith("the label map holds the value 2, expected only [0, 1]: look at it")
     allowed = audit_values("myops", [200, 7, 9], unknown_to_background=True)
     assert not allowed.problems and allowed.background == {7, 9}
     assert allowed.notes == ("unknown label values [7, 9] become background",)

@@ -397,8 +397,9 @@ def test_the_data_set(source: Path, raw: Path) -> None:
         *("background", "myocardium", "myocardium_healthy", "lv", "rv", "edema", "scar")
     ]
     cases = content["nnunet_prompt"]["cases"]
-    assert cases["Case2001_T2"]["annotated"] == ["edema", "myocardium"]
-    assert cases["Case8001_LGE"]["annotated"] == ["scar"]
+    everything = ["edema", "lv", "myocardium", "myocardium_healthy", "rv", "scar"]
+    assert cases["Case2001_T2"] == {"annotated": ["edema", "myocardium"], "prompted": everything}
+    assert cases["Case8001_LGE"] == {"annotated": ["scar"]}
     for word in ("centre", "patient", "CenterB", "Myo", "sequence"):
         assert word not in json.dumps(content["nnunet_prompt"]["cases"])
     report = json.loads((folder / "conversion_report.json").read_text())
