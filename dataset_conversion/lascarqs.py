@@ -130,13 +130,7 @@ def lascarqs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Ca
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = care_parser("LAScarQS (2022 to 2026) to nnU-Net raw data")
-    parser.add_argument(
-        "--fix-spacing",
-        action="store_true",
-        help="replace spacings that are off by 0.625 x 0.625 x 2.5 mm (1.25 mm where there are 88 slices)",
-    )
-    args = parser.parse_args(arguments)
+    args = care_parser("LAScarQS (2022 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
     options = care_options(args)
     return run_care(
         args,

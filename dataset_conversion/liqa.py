@@ -127,7 +127,7 @@ def liqa_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    args = care_parser("LiQA (2024 to 2026) to nnU-Net raw data").parse_args(arguments)
+    args = care_parser("LiQA (2024 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
     options = care_options(args)
     return run_care(
         args,

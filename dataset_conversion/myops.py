@@ -122,14 +122,7 @@ def myops_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = care_parser("MyoPS (2020 to 2026) to nnU-Net raw data")
-    parser.add_argument(
-        "--stack-sequences", action="store_true", help="C0, LGE, T2 as three channels of one case"
-    )
-    parser.add_argument(
-        "--unaligned", action="store_true", help="resample C0 and T2 by their affines in any case"
-    )
-    args = parser.parse_args(arguments)
+    args = care_parser("MyoPS (2020 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
     options = care_options(args)
     return run_care(
         args,

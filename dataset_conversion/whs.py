@@ -93,7 +93,7 @@ def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    args = care_parser("WHS (2017 to 2026) to nnU-Net raw data").parse_args(arguments)
+    args = care_parser("WHS (2017 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
     options = care_options(args)
     return run_care(
         args,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.data.arguments import add_care_arguments
 from nnunet_prompt.data.download import CareOptions
 from nnunet_prompt.errors import DatasetError, PromptError
 
@@ -29,32 +30,10 @@ def converter_parser(summary: str) -> argparse.ArgumentParser:
     return parser
 
 
-def care_parser(summary: str) -> argparse.ArgumentParser:
-    """The options that the converters of the CARE downloads share; see `care_options`."""
+def care_parser(summary: str, layout: str) -> argparse.ArgumentParser:
+    """The options of the converter of a CARE download, for its script; see `care_options`."""
     parser = argparse.ArgumentParser(description=summary)
-    parser.add_argument("source", type=Path, help="folder of the unpacked download")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-d", "--dataset-id", type=int, help="nnU-Net id, 1 to 999")
-    what.add_argument(
-        "--inspect",
-        nargs="?",
-        type=Path,
-        const=Path(),
-        metavar="CSV",
-        help="write no data set: print (and write to CSV) what is there; exit code 1 if any of it is unexpected",
-    )
-    parser.add_argument("--name", help="name of the data set")
-    parser.add_argument(
-        "--version-root", type=Path, metavar="FOLDER", help="search this folder of the source only"
-    )
-    parser.add_argument(
-        "--leave-out", action="store_true", help="leave out unexpected cases instead of stopping"
-    )
-    parser.add_argument(
-        "--unknown-to-background",
-        action="store_true",
-        help="take label values that nobody documented as background",
-    )
+    add_care_arguments(parser, layout)
     return parser
 
 
@@ -76,13 +55,18 @@ def run_care(
     """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
     if args.inspect is None:
         return run_converter(convert)
-    from nnunet_prompt.data.inspect import inspect_download
-
     try:
-        return inspect_download(examine(), None if args.inspect == Path() else args.inspect)
+        return run_inspection(args, examine)
     except PromptError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Examined]]) -> int:
+    """Prints what a download holds, and writes it to the CSV if one is named; 1 for anything unexpected."""
+    from nnunet_prompt.data.inspect import inspect_download
+
+    return inspect_download(examine(), None if args.inspect == Path() else args.inspect)
 
 
 def run_converter(convert: Callable[[], Path]) -> int:

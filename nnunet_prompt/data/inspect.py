@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,6 +29,7 @@ from nnunet_prompt.errors import DatasetError, ImageError
 REPORT_FILE = "conversion_report.json"
 REPORT_VERSION = 1
 WIDTH = 200  # columns of text where there is no terminal
+LISTED = 5  # so many cases are named where a note is printed; the report has all
 Cell: TypeAlias = str | int
 
 
@@ -119,7 +121,8 @@ def write_examined(
 ) -> Path:
     """Writes the cases as nnU-Net raw data with `conversion_report.json` in it; returns the folder.
 
-    All cases are examined before the first is written. Raises `DatasetError` for the first problem unless
+    All cases are examined before the first is written. Notes, and why cases are left out, are printed on stderr, each
+    text once with its cases. Raises `DatasetError` for the first problem unless
     `leave_out`, when nothing is left to write, and everything that `write_raw_dataset` raises.
     """
     found = list(tqdm(examined, desc=f"{target.name} examine", unit="case"))
@@ -133,18 +136,29 @@ def write_examined(
     cases = [e.case for e in found if e.case is not None]
     if not cases:
         raise DatasetError(f"data set {target.name}: no case is left to write: see --inspect")
-    folder = write_raw_dataset(cases, target, table=table)
-    write_report(folder / REPORT_FILE, found)
+    for line in summary(e.inspection for e in found):
+        print(line, file=sys.stderr)
+    replaced: dict[str, int] = {}
+    folder = write_raw_dataset(cases, target, table=table, on_written=replaced.__setitem__)
+    kept = [c for c in cases if c.case_id not in replaced]
+    for case in tqdm(kept, desc=f"{target.name} kept", unit="case", disable=not kept):
+        replaced[case.case_id] = sum(count for _, count in _not_finite(case))
+    write_report(folder / REPORT_FILE, found, not_finite=replaced)
     return folder
 
 
-def write_report(path: Path, examined: Sequence[Examined]) -> None:
-    """What was done to each case, and why some were left out, as JSON."""
+def write_report(
+    path: Path, examined: Sequence[Examined], *, not_finite: Mapping[str, int]
+) -> None:
+    """What was done to each case, and why some were left out, as JSON.
+
+    `not_finite` counts the voxels of each written case that were NaN or infinite and are 0 now.
+    """
     content = {
         "version": REPORT_VERSION,
         "written": sum(1 for e in examined if e.case is not None),
         "left_out": sum(1 for e in examined if e.case is None),
-        "cases": {e.inspection.case: _report(e) for e in examined},
+        "cases": {e.inspection.case: _report(e, not_finite) for e in examined},
     }
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -169,6 +183,21 @@ def messages(inspections: Iterable[Inspection]) -> list[str]:
     return lines
 
 
+def summary(inspections: Iterable[Inspection]) -> list[str]:
+    """One line for each text among the notes, reasons and problems, with the number of its cases and their names."""
+    cases: dict[str, list[str]] = {}
+    for i in inspections:
+        reasons = [r for r in (i.left_out, *i.problems) if r]
+        for line in (*(f"note: {n}" for n in i.notes), *(f"left out: {r}" for r in reasons)):
+            cases.setdefault(line, []).append(i.case)
+    return [f"{line} ({_listed(names)})" for line, names in cases.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    return f"{len(names)} case{'' if len(names) == 1 else 's'}: {shown}"
+
+
 def geometry(inspection: Inspection, path: Path) -> Inspection:
     """The inspection with the geometry of the file `path`, or with the problem that it cannot be read."""
     try:
@@ -180,18 +209,23 @@ def geometry(inspection: Inspection, path: Path) -> Inspection:
 def _with_voxels(examined: Examined) -> Inspection:
     """The inspection after reading the images of the case, which header and labels do not tell about."""
     inspection, case = examined.inspection, examined.case
-    for image in () if case is None else case.images:
+    try:
+        notes = [
+            f"{path.name}: {count} voxels are not finite and become 0"
+            for path, count in (() if case is None else _not_finite(case))
+            if count
+        ]
+    except ImageError as error:
+        return replace(inspection, problems=(*inspection.problems, str(error)))
+    return replace(inspection, notes=(*inspection.notes, *notes))
+
+
+def _not_finite(case: Case) -> Iterator[tuple[Path, int]]:
+    """The image files of a case, each with its number of voxels that are NaN or infinite."""
+    for image in case.images:
         path = image if isinstance(image, Path) else getattr(image, "path", None)
-        if path is None:
-            continue
-        try:
-            replaced = read_nifti(path).replaced
-        except ImageError as error:
-            return replace(inspection, problems=(*inspection.problems, str(error)))
-        if replaced:
-            note = f"{path.name}: {replaced} voxels are not finite and become 0"
-            inspection = replace(inspection, notes=(*inspection.notes, note))
-    return inspection
+        if path is not None:
+            yield path, read_nifti(path).replaced
 
 
 def _table(inspections: Sequence[Inspection]) -> Table:
@@ -209,7 +243,7 @@ def _table(inspections: Sequence[Inspection]) -> Table:
     return table
 
 
-def _report(examined: Examined) -> dict[str, Any]:
+def _report(examined: Examined, not_finite: Mapping[str, int]) -> dict[str, Any]:
     inspection = examined.inspection
     entry: dict[str, Any] = {"files": list(inspection.files), "done": list(inspection.notes)}
     if examined.case is None:
@@ -218,4 +252,5 @@ def _report(examined: Examined) -> dict[str, Any]:
     else:
         entry["agreement"] = inspection.agreement
         entry["annotated"] = list(inspection.annotated)
+        entry["voxels_not_finite"] = not_finite.get(examined.case.case_id, 0)
     return entry

@@ -19,6 +19,7 @@ from nnunet_prompt.data.inspect import (
     geometry,
     inspect_download,
     messages,
+    summary,
     write_csv,
     write_examined,
 )
@@ -131,7 +132,7 @@ def test_geometry_of_a_file(tmp_path: Path) -> None:
     assert problem == f"{tmp_path / 'b.nii'}: no such file"
 
 
-def test_a_conversion_writes_a_report(tmp_path: Path) -> None:
+def test_a_conversion_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = RawTarget(7, "Liver", tmp_path)
     found = [Examined(GOOD, liver(tmp_path, "a_LGE")), Examined(OUT)]
     folder = write_examined(found, target, table=table_for("liqa"))
@@ -146,10 +147,39 @@ def test_a_conversion_writes_a_report(tmp_path: Path) -> None:
                 "done": ["value 421 is read as 420"],
                 "agreement": "same",
                 "annotated": ["liver"],
+                "voxels_not_finite": 1,
             },
             "c": {"files": [], "done": [], "left_out": "no label map"},
         },
     }
+    lines = capsys.readouterr().err.splitlines()
+    assert "note: value 421 is read as 420 (1 case: a_LGE)" in lines
+    assert "left out: no label map (1 case: c)" in lines
+
+
+def test_the_report_of_a_conversion_that_goes_on_counts_the_cases_that_are_kept(
+    tmp_path: Path,
+) -> None:
+    target = RawTarget(7, "Liver", tmp_path)
+    cases = [Examined(Inspection(n), liver(tmp_path, n)) for n in ("a", "b")]
+    folder = write_examined(cases, target, table=table_for("liqa"))
+    first = (folder / "conversion_report.json").read_bytes()
+    (folder / "imagesTr" / "b_0000.nii.gz").unlink()
+    (folder / "conversion_report.json").unlink()
+    write_examined(cases, target, table=table_for("liqa"))
+    assert (folder / "conversion_report.json").read_bytes() == first
+    assert first.count(b'"voxels_not_finite": 1') == 2
+
+
+def test_a_summary_says_everything_once() -> None:
+    odd = Inspection("odd", notes=("a suspect header",), problems=("no scar",))
+    many = [Inspection(f"c{k}", notes=("a suspect header",), left_out="") for k in range(6)]
+    assert summary([odd, *many, OUT]) == [
+        "note: a suspect header (7 cases: odd, c0, c1, c2, c3, ...)",
+        "left out: no scar (1 case: odd)",
+        "left out: no label map (1 case: c)",
+    ]
+    assert summary([]) == []
 
 
 def test_a_problem_stops_before_anything_is_written(tmp_path: Path) -> None:

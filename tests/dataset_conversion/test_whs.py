@@ -264,6 +264,7 @@ def test_the_data_set(source: Path, raw: Path, capsys: pytest.CaptureFixture[str
         "done": [],
         "agreement": "same",
         "annotated": ["aorta", "la", "lv", "myocardium", "pulmonary_artery", "ra", "rv"],
+        "voxels_not_finite": 0,
     }
     assert main([str(source), "--inspect"]) == 0
     assert main([str(source), "-d", "504"]) == 0
