@@ -6,6 +6,16 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from nnunet_prompt.data.arguments import add_care_arguments
+
+# The downloads of the CARE challenges, each with a converter of its own.
+CARE = {
+    "myops": "MyoPS: short-axis C0, LGE and T2",
+    "whs": "WHS: whole hearts in CT and MR",
+    "lascarqs": "LAScarQS: left atria in LGE",
+    "liqa": "LiQA: livers in MR",
+}
+
 
 def none(parser: argparse.ArgumentParser) -> None:
     del parser
@@ -30,6 +40,8 @@ def convert(parser: argparse.ArgumentParser) -> None:
                 help="group 1 of R, in the name of a case, is its patient;"
                 " no patient is then split over two folds",
             )
+    for name, summary in CARE.items():
+        add_care_arguments(layouts.add_parser(name, help=summary, allow_abbrev=False), name)
 
 
 def phantom(parser: argparse.ArgumentParser) -> None:

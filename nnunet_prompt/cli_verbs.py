@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
+from nnunet_prompt.cli_arguments import CARE
 from nnunet_prompt.errors import PromptError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ _REFUSED = re.compile(r"^nnunet_prompt\.errors\.\w+: (.+)", re.MULTILINE)
 
 
 def convert(args: argparse.Namespace) -> int:
+    if args.layout in CARE:
+        return _convert_care(args)
     from nnunet_prompt.dataset_conversion import msd, nnunet_raw, phantom_heart
 
     if args.layout == "nnunet":
@@ -29,6 +32,25 @@ def convert(args: argparse.Namespace) -> int:
     else:
         known = {"msd": msd.convert, "phantom": phantom_heart.convert}
         folder = known[args.layout](args.source, args.dataset_id, name=args.name)
+    print(f"wrote {folder}")
+    return 0
+
+
+def _convert_care(args: argparse.Namespace) -> int:
+    from nnunet_prompt.data.conversion import care_options, run_inspection
+    from nnunet_prompt.dataset_conversion import lascarqs, liqa, myops, whs
+
+    known = {
+        "lascarqs": (lascarqs.examine, lascarqs.convert),
+        "liqa": (liqa.examine, liqa.convert),
+        "myops": (myops.examine, myops.convert),
+        "whs": (whs.examine, whs.convert),
+    }
+    examine, convert_download = known[args.layout]
+    options = care_options(args)
+    if args.inspect is not None:
+        return run_inspection(args, lambda: examine(args.source, options))
+    folder = convert_download(args.source, args.dataset_id, name=args.name, options=options)
     print(f"wrote {folder}")
     return 0
 

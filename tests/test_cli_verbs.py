@@ -150,6 +150,72 @@ def test_convert_takes_a_patient_regex_where_it_is_used(fake: Any) -> None:
         run("convert msd source -d 4 --patient-regex (.+)_")
 
 
+def converter(layout: str, what: str) -> str:
+    return f"nnunet_prompt.dataset_conversion.{layout}.{what}"
+
+
+@pytest.mark.parametrize("layout", ["myops", "whs", "lascarqs", "liqa"])
+def test_convert_a_care_download(
+    layout: str, fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nnunet_prompt.data.download import CareOptions
+
+    call = fake(converter(layout, "convert"), Path("raw/Dataset501_X"))
+    assert run(f"convert {layout} source -d 501") == 0
+    call.assert_called_once_with(Path("source"), 501, name=None, options=CareOptions())
+    line = f"convert {layout} source -d 501 --name X --version-root aligned --leave-out"
+    assert run(f"{line} --unknown-to-background") == 0
+    options = CareOptions(Path("aligned"), leave_out=True, unknown_to_background=True)
+    call.assert_called_with(Path("source"), 501, name="X", options=options)
+    assert capsys.readouterr().out == "wrote raw/Dataset501_X\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "flag", "field"),
+    [
+        ("myops", "--stack-sequences", "stack_sequences"),
+        ("myops", "--unaligned", "unaligned"),
+        ("lascarqs", "--fix-spacing", "fix_spacing"),
+    ],
+)
+def test_convert_takes_an_option_where_it_is_used(
+    layout: str, flag: str, field: str, fake: Any
+) -> None:
+    from nnunet_prompt.data.download import CareOptions
+
+    call = fake(converter(layout, "convert"))
+    assert run(f"convert {layout} source -d 1 {flag}") == 0
+    assert call.call_args.kwargs["options"] == CareOptions(**{field: True})
+    for other in {"myops", "whs", "lascarqs", "liqa", "msd"} - {layout}:
+        with pytest.raises(SystemExit, match="2"):
+            run(f"convert {other} source -d 1 {flag}")
+
+
+@pytest.mark.parametrize("layout", ["myops", "whs", "lascarqs", "liqa"])
+def test_inspect_a_care_download(
+    layout: str, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nnunet_prompt.data.download import CareOptions
+    from nnunet_prompt.data.inspect import Examined, Inspection
+
+    good, bad = Examined(Inspection("good")), Examined(Inspection("bad", problems=("odd",)))
+    call = fake(converter(layout, "examine"), [good])
+    table = tmp_path / "table.csv"
+    assert run(f"convert {layout} source --inspect {table} --version-root aligned") == 0
+    call.assert_called_once_with(Path("source"), CareOptions(Path("aligned")))
+    assert table.read_text().splitlines()[1].startswith("good,")
+    call.return_value = [good, bad]
+    capsys.readouterr()
+    assert run(f"convert {layout} source --inspect") == 1
+    assert "problem: case bad: odd" in capsys.readouterr().out
+
+
+def test_inspect_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"convert whs {tmp_path / 'nowhere'} --inspect") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("nnunet-prompt: error: ") and "nowhere: no such folder" in error
+
+
 def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     call = fake("nnunet_prompt.data.phantom.write_phantoms")
     assert run("phantom folder -n 3 --part test --seed 2") == 0

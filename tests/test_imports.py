@@ -43,5 +43,13 @@ def test_help_of_a_verb_is_light() -> None:
     assert _loaded_after(ask) == []
 
 
+def test_help_of_a_converter_is_light() -> None:
+    ask = (
+        "import nnunet_prompt.cli as c\n"
+        "try: c.main(['convert', 'myops', '--help'])\nexcept SystemExit: pass"
+    )
+    assert _loaded_after(ask) == []
+
+
 def test_env_is_light() -> None:
     assert _loaded_after("import nnunet_prompt.cli as c\nc.main(['env'])") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +18,7 @@ from nnunet_prompt.prompts.frames import canonical_map
 GRID_TOLERANCE = (
     0.1  # two grids are the same when no corner is further apart than this share of a voxel
 )
+LARGEST_VALUE = 65535  # label values up to here are looked up in a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,17 @@ class FileVolume:
     volume: int
 
 
-ImageSource = Path | FileVolume | npt.NDArray[Any]
-LabelSource = Path | npt.NDArray[Any]
+@runtime_checkable
+class Source(Protocol):
+    """A volume that is made from its files when it is needed, such as one that lies on another grid."""
+
+    def load(self) -> NiftiVolume:
+        """The volume: float32 for an image, int32 for a label map."""
+        ...
+
+
+ImageSource = Path | FileVolume | Source | npt.NDArray[Any]
+LabelSource = Path | Source | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +48,10 @@ class Case:
 
     Arrays are in the file frame of `affine` (4x4, RAS+, mm), which is needed when there are arrays and unused
     otherwise. `label_values` maps the values of the label map to label ids; a value that it does not list is an
-    error; None takes the values as ids. `annotated` names the structures that the label map shows, None means all.
-    `patient`, `centre`, `source` and `sequence` go to the side file only and never into `dataset.json`.
+    error; None takes the values as ids. `annotated` names the structures whose heads this case teaches, None means
+    all; `prompted` names those that its label map shows, for the object head: at least the annotated
+    ones, which None means. `task`, `patient`, `centre`, `vendor`, `modality`, `source` and `sequence` go to the side
+    file only and never into `dataset.json`.
     """
 
     case_id: str
@@ -52,6 +64,10 @@ class Case:
     centre: str | None = None
     source: str | None = None
     sequence: str | None = None
+    prompted: frozenset[str] | None = None
+    task: str | None = None
+    vendor: str | None = None
+    modality: str | None = None
 
     def side_information(self) -> dict[str, str]:
         """What the side file says about the case; what is not known is left out."""
@@ -60,6 +76,9 @@ class Case:
             "centre": self.centre,
             "source": self.source,
             "sequence": self.sequence,
+            "task": self.task,
+            "vendor": self.vendor,
+            "modality": self.modality,
         }
         return {key: value for key, value in known.items() if value is not None}
 
@@ -124,11 +143,21 @@ def same_grid(a: NiftiVolume, b: NiftiVolume) -> bool:
     return bool(apart <= GRID_TOLERANCE * min(a.spacing_mm))
 
 
+def values_in(labels: npt.NDArray[np.int32]) -> tuple[int, ...]:
+    """The values of a label map, sorted; as `np.unique`, but without sorting the voxels."""
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
+    if low < 0 or high > LARGEST_VALUE:
+        return tuple(map(int, np.unique(labels)))
+    return tuple(map(int, np.flatnonzero(np.bincount(labels.ravel(), minlength=1))))
+
+
 def _image(case: Case, source: ImageSource) -> NiftiVolume:
     if isinstance(source, FileVolume):
         return read_nifti(source.path, volume=source.volume)
     if isinstance(source, Path):
         return read_nifti(source)
+    if isinstance(source, Source):
+        return source.load()
     array = np.asarray(source, dtype=np.float32)
     finite = np.isfinite(array)
     replaced = int(array.size - np.count_nonzero(finite))
@@ -140,6 +169,8 @@ def _label(case: Case, image: NiftiVolume) -> npt.NDArray[np.int32]:
     source = case.label
     if isinstance(source, Path):
         volume = read_label_volume(source)
+    elif isinstance(source, Source):
+        volume = source.load()
     else:
         array = np.asarray(source)
         if array.dtype.kind not in "bui":
@@ -162,15 +193,19 @@ def _label(case: Case, image: NiftiVolume) -> npt.NDArray[np.int32]:
 
 def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[np.int32]:
     assert case.label_values is not None
-    values, index = np.unique(volume.array, return_inverse=True)
-    unknown = sorted({int(v) for v in values} - set(case.label_values))
+    values = values_in(volume.array)
+    unknown = sorted(set(values) - set(case.label_values))
     if unknown:
         raise DatasetError(
             f"case {case.case_id}: {volume.path} holds the label value {unknown[0]},"
             f" expected only {sorted(case.label_values)}"
         )
-    ids = np.array([case.label_values[int(v)] for v in values], dtype=np.int32)
-    return ids[index].reshape(volume.shape)
+    ids = np.array([case.label_values[v] for v in values], dtype=np.int32)
+    if values[0] < 0 or values[-1] > LARGEST_VALUE:
+        return np.asarray(ids[np.searchsorted(values, volume.array)])
+    lookup = np.zeros(values[-1] + 1, np.int32)
+    lookup[list(values)] = ids
+    return np.asarray(lookup[volume.array])
 
 
 def _moved(volume: NiftiVolume, turn: Any) -> NiftiVolume:

@@ -117,6 +117,43 @@ def read_labels(path: Path | str) -> npt.NDArray[np.int32]:
     return read_label_volume(path).array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """Where the voxels of a file lie, from its header: `shape` and `affine` as in `NiftiVolume`."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    file_shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along each axis."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def axes(self) -> str:
+        """nibabel's closest axis codes, such as "LPS"."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+
+def read_grid(path: Path | str) -> Grid:
+    """Reads the header only; raises `ImageError` like `read_nifti`."""
+    path = Path(path)
+    image = _open(path)
+    file_shape = tuple(map(int, image.shape))
+    shape = _trim(file_shape)
+    if len(shape) > 3:
+        raise ImageError(f"{path}: expected one volume, found shape {file_shape}")
+    x, y, z = (*shape, 1)[:3]
+    with np.errstate(all="ignore"):
+        affine = np.array(image.affine, dtype=np.float64)
+    affine = _usable_affine(affine, one_slice=z == 1, path=path)
+    return Grid(path, (x, y, z), affine, file_shape, str(image.get_data_dtype()))
+
+
 def volume_count(path: Path | str) -> int:
     """How many volumes a file holds: 1, or the length of its fourth axis. Reads the header only."""
     path = Path(path)

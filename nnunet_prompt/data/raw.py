@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class _Written:
     """What the cases written so far leave for the two JSON files."""
 
     annotated: dict[str, frozenset[str]] = field(default_factory=dict)
+    prompted: dict[str, frozenset[str]] = field(default_factory=dict)
     side: dict[str, dict[str, str]] = field(default_factory=dict)
     training: int = 0
 
@@ -98,36 +99,39 @@ def write_raw_dataset(
     *,
     table: StructureTable,
     test_cases: Iterable[Case] = (),
+    on_written: Callable[[str, int], None] = lambda case, not_finite: None,
 ) -> Path:
     """Writes a data set in canonical orientation and returns its folder.
 
-    The orientation and the annotated structures of `table` are replaced by those of the data set and its cases.
-    Cases whose files are all there are kept as they are, so a stopped run goes on where it was; `dataset.json` is
-    written last. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
-    of one name, a wrong number of channels, label ids outside 0..K (and the ignore label K + 1), an unknown structure
-    in `annotated`, files that belong to none of the cases, or a finished data set of another description; raises
-    `ImageError` for files that cannot be read or do not share a grid.
+    The orientation of `table` and what it says about cases are replaced by those of the data set and its cases. Cases
+    whose files are all there are kept as they are, so a stopped run goes on where it was; `on_written` hears of the
+    others, with the number of voxels that became 0. `dataset.json` is written last. Raises `DatasetError` for an unset
+    nnUNet_raw, an id that another data set has, no case, two cases of one name, a wrong number of channels, label ids
+    outside 0..K (and the ignore label K + 1), an unknown structure, files that belong to none of the cases, or a
+    finished data set of another description; raises `ImageError` for files that cannot be read or share no grid.
     """
     folder = target.folder
-    plain = _description(target, replace(table, orientation="canonical", annotated={}))
-    _prepare(folder, target, plain)
+    plain = replace(table, orientation="canonical", annotated={}, prompted={})
+    _prepare(folder, target, _description(target, plain))
     written = _Written()
     for case, part in _progress(cases, test_cases, target.name):
         _check_case(case, target, table, written)
-        _write_case(case, folder, part, max_label=len(table.structures) + target.ignore_label)
+        highest = len(table.structures) + target.ignore_label
+        _write_case(case, folder, part, max_label=highest, on_written=on_written)
         written.side[case.case_id] = case.side_information()
         if part == "Tr":
             written.training += 1
             if case.annotated is not None:
                 written.annotated[case.case_id] = case.annotated
+                if case.prompted not in (None, case.annotated):
+                    written.prompted[case.case_id] = case.prompted
     if not written.training:
         raise DatasetError(f"{folder}: no training case was given, expected at least one")
     _check_strangers(folder, written)
-    full = replace(table, orientation="canonical", annotated=written.annotated)
+    full = replace(plain, annotated=written.annotated, prompted=written.prompted)
     _write_json(folder / SIDE_FILE, {"version": SIDE_VERSION, "cases": written.side})
-    _write_json(
-        folder / "dataset.json", {**_description(target, full), "numTraining": written.training}
-    )
+    description = _description(target, full)
+    _write_json(folder / "dataset.json", {**description, "numTraining": written.training})
     return folder
 
 
@@ -241,14 +245,14 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
             f"case {case.case_id}: found {len(case.images)} images,"
             f" expected one for each of the channels {list(target.channel_names)}"
         )
-    unknown = sorted((case.annotated or frozenset()) - set(table.names))
-    if unknown:
-        raise DatasetError(
-            f"case {case.case_id}: annotated names {unknown[0]!r}, the structures are {list(table.names)}"
-        )
+    annotated = frozenset(table.names) if case.annotated is None else case.annotated
+    prompted = annotated if case.prompted is None else case.prompted
+    replace(table, annotated={case.case_id: annotated}, prompted={case.case_id: prompted})  # checks
 
 
-def _write_case(case: Case, folder: Path, part: str, *, max_label: int) -> None:
+def _write_case(
+    case: Case, folder: Path, part: str, *, max_label: int, on_written: Callable[[str, int], None]
+) -> None:
     images = [
         folder / f"images{part}" / f"{case.case_id}_{i:04d}{FILE_ENDING}"
         for i in range(len(case.images))
@@ -260,10 +264,8 @@ def _write_case(case: Case, folder: Path, part: str, *, max_label: int) -> None:
         return
     loaded = load_canonical(case)
     if loaded.replaced:
-        tqdm.write(
-            f"case {case.case_id}: {loaded.replaced} voxels were not finite and are 0 now",
-            sys.stderr,
-        )
+        note = f"case {case.case_id}: {loaded.replaced} voxels were not finite and are 0 now"
+        tqdm.write(note, sys.stderr)
     if loaded.label is not None:
         ids = np.unique(loaded.label)
         if ids[0] < 0 or ids[-1] > max_label:
@@ -277,6 +279,7 @@ def _write_case(case: Case, folder: Path, part: str, *, max_label: int) -> None:
     for path, image in zip(images, loaded.images, strict=True):
         path.parent.mkdir(exist_ok=True)
         save_canonical(path, image, loaded.affine)
+    on_written(case.case_id, loaded.replaced)
 
 
 def _check_strangers(folder: Path, written: _Written) -> None:

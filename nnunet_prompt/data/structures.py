@@ -5,12 +5,14 @@
       "orientation": "canonical",
       "structures": {"LV": {"label": 1, "members": [1], "official": 500}, ...},
       "priority": ["scar", "LV"],
-      "cases": {"case_0001": {"annotated": ["LV", "scar"]}, ...}
+      "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"]}, ...}
     }
 
 Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the
-union of its members, which always hold its own label. A case that is not listed annotates every structure. A data
-set without the block has one structure per label, and its images are used in the orientation of its files.
+union of its members, which always hold its own label. A case that is not listed annotates every structure. A label
+map may show more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that
+may be pointed at. A data set without the block has one structure per label, and its images are used in the orientation
+of its files.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ class Structure:
 class StructureTable:
     """The structures of a data set in the order of their labels 1..K, and which case annotates which.
 
+    `annotated` names the structures whose heads a case teaches; `prompted` those that its label map shows, for cases
+    where these are more.
+
     `priority` decodes overlaps: of two structures that both claim a voxel, the one named first gets it; structures
     that it does not name come last and settle a voxel among themselves by the higher probability.
     """
@@ -52,6 +57,7 @@ class StructureTable:
     priority: tuple[str, ...] = ()
     # not in the repr: nnU-Net writes the repr of a trainer's attributes into debug.json
     annotated: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    prompted: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         labels = [s.label for s in self.structures]
@@ -72,17 +78,27 @@ class StructureTable:
         _check_names(self.priority, names, "priority")
         for case, annotated in self.annotated.items():
             _check_names(annotated, names, f"cases[{case!r}].annotated")
+        for case, prompted in self.prompted.items():
+            _check_names(prompted, names, f"cases[{case!r}].prompted")
+            forgotten = sorted(self.annotated.get(case, names) - prompted)
+            if forgotten:
+                raise DatasetError(
+                    f"dataset.json: {BLOCK}.cases[{case!r}].prompted must hold every annotated structure,"
+                    f" found none of the name {forgotten[0]!r}"
+                )
 
     def _check_officials(self) -> None:
-        """Two structures of one value could not be told apart in a mask, nor one of 0 from the background."""
-        seen: set[int] = set()
-        for s in self.structures:
-            if s.official < 1 or s.official in seen:
+        """Apart from a part and its whole, two structures of one value could not be told apart in a mask.
+
+        Neither could one of 0 be told from the background.
+        """
+        for i, s in enumerate(self.structures):
+            rivals = [o for o in self.structures[:i] if o.official == s.official]
+            if s.official < 1 or not all(_nested(s, o) for o in rivals):
                 raise DatasetError(
-                    f"dataset.json: {BLOCK}.structures[{s.name!r}].official must be a number of its own from 1 on,"
-                    f" found {s.official}"
+                    f"dataset.json: {BLOCK}.structures[{s.name!r}].official must be a number from 1 on that it"
+                    f" shares only with its parts or its whole, found {s.official}"
                 )
-            seen.add(s.official)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,11 +109,22 @@ class StructureTable:
         names = self.annotated.get(case)
         return frozenset(s.label for s in self.structures if names is None or s.name in names)
 
+    def prompted_labels(self, case: str) -> frozenset[int]:
+        """The labels of the structures that the label map of `case` shows; the annotated ones unless it is listed."""
+        names = self.prompted.get(case)
+        if names is None:
+            return self.annotated_labels(case)
+        return frozenset(s.label for s in self.structures if s.name in names)
+
     def find(self, wanted: str) -> Structure:
-        """The structure with that name or that official value. Raises `DatasetError` if there is none."""
-        for s in self.structures:
-            if wanted == s.name or wanted == str(s.official):
-                return s
+        """The structure with that name or that official value; of a part and its whole with one value, the whole.
+
+        Raises `DatasetError` if there is none.
+        """
+        named = [s for s in self.structures if s.name == wanted]
+        valued = [s for s in self.structures if str(s.official) == wanted]
+        if named or valued:
+            return max(named or valued, key=lambda s: len(set(s.members)))
         known = ", ".join(f"{s.name} ({s.official})" for s in self.structures)
         raise DatasetError(f"no structure {wanted!r}: this model knows {known}")
 
@@ -116,7 +143,11 @@ class StructureTable:
                 for s in self.structures
             },
             "priority": list(self.priority),
-            "cases": {case: {"annotated": sorted(names)} for case, names in self.annotated.items()},
+            "cases": {
+                case: {"annotated": sorted(names)}
+                | ({"prompted": sorted(self.prompted[case])} if case in self.prompted else {})
+                for case, names in self.annotated.items()
+            },
         }
 
 
@@ -158,9 +189,15 @@ def _read_block(block: Mapping[str, Any]) -> StructureTable:
             f"dataset.json: {BLOCK}.orientation must be 'canonical' or 'file', found {orientation!r}"
         )
     structures = [_read_structure(name, entry) for name, entry in block["structures"].items()]
-    cases = {case: frozenset(e["annotated"]) for case, e in block.get("cases", {}).items()}
+    cases = block.get("cases", {}).items()
     structures.sort(key=lambda s: s.label)
-    return StructureTable(tuple(structures), orientation, tuple(block.get("priority", ())), cases)
+    return StructureTable(
+        tuple(structures),
+        orientation,
+        tuple(block.get("priority", ())),
+        annotated={case: frozenset(e["annotated"]) for case, e in cases},
+        prompted={case: frozenset(e["prompted"]) for case, e in cases if "prompted" in e},
+    )
 
 
 def _read_structure(name: str, entry: Mapping[str, Any]) -> Structure:
@@ -175,6 +212,10 @@ def _read_structure(name: str, entry: Mapping[str, Any]) -> Structure:
         tuple(_whole(m, f"{where}.members") for m in entry["members"]),
         _whole(entry["official"], f"{where}.official"),
     )
+
+
+def _nested(a: Structure, b: Structure) -> bool:
+    return set(a.members) <= set(b.members) or set(b.members) <= set(a.members)
 
 
 def _whole(value: Any, where: str) -> int:

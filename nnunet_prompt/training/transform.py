@@ -75,7 +75,8 @@ class SimulatePrompts(BasicTransform):
         labels = data_dict["segmentation"][0].numpy()
         labels = labels[None] if labels.ndim == 2 else labels
         heads = head_targets(labels, self.targets, self.note.case)
-        heads[0], prompts = draw_object(heads, labels, rng, self.targets)
+        prompted = self.targets.table.prompted_labels(self.note.case)
+        heads[0], prompts = draw_object(heads, labels, rng, self.targets, prompted=prompted)
         return {"heads": heads, "prompts": prompts}
 
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
@@ -118,10 +119,14 @@ def draw_object(
     labels: npt.NDArray[np.integer[Any]],
     rng: np.random.Generator,
     targets: Targets,
+    *,
+    prompted: frozenset[int] = frozenset(),
 ) -> tuple[npt.NDArray[np.int8], PromptSet]:
     """Draws the object of this patch and its prompts; returns the object head's target and the prompts.
 
-    Changes `heads` in place where the mixture hides the structures that are pointed at from their own heads.
+    The object is a structure that its own head knows, or one of those in `prompted` (labels of structures that the
+    label map shows although their heads do not learn them). Changes `heads` in place where the mixture hides the
+    structures that are pointed at from their own heads.
 
     A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
     structure in the patch, or where the prompts come out empty, the target is empty, too: with nothing said there is
@@ -130,16 +135,17 @@ def draw_object(
     mixture = targets.mixture
     empty = np.where(heads[0] == UNKNOWN, np.int8(UNKNOWN), np.int8(0))
     kind = mixture.draw_kind(rng)
-    present = [k for k in range(1, len(heads)) if (heads[k] == 1).any()]
+    shown = _shown(heads, labels, targets.table, prompted)
+    present = list(shown)
     if kind == "none" or not present:
         return empty, PromptSet()
     chosen = int(rng.choice(present))
-    target: BoolArray = heads[chosen] == 1
+    target = shown[chosen]
     own = target & (labels == chosen)
     if own.any() and rng.random() < 0.5:
         target = own
     if len(present) > 1 and rng.random() < mixture.p_union:
-        target = target | (heads[int(rng.choice([k for k in present if k != chosen]))] == 1)
+        target = target | shown[int(rng.choice([k for k in present if k != chosen]))]
     if rng.random() < mixture.p_component:
         target = _one_component(target, rng)
     others = [(labels == k) & ~target for k in present if k != chosen]
@@ -152,6 +158,23 @@ def draw_object(
             if target[heads[k] == 1].any():
                 heads[k] = UNKNOWN
     return np.where(empty == UNKNOWN, empty, target.astype(np.int8)), prompts
+
+
+def _shown(
+    heads: npt.NDArray[np.int8],
+    labels: npt.NDArray[np.integer[Any]],
+    table: StructureTable,
+    prompted: frozenset[int],
+) -> dict[int, BoolArray]:
+    """The masks of the structures in a patch, by label: of those with a head that knows them, and of `prompted`."""
+    masks: dict[int, BoolArray] = {}
+    for s in table.structures:
+        mask = heads[s.label] == 1
+        if s.label in prompted and not mask.any():
+            mask = np.isin(labels, s.members)
+        if mask.any():
+            masks[s.label] = mask
+    return masks
 
 
 def _one_component(target: BoolArray, rng: np.random.Generator) -> BoolArray:

@@ -104,6 +104,30 @@ def test_the_folder_and_its_dataset_json(tmp_path: Path) -> None:
     assert again.annotated_labels("b") == {1, 2}
 
 
+def test_what_may_be_pointed_at_is_written_where_it_is_more_than_what_is_taught(
+    tmp_path: Path,
+) -> None:
+    taught, shown = frozenset({"LV"}), frozenset({"LV", "scar"})
+    cases = [
+        case("more", annotated=taught, prompted=shown),
+        case("same", annotated=taught, prompted=taught),
+        case("plain", annotated=taught),
+        case("all", prompted=frozenset(TABLE.names)),
+    ]
+    folder = write_raw_dataset(cases, target(tmp_path), table=TABLE)
+    content = read(folder / "dataset.json")
+    assert content["nnunet_prompt"]["cases"] == {
+        "more": {"annotated": ["LV"], "prompted": ["LV", "scar"]},
+        "same": {"annotated": ["LV"]},
+        "plain": {"annotated": ["LV"]},
+    }
+    again = structures_from_dataset_json(content)
+    assert again.prompted_labels("more") == {1, 3} and again.annotated_labels("more") == {1}
+    write_raw_dataset(
+        cases, target(tmp_path), table=TABLE
+    )  # the same description: nothing is refused
+
+
 @pytest.mark.slow  # nnU-Net's check starts processes
 def test_nnunet_finds_the_data_set_in_order(tmp_path: Path) -> None:
     from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
@@ -217,6 +241,8 @@ def test_targets_that_nnunet_would_not_find(
         ([case("a", label=LABEL - 1)], DatasetError, "holds -1, expected label ids from 0 to 3"),
         ([case("a", label=LABEL[1:])], ImageError, "case a: .* resample the label map"),
         ([case("a", annotated=frozenset({"liver"}))], DatasetError, "annotated names 'liver'"),
+        ([case("a", prompted=frozenset({"liver"}))], DatasetError, "prompted names 'liver'"),
+        ([case("a", prompted=frozenset({"LV"}))], DatasetError, "'a'.*prompted must hold every"),
     ],
 )
 def test_cases_that_are_refused(
@@ -249,7 +275,13 @@ def test_voxels_that_are_not_finite_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = np.where(IMAGE < 2, np.nan, IMAGE)
-    write_raw_dataset([case("a", images=(image,))], target(tmp_path), table=TABLE)
+    told: list[tuple[str, int]] = []
+    cases = [case("a", images=(image,)), case("b")]
+    for _ in range(2):  # the second time both are kept
+        write_raw_dataset(
+            cases, target(tmp_path), table=TABLE, on_written=lambda *said: told.append(said)
+        )
+    assert told == [("a", 2), ("b", 0)]
     assert "case a: 2 voxels were not finite and are 0 now" in capsys.readouterr().err
 
 

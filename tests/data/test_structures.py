@@ -95,6 +95,39 @@ def test_what_a_case_annotates() -> None:
     assert TABLE.annotated_labels("not listed") == {1, 2, 3}
 
 
+def test_what_a_case_shows() -> None:
+    table = replace(TABLE, prompted={"a": frozenset(TABLE.names), "b": frozenset({"scar"})})
+    assert table.prompted_labels("a") == {1, 2, 3} and table.annotated_labels("a") == {1, 2}
+    assert table.prompted_labels("b") == {3} and table.annotated_labels("b") == frozenset()
+    assert table.prompted_labels("not listed") == {1, 2, 3}
+    assert TABLE.prompted_labels("a") == {1, 2}  # what it annotates, where nothing else is said
+    cases = table.to_block()["cases"]
+    assert cases["a"] == {"annotated": ["cavity", "wall"], "prompted": ["cavity", "scar", "wall"]}
+    assert structures_from_dataset_json(json.loads(json.dumps(described(table)))) == table
+    assert structures_from_dataset_json(without_cases(described(table))).prompted == {}
+
+
+def test_a_part_and_its_whole_may_share_a_value_which_names_the_whole() -> None:
+    part, whole = Structure("healthy", 1, (1,), 200), Structure("wall", 2, (2, 3, 1), 200)
+    for structures in (
+        (part, whole, SCAR),
+        (replace(whole, label=1), replace(part, label=2, members=(2,)), SCAR),
+    ):
+        table = StructureTable(structures)
+        assert table.find("200").name == "wall"
+        assert table.find("healthy").name == "healthy"
+
+
+def test_structures_side_by_side_may_not_share_a_value() -> None:
+    whole = Structure("wall", 1, (1, 2, 3), 200)
+    twins = [Structure(f"part {k}", k, (k,), 200) for k in (2, 3)]
+    with pytest.raises(
+        DatasetError, match=r"'part 3'.*official .* its parts or its whole, found 200"
+    ):
+        StructureTable((whole, *twins))
+    StructureTable((whole, twins[0], replace(twins[1], official=7)))
+
+
 def test_find_by_name_or_official_value() -> None:
     assert TABLE.find("wall") is WALL
     assert TABLE.find("2221") is SCAR
@@ -112,7 +145,11 @@ def test_in_labels_nnunets_ids_stand_for_the_structures() -> None:
 
 
 def test_no_case_is_named_in_the_repr() -> None:
-    table = replace(TABLE, annotated={"patient-7": frozenset({"wall"})})
+    table = replace(
+        TABLE,
+        annotated={"patient-7": frozenset({"wall"})},
+        prompted={"patient-7": frozenset({"wall", "scar"})},
+    )
     assert "patient-7" not in repr(table)
 
 
@@ -161,6 +198,9 @@ def test_a_region_is_refused_and_the_way_out_is_named() -> None:
         (lambda b: b["cases"].update(c={"annotated": "wall"}), "annotated"),
         (lambda b: b["cases"].update(c={}), "annotated"),
         (lambda b: b.update(cases=["a"]), "nnunet_prompt"),
+        (lambda b: b["cases"]["a"].update(prompted=["wall", "cavity", "x"]), "prompted names 'x'"),
+        (lambda b: b["cases"]["a"].update(prompted=["wall"]), "'cavity'"),
+        (lambda b: b["cases"]["a"].update(prompted=3), "nnunet_prompt"),
     ],
 )
 def test_a_block_that_breaks_the_form_says_where(edit: Any, word: str) -> None:

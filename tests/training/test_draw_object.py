@@ -78,6 +78,52 @@ def test_only_annotated_structures_are_pointed_at() -> None:
     assert prompts.empty and not target.any()
 
 
+def test_what_the_label_map_shows_is_pointed_at_though_its_head_does_not_learn_it() -> None:
+    """Scar in a sequence that does not show it: a prompt for it is answered, its own head stays unknown."""
+    table = replace(TABLE, prompted={"partly": frozenset(TABLE.names)})
+    setup = targets(table=table)
+    before = head_targets(LABELS, setup, "partly")
+    shown = table.prompted_labels("partly")
+    found = set()
+    for seed in range(50):
+        heads, rng = before.copy(), np.random.default_rng(seed)
+        target, prompts = draw_object(heads, LABELS, rng, setup, prompted=shown)
+        assert np.array_equal(heads, before) and (heads[3] == -1).all()
+        assert not prompts.empty
+        found.add((target == 1).tobytes())
+    masks = (LABELS == 1, np.isin(LABELS, (2, 3)), LABELS == 2, LABELS == 3)
+    assert found == {mask.tobytes() for mask in masks}
+
+
+def test_a_union_that_is_shown_but_not_taught_is_whole_or_its_own_label() -> None:
+    table = replace(TABLE, annotated={"none": frozenset()}, prompted={"none": frozenset({"wall"})})
+    setup = targets(table=table, ignore_label=4)
+    found = set()
+    for seed in range(20):
+        heads = head_targets(LABELS, setup, "none")
+        rng = np.random.default_rng(seed)
+        target, _ = draw_object(heads, LABELS, rng, setup, prompted=frozenset({2}))
+        assert (target[LABELS == 4] == -1).all()
+        found.add((target == 1).tobytes())
+    assert found == {np.isin(LABELS, (2, 3)).tobytes(), (LABELS == 2).tobytes()}
+
+
+def test_chance_goes_on_as_before_where_nothing_more_is_shown() -> None:
+    setup = targets(PromptMixture())
+    for case in ("full", "partly", "nothing"):
+        states = []
+        for prompted in (frozenset(), TABLE.prompted_labels(case)):
+            rng = np.random.default_rng(5)
+            drawn = [
+                draw_object(
+                    head_targets(LABELS, setup, case), LABELS, rng, setup, prompted=prompted
+                )
+                for _ in range(10)
+            ]
+            states.append((rng.random(), [target.tobytes() for target, _ in drawn]))
+        assert states[0] == states[1]
+
+
 def test_heads_whose_structure_is_pointed_at_are_hidden() -> None:
     """A head that saw its structure pointed at would learn to read the prompt, and be lost without one."""
     setup = targets(replace(CLEAN, p_hide=1.0), ignore_label=4)

@@ -15,6 +15,7 @@ import torch
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
 from nnunet_prompt.prompts.encode import PromptStyle, style_for
+from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.transform import (
     CaseNote,
@@ -127,6 +128,28 @@ def test_the_object_is_empty_exactly_where_nothing_is_said(kind: str) -> None:
         assert channels.min() >= 0 and channels.max() <= 1
         full += bool(channels.any())
     assert (full == 0) == (kind == "none")
+
+
+def test_a_structure_that_is_only_shown_teaches_the_object_head_alone() -> None:
+    np.random.seed(4)  # noqa: NPY002
+    table = replace(
+        TABLE,
+        annotated={"t2": frozenset({"cavity"})},
+        prompted={"t2": frozenset({"cavity", "scar"})},
+    )
+    step = transform(case="t2", table=table)
+    pointed_at_scar = 0
+    for _ in range(20):
+        result = step(**sample())
+        target = result["segmentation"][None]
+        logits = torch.zeros(target.shape, requires_grad=True)
+        PromptLoss()(logits, target).backward()
+        assert logits.grad is not None
+        taught = logits.grad[0].flatten(1).any(1).tolist()
+        assert taught == [True, True, False, False]
+        assert (target[0, 2:] == -1).all()
+        pointed_at_scar += np.array_equal(target[0, 0].numpy() == 1, LABELS == 3)
+    assert 0 < pointed_at_scar < 20
 
 
 def test_the_image_is_kept_and_the_prompts_follow_it() -> None:
