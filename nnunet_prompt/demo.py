@@ -92,19 +92,21 @@ def demo_variables(output: Path) -> dict[str, str]:
 
 def stages(output: Path, *, seed: int) -> list[Stage]:
     """The commands of the demo, in order. They depend on the folder and the seed only."""
-    train, test = _quoted(output / "train"), _quoted(output / "test")
-    model = output / "nnUNet_results" / DATASET / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
-    how = f"-m {_quoted(model)} -f 0 -device cpu --disable_tta"
-    prompted, plain = (_quoted(output / folder) for folder in ARMS.values())
-    with_json, without_json = (_quoted(_metrics(output, folder)) for folder in ARMS.values())
-    lines = {
+    lines = _learning(output, seed=seed) | _testing(output, seed=seed)
+    return [Stage(name, title, tuple(shlex.split(line))) for name, (title, line) in lines.items()]
+
+
+def _learning(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
+    """Title and command of each stage up to the trained model."""
+    train = _quoted(output / "train")
+    return {
         "data": (
             "Draw phantom hearts to learn from",
             f"nnunet-prompt phantom {train} -n {TRAINING_CASES} --seed {seed}",
         ),
         "test_data": (
             "Draw others to be tested on",
-            f"nnunet-prompt phantom {test} -n {TEST_CASES} --seed {seed} --part test",
+            f"nnunet-prompt phantom {_quoted(output / 'test')} -n {TEST_CASES} --seed {seed} --part test",
         ),
         "convert": (
             "Make an nnU-Net data set",
@@ -123,6 +125,17 @@ def stages(output: Path, *, seed: int) -> list[Stage]:
             f"{NO_WORKERS} nnUNetv2_train {DATASET_ID} {CONFIGURATION} 0"
             f" -tr {TRAINER} -p {PLANS} -device cpu",
         ),
+    }
+
+
+def _testing(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
+    """Title and command of each stage that uses the model."""
+    test = _quoted(output / "test")
+    model = output / "nnUNet_results" / DATASET / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
+    how = f"-m {_quoted(model)} -f 0 -device cpu --disable_tta"
+    prompted, plain = (_quoted(output / folder) for folder in ARMS.values())
+    with_json, without_json = (_quoted(_metrics(output, folder)) for folder in ARMS.values())
+    return {
         "simulate": (
             "Draw boxes and points for the test cases",
             f"nnunet-prompt simulate {test}/labels -o {test}/prompts.json --seed {seed}",
@@ -144,7 +157,6 @@ def stages(output: Path, *, seed: int) -> list[Stage]:
             f"nnunet-prompt evaluate {test}/labels {plain} -o {without_json}",
         ),
     }
-    return [Stage(name, title, tuple(shlex.split(line))) for name, (title, line) in lines.items()]
 
 
 # Running one command --------------------------------------------------------------------------------------------

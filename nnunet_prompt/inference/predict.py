@@ -78,11 +78,15 @@ def predict_folder(
         overwrite=options.overwrite,
     )
     if failed:
-        first = next(iter(failed))
-        raise PromptError(
-            f"{len(failed)} of {len(cases)} cases have no mask; the first is {first}: {failed[first]}"
-        )
+        raise _all_failures(failed, len(cases))
     return len(cases)
+
+
+def _all_failures(failed: dict[str, str], total: int) -> PromptError:
+    first, reason = next(iter(failed.items()))
+    return PromptError(
+        f"{len(failed)} of {total} cases have no mask; the first is {first}: {reason}"
+    )
 
 
 def _make_folder(output: Path) -> None:

@@ -139,15 +139,7 @@ def draw_object(
     present = list(shown)
     if kind == "none" or not present:
         return empty, PromptSet()
-    chosen = int(rng.choice(present))
-    target = shown[chosen]
-    own = target & (labels == chosen)
-    if own.any() and rng.random() < 0.5:
-        target = own
-    if len(present) > 1 and rng.random() < mixture.p_union:
-        target = target | shown[int(rng.choice([k for k in present if k != chosen]))]
-    if rng.random() < mixture.p_component:
-        target = _one_component(target, rng)
+    chosen, target = _choose(shown, labels, rng, mixture)
     others = [(labels == k) & ~target for k in present if k != chosen]
     options = mixture.draw_options(rng, slice_axis=targets.slice_axis)
     prompts = simulate(target, rng, kind=kind, others=others, options=options)
@@ -158,6 +150,26 @@ def draw_object(
             if target[heads[k] == 1].any():
                 heads[k] = UNKNOWN
     return np.where(empty == UNKNOWN, empty, target.astype(np.int8)), prompts
+
+
+def _choose(
+    shown: dict[int, BoolArray],
+    labels: npt.NDArray[np.integer[Any]],
+    rng: np.random.Generator,
+    mixture: PromptMixture,
+) -> tuple[int, BoolArray]:
+    """One of the structures shown, and what of it is the object: all, its own label, one component, or a union."""
+    present = list(shown)
+    chosen = int(rng.choice(present))
+    target = shown[chosen]
+    own = target & (labels == chosen)
+    if own.any() and rng.random() < 0.5:
+        target = own
+    if len(present) > 1 and rng.random() < mixture.p_union:
+        target = target | shown[int(rng.choice([k for k in present if k != chosen]))]
+    if rng.random() < mixture.p_component:
+        target = _one_component(target, rng)
+    return chosen, target
 
 
 def _shown(
