@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.raw import patients_of, write_splits
 from nnunet_prompt.errors import DatasetError
 
@@ -65,9 +66,8 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{source}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
     target = folder / f"{options.name}.json"
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(plans, indent=4) + "\n")
-    temporary.replace(target)
+    with replacing(target) as partial:
+        partial.write_text(json.dumps(plans, indent=4) + "\n")
     _split_by_patient(folder)
     return target
 

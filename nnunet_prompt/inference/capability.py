@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
@@ -67,10 +68,8 @@ def write_capability(folder: Path, capability: Capability) -> None:
         "prompt_channels": list(CHANNEL_NAMES),
         **asdict(capability),
     }
-    path = folder / CAPABILITY_FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    with replacing(folder / CAPABILITY_FILE) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def read_capability(folder: Path) -> Capability:

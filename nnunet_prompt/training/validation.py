@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
 from nnunet_prompt.inference.engine import Engine
@@ -269,6 +270,5 @@ def _log(trainer: Any, summary: Mapping[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
