@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data import atrium
+from nnunet_prompt.care import atrium
+from nnunet_prompt.care.command import care_options, care_parser, run_care
+from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.inspect import Examined, Inspection, write_examined
+from nnunet_prompt.care.registry import table_for
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.conversion import care_options, care_parser, run_care
-from nnunet_prompt.data.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
 from nnunet_prompt.data.grids import Agreement, agreement
-from nnunet_prompt.data.inspect import Examined, Inspection, write_examined
 from nnunet_prompt.data.nifti import Grid, read_grid, read_nifti
 from nnunet_prompt.data.raw import RawTarget
-from nnunet_prompt.data.registry import table_for
 from nnunet_prompt.errors import ImageError
 
 TASK = "lascarqs"

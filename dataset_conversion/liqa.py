@@ -18,14 +18,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nnunet_prompt.care.command import care_options, care_parser, run_care
+from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.inspect import Examined, Inspection, geometry, write_examined
+from nnunet_prompt.care.registry import atoms_on_disk, audit_values, label_values, table_for
 from nnunet_prompt.data.case import Case, LabelSource
-from nnunet_prompt.data.conversion import care_options, care_parser, run_care
-from nnunet_prompt.data.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
 from nnunet_prompt.data.grids import Agreement, OnGrid, agreement, values_in
-from nnunet_prompt.data.inspect import Examined, Inspection, geometry, write_examined
 from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
 from nnunet_prompt.data.raw import RawTarget
-from nnunet_prompt.data.registry import atoms_on_disk, audit_values, label_values, table_for
 from nnunet_prompt.errors import ImageError
 
 TASK = "liqa"

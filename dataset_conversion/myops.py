@@ -20,21 +20,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_prompt.data.case import Case, ImageSource, LabelSource
-from nnunet_prompt.data.conversion import care_options, care_parser, run_care
-from nnunet_prompt.data.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
-from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement, values_in
-from nnunet_prompt.data.inspect import Examined, Inspection, write_examined
-from nnunet_prompt.data.myops_annotation import Annotation, annotation_of
-from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
-from nnunet_prompt.data.raw import RawTarget
-from nnunet_prompt.data.registry import (
+from nnunet_prompt.care.command import care_options, care_parser, run_care
+from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.inspect import Examined, Inspection, write_examined
+from nnunet_prompt.care.myops_annotation import Annotation, annotation_of
+from nnunet_prompt.care.registry import (
     atoms_on_disk,
     audit_values,
     label_values,
     table_for,
     taught_by,
 )
+from nnunet_prompt.data.case import Case, ImageSource, LabelSource
+from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement, values_in
+from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
+from nnunet_prompt.data.raw import RawTarget
 from nnunet_prompt.errors import ImageError
 
 TASK = "myops"

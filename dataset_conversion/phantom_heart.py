@@ -1,4 +1,4 @@
-"""The phantom heart of `nnunet_prompt.data.phantom`, as if it were a download.
+"""The phantom heart of `nnunet_prompt.phantom.heart`, as if it were a download.
 
     <folder>/images/<case>.nii.gz, <folder>/labels/<case>.nii.gz, <folder>/cases.json
 
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nnunet_prompt.data.anatomy import OFFICIAL
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.conversion import converter_parser, run_converter
-from nnunet_prompt.data.phantom import CASES_FILE
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.phantom.anatomy import OFFICIAL
+from nnunet_prompt.phantom.heart import CASES_FILE
 
 STRUCTURES = StructureTable(
     (

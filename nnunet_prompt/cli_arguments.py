@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from nnunet_prompt.data.arguments import add_care_arguments
+from nnunet_prompt.care.arguments import add_care_arguments
 
 # The downloads of the CARE challenges, each with a converter of its own.
 CARE = {

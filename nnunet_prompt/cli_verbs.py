@@ -37,7 +37,7 @@ def convert(args: argparse.Namespace) -> int:
 
 
 def _convert_care(args: argparse.Namespace) -> int:
-    from nnunet_prompt.data.conversion import care_options, run_inspection
+    from nnunet_prompt.care.command import care_options, run_inspection
     from nnunet_prompt.dataset_conversion import lascarqs, liqa, myops, whs
 
     known = {
@@ -56,7 +56,7 @@ def _convert_care(args: argparse.Namespace) -> int:
 
 
 def phantom(args: argparse.Namespace) -> int:
-    from nnunet_prompt.data.phantom import write_phantoms
+    from nnunet_prompt.phantom.heart import write_phantoms
 
     write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
     print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")

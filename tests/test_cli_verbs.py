@@ -158,7 +158,7 @@ def converter(layout: str, what: str) -> str:
 def test_convert_a_care_download(
     layout: str, fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nnunet_prompt.data.download import CareOptions
+    from nnunet_prompt.care.download import CareOptions
 
     call = fake(converter(layout, "convert"), Path("raw/Dataset501_X"))
     assert run(f"convert {layout} source -d 501") == 0
@@ -181,7 +181,7 @@ def test_convert_a_care_download(
 def test_convert_takes_an_option_where_it_is_used(
     layout: str, flag: str, field: str, fake: Any
 ) -> None:
-    from nnunet_prompt.data.download import CareOptions
+    from nnunet_prompt.care.download import CareOptions
 
     call = fake(converter(layout, "convert"))
     assert run(f"convert {layout} source -d 1 {flag}") == 0
@@ -195,8 +195,8 @@ def test_convert_takes_an_option_where_it_is_used(
 def test_inspect_a_care_download(
     layout: str, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nnunet_prompt.data.download import CareOptions
-    from nnunet_prompt.data.inspect import Examined, Inspection
+    from nnunet_prompt.care.download import CareOptions
+    from nnunet_prompt.care.inspect import Examined, Inspection
 
     good, bad = Examined(Inspection("good")), Examined(Inspection("bad", problems=("odd",)))
     call = fake(converter(layout, "examine"), [good])
@@ -217,7 +217,7 @@ def test_inspect_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    call = fake("nnunet_prompt.data.phantom.write_phantoms")
+    call = fake("nnunet_prompt.phantom.heart.write_phantoms")
     assert run("phantom folder -n 3 --part test --seed 2") == 0
     call.assert_called_once_with(Path("folder"), 3, seed=2, part="test")
     assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"

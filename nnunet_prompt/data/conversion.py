@@ -9,16 +9,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nnunet_prompt.data.arguments import add_care_arguments
-from nnunet_prompt.data.download import CareOptions
 from nnunet_prompt.errors import DatasetError, PromptError
-
-if TYPE_CHECKING:
-    from nnunet_prompt.data.inspect import Examined
 
 
 def converter_parser(summary: str) -> argparse.ArgumentParser:
@@ -28,45 +23,6 @@ def converter_parser(summary: str) -> argparse.ArgumentParser:
     parser.add_argument("-d", "--dataset-id", type=int, required=True, help="nnU-Net id, 1 to 999")
     parser.add_argument("--name", help="name of the data set (default: the source's own)")
     return parser
-
-
-def care_parser(summary: str, layout: str) -> argparse.ArgumentParser:
-    """The options of the converter of a CARE download, for its script; see `care_options`."""
-    parser = argparse.ArgumentParser(description=summary)
-    add_care_arguments(parser, layout)
-    return parser
-
-
-def care_options(args: argparse.Namespace) -> CareOptions:
-    """The options of a converter; those that its parser does not have keep their defaults."""
-    return CareOptions(
-        args.version_root,
-        args.leave_out,
-        args.unknown_to_background,
-        getattr(args, "stack_sequences", False),
-        getattr(args, "fix_spacing", False),
-        getattr(args, "unaligned", False),
-    )
-
-
-def run_care(
-    args: argparse.Namespace, examine: Callable[[], Iterable[Examined]], convert: Callable[[], Path]
-) -> int:
-    """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
-    if args.inspect is None:
-        return run_converter(convert)
-    try:
-        return run_inspection(args, examine)
-    except PromptError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Examined]]) -> int:
-    """Prints what a download holds, and writes it to the CSV if one is named; 1 for anything unexpected."""
-    from nnunet_prompt.data.inspect import inspect_download
-
-    return inspect_download(examine(), None if args.inspect == Path() else args.inspect)
 
 
 def run_converter(convert: Callable[[], Path]) -> int:

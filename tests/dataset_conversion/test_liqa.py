@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.care.download import CareOptions
+from nnunet_prompt.care.inspect import Examined, Inspection
 from nnunet_prompt.data.case import Case, load_canonical
-from nnunet_prompt.data.download import CareOptions
-from nnunet_prompt.data.inspect import Examined, Inspection
 from nnunet_prompt.data.raw import read_side_file
 from nnunet_prompt.dataset_conversion.liqa import (
     KNOWN_MASKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.registry import (
+from nnunet_prompt.care.registry import (
     ALIASES,
     ATOMS,
     TASKS,

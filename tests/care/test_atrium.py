@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.atrium import (
+from nnunet_prompt.care.atrium import (
     Patients,
     documented_spacing,
     spacing_is_off,

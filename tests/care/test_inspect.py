@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.inspect import (
+from nnunet_prompt.care.inspect import (
     Examined,
     Inspection,
     geometry,
@@ -23,8 +22,9 @@ from nnunet_prompt.data.inspect import (
     write_csv,
     write_examined,
 )
+from nnunet_prompt.care.registry import table_for
+from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget
-from nnunet_prompt.data.registry import table_for
 from nnunet_prompt.errors import DatasetError
 
 GOOD = Inspection(

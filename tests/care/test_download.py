@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.data.download import CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.download import CareOptions, nifti_files, one_each, stem
 from nnunet_prompt.errors import DatasetError
 
 

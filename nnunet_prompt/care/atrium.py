@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.care.registry import la_labels
 from nnunet_prompt.data.grids import OnGrid
 from nnunet_prompt.data.nifti import INTEGER_TOLERANCE, Grid, NiftiVolume, read_grid, read_nifti
-from nnunet_prompt.data.registry import la_labels
 
 IN_PLANE_MM, SLICE_MM, SLICES_OF_HALF = 0.625, 2.5, 88
 SPACING_TOLERANCE = 0.01

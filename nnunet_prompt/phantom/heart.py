@@ -25,7 +25,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from nnunet_prompt.data.anatomy import (
+from nnunet_prompt.data.nifti import replacing, save_nifti
+from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     FloatArray,
     Positions,
@@ -33,8 +35,6 @@ from nnunet_prompt.data.anatomy import (
     paint,
     smooth_noise,
 )
-from nnunet_prompt.data.nifti import replacing, save_nifti
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import flip_permute
 
 CASES_FILE = "cases.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nnunet_prompt.data.myops_annotation import annotation_of, release_and_centre
+from nnunet_prompt.care.myops_annotation import annotation_of, release_and_centre
 
 THREE = ("C0", "LGE", "T2")
 ALL = "edema lv myocardium myocardium_healthy rv scar"

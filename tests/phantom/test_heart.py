@@ -11,8 +11,8 @@ import pytest
 from scipy.ndimage import binary_dilation, label
 
 from nnunet_prompt.data.nifti import read_label_volume, read_nifti
-from nnunet_prompt.data.phantom import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.phantom.heart import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.prompts.frames import canonical_map
 
 LV, WALL, RV, SCAR = 500, 200, 600, 2221

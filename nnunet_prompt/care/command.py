@@ -1,0 +1,56 @@
+"""What the converters of the CARE downloads share on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_prompt.care.arguments import add_care_arguments
+from nnunet_prompt.care.download import CareOptions
+from nnunet_prompt.data.conversion import run_converter
+from nnunet_prompt.errors import PromptError
+
+if TYPE_CHECKING:
+    from nnunet_prompt.care.inspect import Examined
+
+
+def care_parser(summary: str, layout: str) -> argparse.ArgumentParser:
+    """The options of the converter of a CARE download, for its script; see `care_options`."""
+    parser = argparse.ArgumentParser(description=summary)
+    add_care_arguments(parser, layout)
+    return parser
+
+
+def care_options(args: argparse.Namespace) -> CareOptions:
+    """The options of a converter; those that its parser does not have keep their defaults."""
+    return CareOptions(
+        args.version_root,
+        args.leave_out,
+        args.unknown_to_background,
+        getattr(args, "stack_sequences", False),
+        getattr(args, "fix_spacing", False),
+        getattr(args, "unaligned", False),
+    )
+
+
+def run_care(
+    args: argparse.Namespace, examine: Callable[[], Iterable[Examined]], convert: Callable[[], Path]
+) -> int:
+    """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
+    if args.inspect is None:
+        return run_converter(convert)
+    try:
+        return run_inspection(args, examine)
+    except PromptError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Examined]]) -> int:
+    """Prints what a download holds, and writes it to the CSV if one is named; 1 for anything unexpected."""
+    from nnunet_prompt.care.inspect import inspect_download
+
+    return inspect_download(examine(), None if args.inspect == Path() else args.inspect)
