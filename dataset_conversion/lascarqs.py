@@ -11,13 +11,9 @@ two cases one patient (other images of one patient cannot be found). The CT task
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,27 +24,21 @@ import numpy.typing as npt
 from nnunet_prompt.care import atrium
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
-from nnunet_prompt.care.inspect import Examined, Inspection, write_examined
-from nnunet_prompt.care.registry import table_for
+from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, write_task
+from nnunet_prompt.care.names import ATRIUM_CASE, ATRIUM_CT, ATRIUM_TASKS, plain_name
+from nnunet_prompt.care.registry import Task
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement, agreement
-from nnunet_prompt.data.nifti import Grid, read_grid, read_nifti
-from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.nifti import Grid, read_grid, read_stored
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import ImageError
 
-TASK = "lascarqs"
+TASK: Task = "lascarqs"
 NAME = "LAScarQS"
 CENTRE = "A"  # Utah: all training cases of all years, by the pages of the challenge
 IMAGE, CAVITY, SCAR, CT_LABELS = "enhanced", "atriumSegImgMO", "scarSegImgM", "cardiacSegImgMO"
 ANNOTATED = {1: frozenset({"la", "la_scar", "la_scar_outside"}), 2: frozenset({"la"})}
-WORKERS = min(8, os.cpu_count() or 1)  # each holds an image and a mask in memory
 _STEMS = {name.lower(): name for name in (IMAGE, CAVITY, SCAR, CT_LABELS)}
-_FOLDER = re.compile(r"(?:(?P<part>train|val|test)[ _-]*)?(?P<number>\d+)")
-_TASK_FOLDERS = {
-    1: re.compile(r"task[ _-]*1(?!\d)|scar quantification"),
-    2: re.compile(r"task[ _-]*2(?!\d)|cavity segmentation"),
-}
-_CT = re.compile(r"(?<![a-z])ct(?![a-z])")
 _FROM_BEST: tuple[Agreement, ...] = ("same", "affine differs", "shape differs", "disjoint")
 Thumbnail = npt.NDArray[np.float32]
 
@@ -86,12 +76,8 @@ def convert(
     Raises `DatasetError` for a download that is not in the documented form (unless `options.leave_out`), for two
     copies of a file, and everything that `write_raw_dataset` raises.
     """
-    return write_examined(
-        examine(source, options),
-        RawTarget(dataset_id, name or NAME),
-        table=table_for(TASK),
-        leave_out=options.leave_out,
-    )
+    found = examine(source, options)
+    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
 
 
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
@@ -114,18 +100,14 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
             yield Examined(found)
     one_each(((c.name, next(iter(c.files.values())).parent) for c in cases), source)
     patients = atrium.Patients()
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        cases.sort(key=lambda c: (c.part != "train", c.task, c.part, c.number))
-        for examined, seen in pool.map(partial(_examine, options=options), cases):
-            yield examined if seen is None else _with_patient(examined, seen, patients)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    cases.sort(key=lambda c: (c.part != "train", c.task, c.part, c.number))
+    for examined, seen in in_order(partial(_examine, options=options), cases):
+        yield examined if seen is None else _with_patient(examined, seen, patients)
 
 
 def lascarqs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
     """The cases that can be written; what has problems or no labels is passed over."""
-    return (e.case for e in examine(source, options) if e.case is not None)
+    return cases_of(examine(source, options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,28 +127,23 @@ def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> Found | 
     plain = Inspection(
         relative.as_posix(), tuple(p.relative_to(source).as_posix() for p in files.values())
     )
-    if CT_LABELS in files or any(_CT.search(_plain(part)) for part in relative.parts):
+    if CT_LABELS in files or any(ATRIUM_CT.search(plain_name(part)) for part in relative.parts):
         return replace(plain, left_out="a case of the CT task, which is another sub-task")
     unknown = sorted(set(files) - set(_STEMS.values()))
     if unknown:
         problem = f"found the file {files[unknown[0]].name!r}, expected {IMAGE}, {CAVITY} or {SCAR}"
         return replace(plain, problems=(problem,))
-    name = _FOLDER.fullmatch(_plain(folder.name))
+    name = ATRIUM_CASE.fullmatch(plain_name(folder.name))
     if name is None:
         problem = f"found the folder {folder.name!r}, expected train_<number>"
         return replace(plain, problems=(problem,))
-    above = [_plain(part) for part in reversed(folder.resolve().parts)]
-    told = (task for part in above for task, form in _TASK_FOLDERS.items() if form.search(part))
+    above = [plain_name(part) for part in reversed(folder.resolve().parts)]
+    told = (task for part in above for task, form in ATRIUM_TASKS.items() if form.search(part))
     task = next(told, None)
     if task is None:
         problem = "no folder around it tells the task: put it into one that is named task1 or task2"
         return replace(plain, problems=(problem,))
     return Found(task, name["part"] or "train", int(name["number"]), files, source)
-
-
-def _plain(name: str) -> str:
-    """Lower case, one blank for many, and ASCII signs for full-width ones."""
-    return " ".join(unicodedata.normalize("NFKC", name).lower().split())
 
 
 def _unusable(found: Found) -> tuple[str, str]:
@@ -197,7 +174,7 @@ def _examine(found: Found, options: CareOptions) -> tuple[Examined, Thumbnail | 
         inspection = _labelled(found, inspection, options)
         if inspection.left_out or inspection.problems:
             return Examined(inspection), None
-        seen = atrium.thumbnail(read_nifti(found.files[IMAGE]))
+        seen = atrium.thumbnail(read_stored(found.files[IMAGE]))
     except ImageError as error:
         return Examined(replace(inspection, problems=(str(error),))), None
     return Examined(inspection, _case(found, options)), seen

@@ -12,23 +12,32 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
-from nnunet_prompt.care.inspect import Examined, Inspection, geometry, write_examined
-from nnunet_prompt.care.registry import atoms_on_disk, audit_values, label_values, table_for
+from nnunet_prompt.care.inspect import (
+    Examined,
+    Inspection,
+    cases_of,
+    geometry,
+    unexpected_file,
+    write_task,
+)
+from nnunet_prompt.care.registry import Task, atoms_on_disk, audit_values, label_values
 from nnunet_prompt.data.case import Case, LabelSource
 from nnunet_prompt.data.grids import Agreement, OnGrid, agreement, values_in
-from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
-from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.nifti import Grid, read_grid, read_stored_labels
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import ImageError
 
-TASK = "liqa"
+TASK: Task = "liqa"
 NAME = "LiQA"
 ANNOTATED_PHASE = "GED4"
 MASK = "mask_GED4"
@@ -88,16 +97,12 @@ def convert(
     Raises `DatasetError` for a download that is not in the documented form (unless `options.leave_out`), for two
     copies of a file, and everything that `write_raw_dataset` raises.
     """
-    return write_examined(
-        examine(source, options),
-        RawTarget(dataset_id, name or NAME),
-        table=table_for(TASK),
-        leave_out=options.leave_out,
-    )
+    found = examine(source, options)
+    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
 
 
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
-    """Examines every patient of the download, by vendor and number.
+    """Examines every patient of the download, by vendor and number, several at once.
 
     Says on stderr which of the cases that are known to be annotated are not there. Raises `DatasetError` for an empty
     download and for two copies of a file.
@@ -109,20 +114,21 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
         if phase is not None and isinstance(patient, Patient):
             named.append(((patient, phase), path))
             continue
-        relative = path.relative_to(source).as_posix()
         problem = patient if isinstance(patient, str) else _unknown_file(path)
-        yield Examined(Inspection(relative, (relative,), problems=(problem,)))
+        yield unexpected_file(path, source, problem)
     files = one_each(named, source)
-    everyone = sorted({patient for patient, _ in files}, key=lambda p: p.name)
-    for patient in everyone:
-        own = {phase: path for (p, phase), path in files.items() if p == patient}
-        yield _examine(Found(patient, own, source), options)
+    by_patient: dict[Patient, dict[str, Path]] = defaultdict(dict)
+    for (patient, phase), path in files.items():
+        by_patient[patient][phase] = path
+    everyone = sorted(by_patient, key=lambda p: p.name)
+    found = (Found(patient, by_patient[patient], source) for patient in everyone)
+    yield from in_order(partial(_examine, options=options), found)
     _warn_of_missing({patient for patient, phase in files if phase == MASK}, source)
 
 
 def liqa_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
     """The cases that can be written; what has problems or no labels is passed over."""
-    return (e.case for e in examine(source, options) if e.case is not None)
+    return cases_of(examine(source, options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,7 +198,7 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Examined
     """Examines a case with image and mask. Raises `ImageError` when the mask cannot be read."""
     image, mask = found.files[ANNOTATED_PHASE], found.files[MASK]
     image_grid, grid = read_grid(image), read_grid(mask)
-    values = values_in(read_label_volume(mask).array)
+    values = values_in(read_stored_labels(mask).array)
     how = agreement(image_grid, grid)
     audit = audit_values(TASK, values, unknown_to_background=options.unknown_to_background)
     empty = () if 1 in values else (f"{MASK} holds no liver",)

@@ -14,36 +14,29 @@ unaligned copy the affines are to be trusted (`--unaligned`).
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_prompt.care.command import care_options, care_parser, run_care
-from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
-from nnunet_prompt.care.inspect import Examined, Inspection, write_examined
+from nnunet_prompt.care.download import DEFAULTS, CareOptions, files_by_case
+from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, unexpected_file, write_task
 from nnunet_prompt.care.myops_annotation import Annotation, annotation_of
-from nnunet_prompt.care.registry import (
-    atoms_on_disk,
-    audit_values,
-    label_values,
-    table_for,
-    taught_by,
-)
+from nnunet_prompt.care.names import SHORT_AXIS_FILE
+from nnunet_prompt.care.registry import Task, atoms_on_disk, audit_values, label_values, taught_by
 from nnunet_prompt.data.case import Case, ImageSource, LabelSource
 from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement, values_in
-from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
-from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.nifti import Grid, read_grid, read_stored_labels
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import ImageError
 
-TASK = "myops"
+TASK: Task = "myops"
 NAME = "MyoPS"
 SEQUENCES = ("C0", "LGE", "T2")
 THIN_MM = (
     2.0  # the thinnest documented slices have 5 mm; one case says 1 mm, which is a suspect header
 )
-_NAME = re.compile(r"(?P<case>.+?)[_ ](?P<part>C0|LGE|DE|T2|gd|cine)", re.IGNORECASE)
 _PARTS = {"DE": "LGE", "GD": "gd"}
 
 
@@ -87,37 +80,30 @@ def convert(
     copies of a file, and everything that `write_raw_dataset` raises.
     """
     channels = SEQUENCES if options.stack_sequences else ("image",)
-    target = RawTarget(dataset_id, name or NAME, channel_names=channels)
-    return write_examined(
-        examine(source, options), target, table=table_for(TASK), leave_out=options.leave_out
+    found = examine(source, options)
+    return write_task(
+        TASK, found, dataset_id, name=name or NAME, options=options, channels=channels
     )
 
 
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every patient of the download, by name; a patient gives one entry per sequence, or one if stacked.
 
-    Raises `DatasetError` for an empty download and for two copies of a file.
+    Several are examined at once. Raises `DatasetError` for an empty download and for two copies of a file.
     """
-    named: list[tuple[tuple[str, str], Path]] = []
-    for path in nifti_files(source, options):
-        found = _NAME.fullmatch(stem(path))
-        if found is None:
-            problem = "expected a name that ends in _C0, _LGE, _DE, _T2 or _gd"
-            relative = path.relative_to(source).as_posix()
-            yield Examined(Inspection(relative, (relative,), problems=(problem,)))
-            continue
-        part = found["part"].upper()
-        named.append(((re.sub(r"\s+", "_", found["case"]), _PARTS.get(part, part)), path))
-    files = one_each(named, source)
-    for case in sorted({case for case, _ in files}):
-        yield from _examine(
-            Found(case, {p: f for (c, p), f in files.items() if c == case}, source, options)
+    cases, odd = files_by_case(source, options, name=SHORT_AXIS_FILE, part=_part)
+    for path in odd:
+        yield unexpected_file(
+            path, source, "expected a name that ends in _C0, _LGE, _DE, _T2 or _gd"
         )
+    patients = (Found(case, files, source, options) for case, files in cases.items())
+    for examined in in_order(_examine, patients):
+        yield from examined
 
 
 def myops_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
     """The cases that can be written; what has problems or no labels is passed over."""
-    return (e.case for e in examine(source, options) if e.case is not None)
+    return cases_of(examine(source, options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,21 +117,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def _examine(found: Found) -> Iterator[Examined]:
+def _part(stated: str) -> str:
+    """The one spelling of what a file holds, such as "LGE" for "DE"."""
+    return _PARTS.get(stated.upper(), stated.upper())
+
+
+def _examine(found: Found) -> list[Examined]:
     blank = Inspection(found.name, tuple(found.relative(p) for p in found.files))
     left_out, problem = _unusable(found)
     if left_out or problem:
-        yield Examined(replace(blank, left_out=left_out, problems=(problem,) if problem else ()))
-        return
+        problems = (problem,) if problem else ()
+        return [Examined(replace(blank, left_out=left_out, problems=problems))]
     try:
         labels = _labels(found)
     except ImageError as error:
-        yield Examined(replace(blank, problems=(str(error),)))
-        return
+        return [Examined(replace(blank, problems=(str(error),)))]
     if found.options.stack_sequences:
-        yield _stacked(found, labels)
-    else:
-        yield from (_single(found, sequence, labels) for sequence in found.sequences)
+        return [_stacked(found, labels)]
+    return [_single(found, sequence, labels) for sequence in found.sequences]
 
 
 def _unusable(found: Found) -> tuple[str, str]:
@@ -164,7 +153,7 @@ def _unusable(found: Found) -> tuple[str, str]:
 def _labels(found: Found) -> Labels:
     """Reads the label map. Raises `ImageError` when it or the header of LGE cannot be read."""
     gd, lge = found.files["gd"], found.files["LGE"]
-    values = values_in(read_label_volume(gd).array)
+    values = values_in(read_stored_labels(gd).array)
     grid, image_grid = read_grid(gd), read_grid(lge)
     how = agreement(image_grid, grid)
     audit = audit_values(TASK, values, unknown_to_background=found.options.unknown_to_background)

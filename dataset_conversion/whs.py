@@ -17,21 +17,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunet_prompt.care.command import care_options, care_parser, run_care
-from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
-from nnunet_prompt.care.inspect import Examined, Inspection, write_examined
-from nnunet_prompt.care.registry import atoms_on_disk, audit_values, label_values, table_for
+from nnunet_prompt.care.download import DEFAULTS, CareOptions, files_by_case
+from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, unexpected_file, write_task
+from nnunet_prompt.care.names import HEART_FILE
+from nnunet_prompt.care.registry import Task, atoms_on_disk, audit_values, label_values, table_for
 from nnunet_prompt.data.case import Case, LabelSource
 from nnunet_prompt.data.grids import Agreement, OnGrid, agreement, values_in
-from nnunet_prompt.data.nifti import Grid, read_grid, read_label_volume
-from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.nifti import Grid, read_grid, read_stored_labels
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import ImageError
 
-TASK = "whs"
+TASK: Task = "whs"
 NAME = "WHS"
 CENTRE_OF_NUMBER = {"1": "A", "2": "B", "3": "C and D", "5": "E", "6": "F"}
 MODALITY_OF_NUMBER = {"1": "CT", "2": "CT", "3": "MR", "5": "MR", "6": "MR"}
 DAMAGED = {"Case3002", "mr_train_1002"}  # one reader cuts ten voxels off each border of it
-_NAME = re.compile(r"(?P<case>.+?)[_ ](?P<part>image|label)", re.IGNORECASE)
 _FOLDER = re.compile(r"(?:(?P<centre>[A-H](?: and [A-H])*) )?(?P<modality>ct|mr)_train", re.I)
 _MODALITY = re.compile(r"(?:.*[ _])?(ct|mr)(?:[ _].*)?", re.IGNORECASE)
 _CARE = re.compile(r"Case(\d)\d{3}", re.IGNORECASE)
@@ -41,35 +41,24 @@ def convert(
     source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
 ) -> Path:
     """Writes all labelled volumes as nnU-Net raw data and returns the folder; raises like `myops.convert`."""
-    target = RawTarget(dataset_id, name or NAME)
-    return write_examined(
-        examine(source, options), target, table=table_for(TASK), leave_out=options.leave_out
-    )
+    found = examine(source, options)
+    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
 
 
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
-    """Examines every volume of the download, by name.
+    """Examines every volume of the download, by name, several at once.
 
     Raises `DatasetError` for an empty download and for two copies of a file.
     """
-    named: list[tuple[tuple[str, str], Path]] = []
-    for path in nifti_files(source, options):
-        found = _NAME.fullmatch(stem(path))
-        if found is None:
-            problem = "expected a name that ends in _image or _label"
-            relative = path.relative_to(source).as_posix()
-            yield Examined(Inspection(relative, (relative,), problems=(problem,)))
-            continue
-        named.append(((re.sub(r"\s+", "_", found["case"]), found["part"].lower()), path))
-    files = one_each(named, source)
-    for case in sorted({case for case, _ in files}):
-        parts = {part: path for (c, part), path in files.items() if c == case}
-        yield _examine(case, parts, source, options)
+    cases, odd = files_by_case(source, options, name=HEART_FILE, part=str.lower)
+    for path in odd:
+        yield unexpected_file(path, source, "expected a name that ends in _image or _label")
+    yield from in_order(lambda found: _examine(*found, source, options), cases.items())
 
 
 def whs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
     """The cases that can be written; what has problems or no labels is passed over."""
-    return (e.case for e in examine(source, options) if e.case is not None)
+    return cases_of(examine(source, options))
 
 
 def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, str | None, str]:
@@ -147,7 +136,7 @@ def _with_labels(
     """The inspection with what the label map tells, and the label of each of its values."""
     label_grid = read_grid(path)
     how = agreement(grid, label_grid)
-    values = values_in(read_label_volume(path).array)
+    values = values_in(read_stored_labels(path).array)
     audit = audit_values(TASK, values, unknown_to_background=options.unknown_to_background)
     ids = label_values(TASK, atoms_on_disk(TASK)) | dict.fromkeys(audit.background, 0)
     names = {s.label: s.name for s in table_for(TASK).structures}

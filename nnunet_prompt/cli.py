@@ -90,7 +90,11 @@ def _one_line(error: BaseException) -> str:
 
 VERBS = {
     "convert": Verb("make an nnU-Net raw data set from a download", takes.convert, does.convert),
-    "phantom": Verb("draw phantom hearts, as if downloaded", takes.phantom, does.phantom),
+    "phantom": Verb(
+        "draw phantoms as if downloaded: hearts, or a whole challenge to rehearse",
+        takes.phantom,
+        does.phantom,
+    ),
     "plan": Verb(
         "make small plans that train on a CPU from nnU-Net's plans", takes.plan, does.plan
     ),

@@ -16,6 +16,9 @@ CARE = {
     "liqa": "LiQA: livers in MR",
 }
 
+# The uploads of CARE-Cardiac that `predict` writes.
+UPLOADS = ("leftatrium", "wholeheart", "pathology")
+
 
 def none(parser: argparse.ArgumentParser) -> None:
     del parser
@@ -26,7 +29,7 @@ def convert(parser: argparse.ArgumentParser) -> None:
     known = {
         "msd": "Medical Segmentation Decathlon",
         "nnunet": "nnU-Net raw data",
-        "phantom": "what `nnunet-prompt phantom` makes",
+        "phantom": "what `nnunet-prompt phantom heart` makes",
     }
     for name, summary in known.items():
         layout = layouts.add_parser(name, help=summary, allow_abbrev=False)
@@ -42,15 +45,39 @@ def convert(parser: argparse.ArgumentParser) -> None:
             )
     for name, summary in CARE.items():
         add_care_arguments(layouts.add_parser(name, help=summary, allow_abbrev=False), name)
+    unify = layouts.add_parser(
+        "unify", help="any of these four as one data set", allow_abbrev=False
+    )
+    add_care_arguments(unify, "unify")
 
 
 def phantom(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", type=Path, metavar="FOLDER", help="for images/ and labels/")
-    parser.add_argument(
-        "-n", dest="cases", type=_at_least(1), default=24, metavar="N", help="default 24"
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+    heart = kinds.add_parser(
+        "heart", help="short-axis hearts, simple and quick, as in the demo", allow_abbrev=False
     )
-    parser.add_argument("--part", choices=("train", "test"), default="train", help="default train")
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    rehearsals = [
+        kinds.add_parser(name, help=f"rehearsal download of {summary}", allow_abbrev=False)
+        for name, summary in CARE.items()
+    ]
+    for kind in (heart, *rehearsals):
+        kind.add_argument("-o", dest="target", type=Path, required=True, metavar="FOLDER")
+        kind.add_argument(
+            "-n", dest="cases", type=_at_least(1), default=24, metavar="N", help="default 24"
+        )
+        kind.add_argument("--seed", type=_at_least(0), default=0)
+    heart.add_argument("--part", choices=("train", "test"), default="train", help="default train")
+    for kind in rehearsals:
+        kind.add_argument(
+            "--centres",
+            type=_names,
+            default=(),
+            metavar="A,B",
+            help="of training, validation and test cases, each where it has them (default: all)",
+        )
+        kind.add_argument(
+            "--defects", action="store_true", help="with the known defects of the real download"
+        )
 
 
 def plan(parser: argparse.ArgumentParser) -> None:
@@ -59,16 +86,22 @@ def plan(parser: argparse.ArgumentParser) -> None:
         "-p", dest="source", default="nnUNetPlans", metavar="PLANS", help="plans to reduce"
     )
     parser.add_argument(
-        "-o", dest="name", default="nnUNetPromptCPUPlans", metavar="PLANS", help="plans to write"
+        "-o",
+        dest="name",
+        metavar="PLANS",
+        help="plans to write (default nnUNetPromptCPUPlans, or nnUNetPromptPlansNoResampling)",
     )
     parser.add_argument(
-        "--features",
-        type=_whole_numbers,
-        default=(8, 16, 32, 64),
-        metavar="8,16,32,64",
-        help="per stage",
+        "--no-resampling",
+        action="store_true",
+        help="do not reduce them: every case keeps its voxels, as a model for nnInteractive needs it",
     )
-    parser.add_argument("--batch-size", type=_at_least(1), default=2, metavar="N")
+    parser.add_argument(
+        "--features", type=_whole_numbers, metavar="8,16,32,64", help="per stage, if reduced"
+    )
+    parser.add_argument(
+        "--batch-size", type=_at_least(1), metavar="N", help="default 2, if reduced"
+    )
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +157,12 @@ def predict(parser: argparse.ArgumentParser) -> None:
         metavar="LV,scar",
         help="only these, by name or official id",
     )
+    parser.add_argument(
+        "--upload",
+        choices=UPLOADS,
+        help="-i is a validation or test download of CARE-Cardiac; -o gets its masks and their zip",
+    )
+    parser.add_argument("--team", metavar="NAME", help="of the zip, with --upload")
     _model(parser)
 
 

@@ -21,6 +21,8 @@ _REFUSED = re.compile(r"^nnunet_prompt\.errors\.\w+: (.+)", re.MULTILINE)
 
 
 def convert(args: argparse.Namespace) -> int:
+    if args.layout == "unify":
+        return _convert_unify(args)
     if args.layout in CARE:
         return _convert_care(args)
     from nnunet_prompt.dataset_conversion import msd, nnunet_raw, phantom_heart
@@ -55,21 +57,51 @@ def _convert_care(args: argparse.Namespace) -> int:
     return 0
 
 
-def phantom(args: argparse.Namespace) -> int:
-    from nnunet_prompt.phantom.heart import write_phantoms
+def _convert_unify(args: argparse.Namespace) -> int:
+    from nnunet_prompt.care.command import care_options, run_inspection
+    from nnunet_prompt.care.detect import tasks_of
+    from nnunet_prompt.care.unify import examine, unify
 
-    write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
-    print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")
+    options = care_options(args)
+    if args.inspect is not None:
+        return run_inspection(args, lambda: examine(tasks_of(args.sources), options))
+    folder = unify(args.sources, args.dataset_id, name=args.name, options=options)
+    print(f"wrote {folder}")
+    return 0
+
+
+def phantom(args: argparse.Namespace) -> int:
+    if args.kind == "heart":
+        from nnunet_prompt.phantom.heart import write_phantoms
+
+        write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
+        print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")
+        return 0
+    from nnunet_prompt.phantom.rehearsal import rehearsal_for, write_rehearsal
+
+    folder = write_rehearsal(
+        rehearsal_for(args.kind),
+        args.target,
+        args.cases,
+        centres=args.centres,
+        defects=args.defects,
+        seed=args.seed,
+    )
+    print(f"wrote {_count(args.cases, 'training case')}, a validation and a test set to {folder}")
     return 0
 
 
 def plan(args: argparse.Namespace) -> int:
-    from nnunet_prompt.data.plans import ReduceOptions, reduce_plans
+    from nnunet_prompt.data.plans import ReduceOptions, no_resampling_plans, reduce_plans
 
-    options = ReduceOptions(
-        source=args.source, name=args.name, features=args.features, batch_size=args.batch_size
-    )
-    print(f"wrote {reduce_plans(args.dataset_id, options=options)}")
+    given = {k: getattr(args, k) for k in ("source", "name", "features", "batch_size")}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not args.no_resampling:
+        print(f"wrote {reduce_plans(args.dataset_id, options=ReduceOptions(**given))}")
+    elif given.keys() & {"features", "batch_size"}:
+        raise PromptError("--no-resampling: --features and --batch-size are those of reduced plans")
+    else:
+        print(f"wrote {no_resampling_plans(args.dataset_id, **given)}")
     return 0
 
 
@@ -95,6 +127,8 @@ def train(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace) -> int:
+    if args.upload is not None or args.team is not None:
+        return _predict_upload(args)
     from nnunet_prompt.inference.predict import predict_folder
 
     written = predict_folder(
@@ -106,6 +140,27 @@ def predict(args: argparse.Namespace) -> int:
         options=_predict_options(args),
     )
     print(f"wrote {_count(written, 'mask')} to {args.output}")
+    return 0
+
+
+def _predict_upload(args: argparse.Namespace) -> int:
+    from nnunet_prompt.challenge.upload import NO_TEAM, predict_upload
+
+    if args.upload is None:
+        raise PromptError("--team names the zip of an upload: give --upload, too")
+    if args.prompts is not None or args.structures:
+        raise PromptError("--upload: neither prompts nor structures, its form says what is written")
+    made = predict_upload(
+        args.images,
+        args.output,
+        form=args.upload,
+        model=args.model,
+        team=NO_TEAM if args.team is None else args.team,
+        options=_predict_options(args),
+    )
+    for note in made.notes:
+        print(f"note: {note}")
+    print(f"wrote {made.zip_file} with {_count(made.written + made.kept, 'mask')}")
     return 0
 
 

@@ -102,11 +102,11 @@ def _learning(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
     return {
         "data": (
             "Draw phantom hearts to learn from",
-            f"nnunet-prompt phantom {train} -n {TRAINING_CASES} --seed {seed}",
+            f"nnunet-prompt phantom heart -o {train} -n {TRAINING_CASES} --seed {seed}",
         ),
         "test_data": (
             "Draw others to be tested on",
-            f"nnunet-prompt phantom {_quoted(output / 'test')} -n {TEST_CASES} --seed {seed} --part test",
+            f"nnunet-prompt phantom heart -o {_quoted(output / 'test')} -n {TEST_CASES} --seed {seed} --part test",
         ),
         "convert": (
             "Make an nnU-Net data set",

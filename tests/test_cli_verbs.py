@@ -210,6 +210,38 @@ def test_inspect_a_care_download(
     assert "problem: case bad: odd" in capsys.readouterr().out
 
 
+def test_convert_unify(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.care.download import CareOptions
+
+    call = fake("nnunet_prompt.care.unify.unify", Path("raw/Dataset510_CARE"))
+    assert run("convert unify -d 510 a b c d") == 0
+    sources = [Path(name) for name in "abcd"]
+    call.assert_called_once_with(sources, 510, name=None, options=CareOptions())
+    assert run("convert unify a -d 510 --name X --leave-out --unaligned --fix-spacing") == 0
+    options = CareOptions(leave_out=True, unaligned=True, fix_spacing=True)
+    call.assert_called_with([Path("a")], 510, name="X", options=options)
+    assert capsys.readouterr().out == "wrote raw/Dataset510_CARE\n" * 2
+    for misuse in ("-d 510", "a -d 510 --stack-sequences", "a -d 510 --version-root x", "a"):
+        with pytest.raises(SystemExit, match="2"):
+            run(f"convert unify {misuse}")
+
+
+def test_inspect_before_unifying(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nnunet_prompt.care.inspect import Examined, Inspection
+
+    call = fake("nnunet_prompt.care.unify.examine", [Examined(Inspection("whs:Case1001"))])
+    fake("nnunet_prompt.care.detect.tasks_of", {"whs": Path("a")})
+    table = tmp_path / "table.csv"
+    assert run(f"convert unify a --inspect {table}") == 0
+    assert call.call_args.args[0] == {"whs": Path("a")}
+    assert table.read_text().splitlines()[1].startswith("whs:Case1001,")
+    (tmp_path / "b").mkdir()
+    assert run(f"convert unify a --inspect {tmp_path / 'b'}") == 1
+    assert "b: is a folder, expected a CSV file" in capsys.readouterr().err
+
+
 def test_inspect_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"convert whs {tmp_path / 'nowhere'} --inspect") == 1
     error = capsys.readouterr().err.splitlines()[-1]
@@ -218,9 +250,34 @@ def test_inspect_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     call = fake("nnunet_prompt.phantom.heart.write_phantoms")
-    assert run("phantom folder -n 3 --part test --seed 2") == 0
+    assert run("phantom heart -o folder -n 3 --part test --seed 2") == 0
     call.assert_called_once_with(Path("folder"), 3, seed=2, part="test")
     assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"
+
+
+@pytest.mark.parametrize("task", ["myops", "whs", "lascarqs", "liqa"])
+def test_rehearsal(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.phantom.rehearsal import rehearsal_for
+
+    call = fake("nnunet_prompt.phantom.rehearsal.write_rehearsal", Path("folder"))
+    assert run(f"phantom {task} -o folder") == 0
+    call.assert_called_once_with(
+        rehearsal_for(task), Path("folder"), 24, centres=(), defects=False, seed=0
+    )
+    printed = capsys.readouterr().out
+    assert printed == "wrote 24 training cases, a validation and a test set to folder\n"
+    assert run(f"phantom {task} -o folder -n 1 --centres A,B1 --defects --seed 4") == 0
+    call.assert_called_with(
+        rehearsal_for(task), Path("folder"), 1, centres=("A", "B1"), defects=True, seed=4
+    )
+    assert capsys.readouterr().out.startswith("wrote 1 training case, a ")
+
+
+def test_a_centre_that_no_download_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"phantom whs -o {tmp_path} --centres A,Z") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("nnunet-prompt: error: --centres: whs has no cases of centre")
+    assert error.count("\n") == 1
 
 
 def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,6 +290,19 @@ def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     options = ReduceOptions(source="a", name="b", features=(4, 8, 16), batch_size=1)
     call.assert_called_with(5, options=options)
     assert capsys.readouterr().out == "wrote x.json\n" * 2
+
+
+def test_plan_without_resampling(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    call = fake("nnunet_prompt.data.plans.no_resampling_plans", Path("x.json"))
+    assert run("plan -d 5 --no-resampling") == 0
+    call.assert_called_once_with(5, source="nnUNetPlans")
+    assert run("plan -d 5 --no-resampling -p a -o b") == 0
+    call.assert_called_with(5, source="a", name="b")
+    assert capsys.readouterr().out == "wrote x.json\n" * 2
+    for reduced in ("--features 4,8,16", "--batch-size 1"):
+        assert run(f"plan -d 5 --no-resampling {reduced}") == 1
+        assert "--no-resampling" in capsys.readouterr().err
+    assert call.call_count == 2
 
 
 def test_plan_without_folders_says_which(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,13 +21,28 @@ OWN_OPTIONS = {
         ),
     ),
 }
+OWN_OPTIONS["unify"] = (OWN_OPTIONS["myops"][1], *OWN_OPTIONS["lascarqs"])
+WHAT = "folder of the unpacked download"
+WHICH = (
+    "one folder of an unpacked download per task, or of the one version of it to use; in any order"
+)
 
 
 def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
-    """The options that the CARE converters share, and those of `layout` ("myops", "whs", "lascarqs", "liqa") alone."""
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="folder of the unpacked download"
-    )
+    """The options that the CARE converters share, and those of `layout` alone.
+
+    `layout` is a task ("myops", "whs", "lascarqs", "liqa"), or "unify", which takes several downloads as `sources`.
+    """
+    if layout == "unify":
+        parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help=WHICH)
+    else:
+        parser.add_argument("source", type=Path, metavar="SOURCE", help=WHAT)
+        parser.add_argument(
+            "--version-root",
+            type=Path,
+            metavar="FOLDER",
+            help="search this folder of the source only",
+        )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "-d",
@@ -45,9 +60,8 @@ def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
         metavar="CSV",
         help="write no data set: print (and write to CSV) what is there; exit code 1 if any of it is unexpected",
     )
-    parser.add_argument("--name", metavar="N", help="of the new data set (default: its task's)")
     parser.add_argument(
-        "--version-root", type=Path, metavar="FOLDER", help="search this folder of the source only"
+        "--name", metavar="N", help="of the new data set (default: its task's, or CARE)"
     )
     flags = (
         ("--leave-out", "leave out unexpected cases instead of stopping"),

@@ -1,4 +1,4 @@
-"""What is particular to LAScarQS: two masks of one case, wrong spacings in headers, one patient in both tasks."""
+"""What is particular to LAScarQS: two masks of one case, and wrong spacings in headers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.care.duplicates import Patients as Patients
+from nnunet_prompt.care.duplicates import thumbnail as thumbnail
 from nnunet_prompt.care.registry import la_labels
-from nnunet_prompt.data.grids import OnGrid
-from nnunet_prompt.data.nifti import INTEGER_TOLERANCE, Grid, NiftiVolume, read_grid, read_nifti
+from nnunet_prompt.data.grids import OnGrid, values_in
+from nnunet_prompt.data.nifti import INTEGER_TOLERANCE, Grid, NiftiVolume, read_grid, read_stored
 
 IN_PLANE_MM, SLICE_MM, SLICES_OF_HALF = 0.625, 2.5, 88
 SPACING_TOLERANCE = 0.01
-THUMBNAIL = (32, 32, 16)
-SAME_IMAGE = 0.999  # correlation of two thumbnails from which on they show one image
 Spacing = tuple[float, float, float]
 
 
@@ -78,8 +77,11 @@ def audit_mask(
     Several numbers and voxels that are not finite are worth a note, and so is an empty mask unless it `must_hold`
     something; numbers below 0 are a problem, or a note if `unknown_to_background`.
     """
-    volume = read_nifti(path)
-    above = np.unique(volume.array[volume.array > 0])
+    volume = read_stored(path)
+    voxels = volume.array.ravel(order="K")  # in the order of the memory, so that nothing is copied
+    whole = voxels.dtype.kind in "iu"
+    values = np.array(values_in(voxels)) if whole else np.unique(voxels[voxels > 0])
+    above = values[values > 0]
     notes: list[str] = []
     problems: list[str] = []
     if volume.replaced:
@@ -89,7 +91,7 @@ def audit_mask(
         notes.append(f"{name} holds {above.size} values from {span}: all of them count")
     if not above.size:
         (problems if must_hold else notes).append(f"{name} is empty")
-    lowest = float(volume.array.min())
+    lowest = float(voxels.min())
     if lowest < 0 and unknown_to_background:
         notes.append(f"{name}: values below 0 become background")
     elif lowest < 0:
@@ -97,8 +99,8 @@ def audit_mask(
             f"{name} holds the value {lowest:g}, expected none below 0:"
             " look at it, or use --unknown-to-background"
         )
-    values = frozenset(int(np.ceil(v - INTEGER_TOLERANCE)) for v in above)
-    return MaskAudit(values, tuple(notes), tuple(problems))
+    rounded = frozenset(int(np.ceil(v - INTEGER_TOLERANCE)) for v in above)
+    return MaskAudit(rounded, tuple(notes), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class MendedImage:
 
     def load(self) -> NiftiVolume:
         """The image; raises `ImageError` when it cannot be read."""
-        volume = read_nifti(self.path)
+        volume = read_stored(self.path)
         return replace(volume, affine=with_spacing(volume.affine, self.spacing_mm))
 
 
@@ -130,42 +132,6 @@ class AtriumLabels:
         """The labels of `table_for("lascarqs")`; raises `ImageError` when a file cannot be read."""
         cavity = OnGrid(self.cavity, self.image, "mask").load()
         scar = None if self.scar is None else OnGrid(self.scar, self.image, "mask").load().array > 0
-        labels = la_labels(cavity.array > 0, scar).astype(np.int32)
+        labels = la_labels(cavity.array > 0, scar)
         affine = with_spacing(read_grid(self.image).affine, self.spacing_mm)
         return replace(cavity, array=labels, affine=affine)
-
-
-def thumbnail(volume: NiftiVolume) -> npt.NDArray[np.float32]:
-    """What an image looks like from afar: the means of 32 x 32 x 16 boxes as one vector of mean 0 and length 1.
-
-    It does not depend on spacing, origin, brightness or contrast, nor on the order in which the axes are stored. Of a
-    constant image it is all zeros.
-    """
-    array = nib.apply_orientation(volume.array, nib.io_orientation(volume.affine))
-    for axis, boxes in enumerate(THUMBNAIL):
-        size = array.shape[axis]
-        starts = np.arange(boxes) * size // boxes
-        # boxes may outnumber voxels: then they share them
-        widths = np.diff(starts, append=size).clip(1)
-        sums = np.add.reduceat(array, starts, axis=axis, dtype=np.float64)
-        array = sums / widths.reshape([-1 if a == axis else 1 for a in range(3)])
-    centred = array.ravel() - array.mean()
-    length = np.linalg.norm(centred)
-    if length <= 1e-9 * (1 + np.abs(array).max()):
-        return np.zeros(centred.size, np.float32)
-    return np.asarray(centred / length, np.float32)
-
-
-class Patients:
-    """Gives cases that show the same image one patient: the name of the first of them."""
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[str, npt.NDArray[np.float32]]] = []
-
-    def patient_of(self, case: str, seen: npt.NDArray[np.float32]) -> str:
-        """The patient of a case with this thumbnail: an earlier case with the same image, or the case itself."""
-        for earlier, other in self._seen:
-            if float(seen @ other) >= SAME_IMAGE:
-                return earlier
-        self._seen.append((case, seen))
-        return case

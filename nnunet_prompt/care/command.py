@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nnunet_prompt.care.arguments import add_care_arguments
 from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.data.conversion import run_converter
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import DatasetError, PromptError
 
 if TYPE_CHECKING:
     from nnunet_prompt.care.inspect import Examined
@@ -27,7 +27,7 @@ def care_parser(summary: str, layout: str) -> argparse.ArgumentParser:
 def care_options(args: argparse.Namespace) -> CareOptions:
     """The options of a converter; those that its parser does not have keep their defaults."""
     return CareOptions(
-        args.version_root,
+        getattr(args, "version_root", None),
         args.leave_out,
         args.unknown_to_background,
         getattr(args, "stack_sequences", False),
@@ -50,7 +50,14 @@ def run_care(
 
 
 def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Examined]]) -> int:
-    """Prints what a download holds, and writes it to the CSV if one is named; 1 for anything unexpected."""
+    """Prints what a download holds, and writes it to the CSV if one is named; 1 for anything unexpected.
+
+    Raises `DatasetError` when the CSV is a folder, such as a download that was typed behind the option.
+    """
+    if args.inspect != Path() and args.inspect.is_dir():
+        raise DatasetError(
+            f"--inspect {args.inspect}: is a folder, expected a CSV file to write: give downloads before the option"
+        )
     from nnunet_prompt.care.inspect import inspect_download
 
     return inspect_download(examine(), None if args.inspect == Path() else args.inspect)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -66,6 +68,28 @@ def stem(path: Path) -> str:
     lower = path.name.lower()
     ending = next((e for e in ENDINGS if lower.endswith(e)), "")
     return path.name[: len(path.name) - len(ending)]
+
+
+def files_by_case(
+    source: Path, options: CareOptions, *, name: re.Pattern[str], part: Callable[[str], str]
+) -> tuple[dict[str, dict[str, Path]], list[Path]]:
+    """The files of each case by what they hold, cases by name, and the files whose names say neither.
+
+    `name` matches the stem of a file and has the groups `case` and `part`; `part` gives the one spelling of the
+    latter. Blanks in the name of a case become underscores. Raises like `nifti_files` and `one_each`.
+    """
+    named: list[tuple[tuple[str, str], Path]] = []
+    odd: list[Path] = []
+    for path in nifti_files(source, options):
+        found = name.fullmatch(stem(path))
+        if found is None:
+            odd.append(path)
+        else:
+            named.append(((re.sub(r"\s+", "_", found["case"]), part(found["part"])), path))
+    cases: dict[str, dict[str, Path]] = defaultdict(dict)
+    for (case, held), path in one_each(named, source).items():
+        cases[case][held] = path
+    return {case: cases[case] for case in sorted(cases)}, odd
 
 
 def one_each(files: Iterable[tuple[Key, Path]], source: Path) -> dict[Key, Path]:

@@ -10,21 +10,26 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tqdm import tqdm
 
+from nnunet_prompt.care.download import CareOptions
+from nnunet_prompt.care.registry import Task, table_for
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement
-from nnunet_prompt.data.nifti import Grid, read_grid, read_nifti, replacing
+from nnunet_prompt.data.nifti import Grid, count_not_finite, read_grid, read_stored, replacing
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import DatasetError, ImageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 REPORT_FILE = "conversion_report.json"
 REPORT_VERSION = 1
@@ -90,6 +95,17 @@ class Examined:
     case: Case | None = None
 
 
+def unexpected_file(path: Path, source: Path, problem: str) -> Examined:
+    """The record of a file of a download in `source` that belongs to no case."""
+    relative = path.relative_to(source).as_posix()
+    return Examined(Inspection(relative, (relative,), problems=(problem,)))
+
+
+def cases_of(examined: Iterable[Examined]) -> Iterator[Case]:
+    """The cases to write; what has problems or is left out is passed over."""
+    return (e.case for e in examined if e.case is not None)
+
+
 def inspect_download(
     examined: Iterable[Examined], csv_path: Path | None = None, *, console: Console | None = None
 ) -> int:
@@ -98,10 +114,14 @@ def inspect_download(
     The exit code is 1 when any case has a problem, else 0. The images of the cases to write are read once more to
     count voxels that are not finite. `csv_path` gets the same table with all columns.
     """
+    from rich.console import Console
+    from rich.text import Text
+
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
-    found = [_with_voxels(e) for e in tqdm(examined, desc="inspect", unit="case", leave=False)]
+    with closing(in_order(_with_voxels, examined)) as voxels:
+        found = list(tqdm(voxels, desc="inspect", unit="case", leave=False))
     if csv_path is not None:
         write_csv(csv_path, found)
     console.print(_table(found))
@@ -110,6 +130,20 @@ def inspect_download(
     bad = sum(1 for i in found if i.problems)
     console.print(f"{len(found)} cases, {sum(1 for i in found if i.left_out)} left out, {bad} bad")
     return 1 if bad else 0
+
+
+def write_task(
+    task: Task,
+    examined: Iterable[Examined],
+    dataset_id: int,
+    *,
+    name: str,
+    options: CareOptions,
+    channels: tuple[str, ...] = ("image",),
+) -> Path:
+    """Writes the cases of one task as `write_examined` does."""
+    target = RawTarget(dataset_id, name, channel_names=channels)
+    return write_examined(examined, target, table=table_for(task), leave_out=options.leave_out)
 
 
 def write_examined(
@@ -133,18 +167,23 @@ def write_examined(
             f"case {bad[0].case}: {bad[0].problems[0]}{more}: see all with --inspect,"
             " or go on without such cases with --leave-out"
         )
-    cases = [e.case for e in found if e.case is not None]
+    cases = list(cases_of(found))
     if not cases:
         raise DatasetError(f"data set {target.name}: no case is left to write: see --inspect")
     for line in summary(e.inspection for e in found):
         print(line, file=sys.stderr)
     replaced: dict[str, int] = {}
-    folder = write_raw_dataset(cases, target, table=table, on_written=replaced.__setitem__)
-    kept = [c for c in cases if c.case_id not in replaced]
-    for case in tqdm(kept, desc=f"{target.name} kept", unit="case", disable=not kept):
-        replaced[case.case_id] = sum(count for _, count in _not_finite(case))
-    write_report(folder / REPORT_FILE, found, not_finite=replaced)
-    return folder
+
+    def report(folder: Path) -> None:
+        kept = [c for c in cases if c.case_id not in replaced]
+        with closing(in_order(_count_not_finite, kept)) as counts:
+            bar = tqdm(counts, f"{target.name} kept", len(kept), unit="case", disable=not kept)
+            replaced.update(zip((c.case_id for c in kept), bar, strict=True))
+        write_report(folder / REPORT_FILE, found, not_finite=replaced)
+
+    return write_raw_dataset(
+        cases, target, table=table, on_written=replaced.__setitem__, on_complete=report
+    )
 
 
 def write_report(
@@ -210,26 +249,29 @@ def _with_voxels(examined: Examined) -> Inspection:
     """The inspection after reading the images of the case, which header and labels do not tell about."""
     inspection, case = examined.inspection, examined.case
     try:
-        notes = [
-            f"{path.name}: {count} voxels are not finite and become 0"
-            for path, count in (() if case is None else _not_finite(case))
-            if count
-        ]
+        counts = [(p.name, read_stored(p).replaced) for p in _image_files(case)]
+        notes = [f"{name}: {n} voxels are not finite and become 0" for name, n in counts if n]
     except ImageError as error:
         return replace(inspection, problems=(*inspection.problems, str(error)))
     return replace(inspection, notes=(*inspection.notes, *notes))
 
 
-def _not_finite(case: Case) -> Iterator[tuple[Path, int]]:
-    """The image files of a case, each with its number of voxels that are NaN or infinite."""
-    for image in case.images:
+def _count_not_finite(case: Case) -> int:
+    return sum(count_not_finite(path) for path in _image_files(case))
+
+
+def _image_files(case: Case | None) -> Iterator[Path]:
+    for image in () if case is None else case.images:
         path = image if isinstance(image, Path) else getattr(image, "path", None)
         if path is not None:
-            yield path, read_nifti(path).replaced
+            yield path
 
 
 def _table(inspections: Sequence[Inspection]) -> Table:
     """The columns that fit a terminal; messages follow below the table, files are in the CSV."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False)
     columns = [
         c for c in Inspection("").row() if c not in ("files", "notes", "left_out", "problems")

@@ -225,11 +225,11 @@ def la_labels(
 ) -> npt.NDArray[np.uint8]:
     """The labels of a left atrium from its cavity mask and its scar mask (None: nobody looked for scar)."""
     ids = label_ids(task)
-    labels = np.where(cavity, ids["la_cavity"], 0).astype(np.uint8)
-    if scar is not None:
-        labels[scar & cavity] = ids["la_scar_in_cavity"]
-        labels[scar & ~cavity] = ids["la_scar_outside"]
-    return labels
+    labels = np.where(cavity, np.uint8(ids["la_cavity"]), np.uint8(0))
+    if scar is None:
+        return labels
+    inside, outside = np.uint8(ids["la_scar_in_cavity"]), np.uint8(ids["la_scar_outside"])
+    return np.where(scar, np.where(cavity, inside, outside), labels)
 
 
 def la_masks(

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, im
 from nnunet_prompt.challenge.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, write_labels_like
 from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.inference.cases import Predictor, make_folder
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import CasePrompts
 
@@ -31,19 +32,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["image", "prompts", "prediction", "output"]
 LONGEST_REASON = 400
-
-
-class Predictor(Protocol):
-    """What `run_cases` needs; `inference.predictor.PromptPredictor` is one."""
-
-    @property
-    def n_image_channels(self) -> int:
-        """How many image files a case has."""
-
-    def predict_prompts(
-        self, images: Sequence[NiftiVolume], prompts: CasePrompts
-    ) -> npt.NDArray[Any]:
-        """The label map on the grid of the images' files, with the label ids of the prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +91,7 @@ def run_cases(
     Masks that are there already are kept unless `overwrite`. Keys of `prompts` without an image are troubles too.
     """
     cases = group_images(images, keys=prompts.cases, n_channels=predictor.n_image_channels)
-    try:
-        output_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PromptError(f"{output_folder}: cannot be made: {error.strerror}") from error
+    make_folder(output_folder)
     troubles: list[Trouble] = []
     used: set[str] = set()
     for case in tqdm(cases, "submit", unit="case", file=sys.stderr):

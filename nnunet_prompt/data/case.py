@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume, read_nifti, save_nifti
+from nnunet_prompt.data.nifti import NiftiVolume, read_stored, read_stored_labels, save_nifti
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.prompts.frames import canonical_map
 
@@ -19,6 +19,7 @@ GRID_TOLERANCE = (
     0.1  # two grids are the same when no corner is further apart than this share of a voxel
 )
 LARGEST_VALUE = 65535  # label values up to here are looked up in a table
+_BLOCK = 1 << 16  # so many voxels are counted at once: they stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Source(Protocol):
     """A volume that is made from its files when it is needed, such as one that lies on another grid."""
 
     def load(self) -> NiftiVolume:
-        """The volume: float32 for an image, int32 for a label map."""
+        """The volume: float32 for an image, int32 for a label map, or integers of at most 16 bits for both."""
         ...
 
 
@@ -87,12 +88,13 @@ class Case:
 class CanonicalCase:
     """A case in the reader frame of canonical data sets.
 
-    `images` is (C, D, H, W) float32, `label` (D, H, W) int32 with label ids, `affine` (4x4, RAS+, mm) belongs to the
-    axes D, H, W; `replaced` counts voxels that were NaN or infinite and are 0 now.
+    `images` is (C, D, H, W), float32 or integers of at most 16 bits; `label` is (D, H, W), integers, and holds label
+    ids; `affine` (4x4, RAS+, mm) belongs to the axes D, H, W; `replaced` counts voxels that were NaN or infinite and
+    are 0 now. The arrays may be views of each other's memory: they are for reading.
     """
 
-    images: npt.NDArray[np.float32]
-    label: npt.NDArray[np.int32] | None
+    images: npt.NDArray[Any]
+    label: npt.NDArray[Any] | None
     affine: npt.NDArray[np.float64]
     replaced: int
 
@@ -111,7 +113,8 @@ def load_canonical(case: Case) -> CanonicalCase:
         if not same_grid(first, other):
             raise ImageError(f"case {case.case_id}: {_grids(first, other)}: put them on one grid")
     turn = canonical_map(first.affine, first.shape)
-    images = np.stack([turn.apply(volume.array) for volume in (first, *others)])
+    turned = [turn.apply(volume.array) for volume in (first, *others)]
+    images = np.stack(turned) if others else turned[0][None]  # a view, which copies nothing
     affine = first.affine @ np.linalg.inv(turn.matrix())
     replaced = first.replaced + sum(volume.replaced for volume in others)
     label = None if case.label is None else _label(case, first)
@@ -121,13 +124,14 @@ def load_canonical(case: Case) -> CanonicalCase:
 def save_canonical(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> None:
     """Writes an array of the reader frame so that nnU-Net's readers hand over exactly this array.
 
-    `array` is (D, H, W), `affine` belongs to these axes. qform carries the nearest rotation, because ITK reads no
-    sheared affine; sform carries the affine itself.
+    `array` is (D, H, W), `affine` belongs to these axes. Integers keep their type; float32 becomes int16 where that
+    changes no value. qform carries the nearest rotation, because ITK reads no sheared affine; sform carries the affine
+    itself.
     """
     reverse = np.eye(4)[[2, 1, 0, 3]]
     file_affine = affine @ reverse
     array = _compact(array) if array.dtype == np.float32 else array
-    image = nib.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), file_affine)
+    image = nib.Nifti1Image(np.ascontiguousarray(array).transpose(2, 1, 0), file_affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(file_affine, code=1)
     image.set_qform(file_affine, code=1, strip_shears=True)
@@ -143,19 +147,26 @@ def same_grid(a: NiftiVolume, b: NiftiVolume) -> bool:
     return bool(apart <= GRID_TOLERANCE * min(a.spacing_mm))
 
 
-def values_in(labels: npt.NDArray[np.int32]) -> tuple[int, ...]:
-    """The values of a label map, sorted; as `np.unique`, but without sorting the voxels."""
+def values_in(labels: npt.NDArray[Any]) -> tuple[int, ...]:
+    """The values of a label map of any integer type, sorted; as `np.unique`, but without sorting the voxels."""
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
     if low < 0 or high > LARGEST_VALUE:
         return tuple(map(int, np.unique(labels)))
-    return tuple(map(int, np.flatnonzero(np.bincount(labels.ravel(), minlength=1))))
+    counts = np.zeros(high + 1, np.int64)
+    voxels = labels.ravel(order="K")  # in the order of the memory, so that nothing is copied
+    for start in range(0, voxels.size, _BLOCK):
+        block = voxels[start : start + _BLOCK]
+        inside = block[block != 0]  # few of them, as a rule
+        counts[0] += block.size - inside.size
+        counts += np.bincount(inside, minlength=high + 1)
+    return tuple(map(int, np.flatnonzero(counts)))
 
 
 def _image(case: Case, source: ImageSource) -> NiftiVolume:
     if isinstance(source, FileVolume):
-        return read_nifti(source.path, volume=source.volume)
+        return read_stored(source.path, volume=source.volume)
     if isinstance(source, Path):
-        return read_nifti(source)
+        return read_stored(source)
     if isinstance(source, Source):
         return source.load()
     array = np.asarray(source, dtype=np.float32)
@@ -164,11 +175,11 @@ def _image(case: Case, source: ImageSource) -> NiftiVolume:
     return _in_memory(case, np.where(finite, array, np.float32(0)), replaced)
 
 
-def _label(case: Case, image: NiftiVolume) -> npt.NDArray[np.int32]:
+def _label(case: Case, image: NiftiVolume) -> npt.NDArray[Any]:
     """The label ids of a case in the canonical frame of its image."""
     source = case.label
     if isinstance(source, Path):
-        volume = read_label_volume(source)
+        volume = read_stored_labels(source)
     elif isinstance(source, Source):
         volume = source.load()
     else:
@@ -191,7 +202,7 @@ def _label(case: Case, image: NiftiVolume) -> npt.NDArray[np.int32]:
     return turn.apply(ids)
 
 
-def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[np.int32]:
+def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[Any]:
     assert case.label_values is not None
     values = values_in(volume.array)
     unknown = sorted(set(values) - set(case.label_values))
@@ -200,12 +211,17 @@ def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[np.int32]:
             f"case {case.case_id}: {volume.path} holds the label value {unknown[0]},"
             f" expected only {sorted(case.label_values)}"
         )
-    ids = np.array([case.label_values[v] for v in values], dtype=np.int32)
+    wanted = [case.label_values[v] for v in values]
+    small = 0 <= min(wanted) and max(wanted) < 256
+    ids = np.array(wanted, dtype=np.uint8 if small else np.int32)
     if values[0] < 0 or values[-1] > LARGEST_VALUE:
         return np.asarray(ids[np.searchsorted(values, volume.array)])
-    lookup = np.zeros(values[-1] + 1, np.int32)
+    lookup = np.zeros(values[-1] + 1, ids.dtype)
     lookup[list(values)] = ids
-    return np.asarray(lookup[volume.array])
+    found = np.empty_like(volume.array, dtype=ids.dtype)
+    for plane, to in zip(volume.array.T, found.T, strict=True):  # indices take eight bytes each
+        to[...] = lookup[plane]
+    return found
 
 
 def _moved(volume: NiftiVolume, turn: Any) -> NiftiVolume:
@@ -236,8 +252,11 @@ def _grids(a: NiftiVolume, b: NiftiVolume) -> str:
 def _compact(image: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     """The image as int16 where that changes no value, because it packs better."""
     limits = np.iinfo(np.int16)
-    if limits.min <= image.min() and image.max() <= limits.max:
-        whole = image.astype(np.int16)
-        if np.array_equal(whole, image):
-            return whole
-    return image
+    whole = np.empty(image.shape, np.int16)
+    for plane, to in zip(image, whole, strict=True):  # the first plane with a fraction ends it
+        if not (limits.min <= plane.min() and plane.max() <= limits.max):
+            return image
+        np.copyto(to, plane, casting="unsafe")
+        if not np.array_equal(to, plane):
+            return image
+    return whole

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.case import values_in as values_in
-from nnunet_prompt.data.nifti import Grid, NiftiVolume, read_grid, read_label_volume, read_nifti
+from nnunet_prompt.data.nifti import Grid, NiftiVolume, read_grid, read_stored, read_stored_labels
 from nnunet_prompt.prompts.frames import canonical_map
 
 Agreement = Literal["same", "affine differs", "shape differs", "disjoint"]
@@ -36,9 +35,9 @@ def agreement(a: Grid, b: Grid) -> Agreement:
 
 
 def read_mask(path: Path) -> NiftiVolume:
-    """A binary mask as int32 0 and 1, whatever number stands for 1; NaN is 0. Raises like `read_nifti`."""
-    volume = read_nifti(path)
-    return replace(volume, array=(volume.array > 0).astype(np.int32))
+    """A binary mask as uint8 0 and 1, whatever number stands for 1; NaN is 0. Raises like `read_nifti`."""
+    volume = read_stored(path)
+    return replace(volume, array=(volume.array > 0).view(np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class OnGrid:
 
     def load(self) -> NiftiVolume:
         """The volume on the other grid; raises `ImageError` for what cannot be read."""
-        readers = {"image": read_nifti, "values": read_label_volume, "mask": read_mask}
+        readers = {"image": read_stored, "values": read_stored_labels, "mask": read_mask}
         volume = readers[self.read](self.path)
         target = read_grid(self.grid)
         array = volume.array
@@ -91,13 +90,21 @@ def resample_to(volume: NiftiVolume, target: Grid, *, order: Literal[0, 1]) -> n
     """The voxels of `volume` on the grid `target`: linear for order 1, nearest for order 0.
 
     A voxel fills its whole cell, so within half a voxel of the outermost centres the border value holds; beyond that
-    the result is 0. The type stays.
+    the result is 0. The type of labels stays, linear interpolation gives float32.
     """
+    from scipy import ndimage
+
     # the index in `volume` of each voxel of `target`: matrix @ i + offset
     change = np.linalg.inv(volume.affine) @ target.affine
     matrix, offset = change[:3, :3], change[:3, 3]
     result: npt.NDArray[Any] = ndimage.affine_transform(
-        volume.array, matrix, offset, output_shape=target.shape, order=order, mode="nearest"
+        volume.array,
+        matrix,
+        offset,
+        output_shape=target.shape,
+        output=volume.array.dtype if order == 0 else np.float32,
+        order=order,
+        mode="nearest",
     )
     _, y, z = (np.arange(n) for n in target.shape)
     for x, plane in enumerate(result):  # plane by plane, because coordinates take much memory

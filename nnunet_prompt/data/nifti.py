@@ -6,12 +6,7 @@ length one is dropped on reading and restored on writing; a flat image (H, W) is
 
 from __future__ import annotations
 
-import math
-import os
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +14,23 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.data.files import PARTIAL as PARTIAL
+from nnunet_prompt.data.files import replacing as replacing
+from nnunet_prompt.data.files import save_nifti as save_nifti
+from nnunet_prompt.data.nifti_file import ENDINGS as ENDINGS
+from nnunet_prompt.data.nifti_file import EXACT, is_exact, load, open_checked, trim, usable_affine
 from nnunet_prompt.errors import ImageError
 
-ENDINGS = (".nii.gz", ".nii")
 INTEGER_TOLERANCE = 1e-3  # a label further from an integer than this is no label
-PARTIAL = ".partial-"  # begins the names of files that are being written
-_DEFLATE_RATIO = 1032  # no deflate stream grows by more than this when it is unpacked
-_UNREADABLE = (
-    OSError,  # includes gzip.BadGzipFile
-    EOFError,
-    ValueError,
-    ArithmeticError,
-    TypeError,
-    KeyError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NiftiVolume:
     """One three-dimensional volume and where it lies.
 
-    `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels; `affine` is 4x4, RAS+, mm;
-    `file_shape` is the shape on disk (two to seven axes); `replaced` counts the voxels that were NaN or infinite on
-    disk and are 0 here.
+    `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels (or narrower integers, where a
+    function says so); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
+    counts the voxels that were NaN or infinite on disk and are 0 here.
     """
 
     path: Path
@@ -78,19 +64,43 @@ def read_nifti(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
     no NIfTI, not one three-dimensional volume of real numbers, larger than its file can hold, or without a usable
     affine. A single slice that states no thickness is taken as 1 mm thick.
     """
+    stored = read_stored(path, volume=volume)
+    return replace(stored, array=stored.array.astype(np.float32, copy=False))
+
+
+def read_stored(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
+    """As `read_nifti`, but integers of at most 16 bits that the header does not scale stay what they are.
+
+    They are the same numbers as in float32, take less memory, and cannot be infinite. The array may be read-only.
+    """
     path = Path(path)
-    image, array, affine, file_shape = _load(path, volume, np.dtype(np.float32))
-    finite = np.isfinite(array)
-    replaced = int(array.size - np.count_nonzero(finite))
-    if replaced:
-        array = np.where(finite, array, np.float32(0))
+    image, array, affine, file_shape = load(path, volume, np.dtype(np.float32))
+    replaced = 0
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array)
+        replaced = int(array.size - np.count_nonzero(finite))
+        array = np.where(finite, array, np.float32(0)) if replaced else array
     return NiftiVolume(path, array, affine, image.header, file_shape, replaced)
+
+
+def count_not_finite(path: Path | str) -> int:
+    """The voxels of a volume that are NaN or infinite, read only where their type can be; raises like `read_nifti`."""
+    return 0 if is_exact(open_checked(Path(path))) else read_stored(path).replaced
 
 
 def read_label_volume(path: Path | str) -> NiftiVolume:
     """Reads a label map as int32 together with its geometry; raises like `read_nifti` and `read_labels`."""
+    stored = read_stored_labels(path)
+    return replace(stored, array=stored.array.astype(np.int32, copy=False))
+
+
+def read_stored_labels(path: Path | str) -> NiftiVolume:
+    """As `read_label_volume`, but integers of at most 16 bits that the header does not scale stay what they are.
+
+    The array may be read-only.
+    """
     path = Path(path)
-    image, array, affine, file_shape = _load(path, None, None)
+    image, array, affine, file_shape = load(path, None, None)
     if array.dtype.kind == "f":
         rounded = np.rint(array)
         with np.errstate(invalid="ignore"):  # infinity minus infinity is no integer either
@@ -101,12 +111,14 @@ def read_label_volume(path: Path | str) -> NiftiVolume:
                 " give a label map, not an image or a probability map"
             )
         array = rounded
-    largest = np.iinfo(np.int32)
-    if array.size and not (largest.min <= array.min() and array.max() <= largest.max):
-        raise ImageError(
-            f"{path}: label values must lie within 32 bits, found {array.min():g} to {array.max():g}"
-        )
-    return NiftiVolume(path, array.astype(np.int32), affine, image.header, file_shape)
+    if array.dtype.str[1:] not in EXACT:
+        largest = np.iinfo(np.int32)
+        if array.size and not (largest.min <= array.min() and array.max() <= largest.max):
+            raise ImageError(
+                f"{path}: label values must lie within 32 bits, found {array.min():g} to {array.max():g}"
+            )
+        array = array.astype(np.int32)
+    return NiftiVolume(path, array, affine, image.header, file_shape)
 
 
 def read_labels(path: Path | str) -> npt.NDArray[np.int32]:
@@ -142,22 +154,22 @@ class Grid:
 def read_grid(path: Path | str) -> Grid:
     """Reads the header only; raises `ImageError` like `read_nifti`."""
     path = Path(path)
-    image = _open(path)
+    image = open_checked(path)
     file_shape = tuple(map(int, image.shape))
-    shape = _trim(file_shape)
+    shape = trim(file_shape)
     if len(shape) > 3:
         raise ImageError(f"{path}: expected one volume, found shape {file_shape}")
     x, y, z = (*shape, 1)[:3]
     with np.errstate(all="ignore"):
         affine = np.array(image.affine, dtype=np.float64)
-    affine = _usable_affine(affine, one_slice=z == 1, path=path)
+    affine = usable_affine(affine, one_slice=z == 1, path=path)
     return Grid(path, (x, y, z), affine, file_shape, str(image.get_data_dtype()))
 
 
 def volume_count(path: Path | str) -> int:
     """How many volumes a file holds: 1, or the length of its fourth axis. Reads the header only."""
     path = Path(path)
-    shape = _trim(_open(path).shape)
+    shape = trim(open_checked(path).shape)
     if len(shape) > 4:
         raise ImageError(f"{path}: expected at most four axes, found shape {shape}")
     return int(shape[3]) if len(shape) == 4 else 1
@@ -187,109 +199,6 @@ def write_labels_like(path: Path | str, labels: npt.NDArray[Any], reference: Nif
     save_nifti(Path(path), image)
 
 
-def save_nifti(path: Path, image: Any) -> None:
-    """Saves a nibabel image so that `path` never names an incomplete file."""
-    with replacing(path) as partial:
-        image.to_filename(partial)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; it becomes `path` when the block ends well and is removed otherwise."""
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def is_nifti_name(name: str) -> bool:
     """Whether a file name ends like a NIfTI file and is no hidden or resource-fork file (`._case.nii.gz`)."""
     return name.lower().endswith(ENDINGS) and not name.startswith(".")
-
-
-def _open(path: Path) -> Any:
-    """The image with its header read and checked, its voxels still on disk."""
-    if not path.is_file():
-        raise ImageError(f"{path}: no such file")
-    if not path.name.lower().endswith(ENDINGS):
-        raise ImageError(f"{path}: expected a NIfTI file ending in .nii or .nii.gz")
-    try:
-        with np.errstate(all="ignore"):  # header fields that are NaN
-            image: Any = nib.load(path, mmap=False)
-            shape, dtype = tuple(map(int, image.shape)), image.get_data_dtype()
-            offset = int(image.dataobj.offset)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
-        raise ImageError(f"{path}: expected a NIfTI file, found {type(image).__name__}")
-    if dtype.kind not in "uif":
-        raise ImageError(f"{path}: expected one real number per voxel, found type {dtype}")
-    if len(shape) < 2 or min(shape) < 1:
-        raise ImageError(f"{path}: expected a volume, found shape {shape}")
-    held = path.stat().st_size * (_DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
-    claimed = offset + math.prod(shape) * dtype.itemsize
-    if claimed > held:
-        raise ImageError(
-            f"{path}: the header claims shape {shape}, {claimed} bytes, but the file can hold at most {held}:"
-            " it is truncated or damaged"
-        )
-    return image
-
-
-def _load(
-    path: Path, volume: int | None, dtype: np.dtype[Any] | None
-) -> tuple[Any, npt.NDArray[Any], npt.NDArray[np.float64], tuple[int, ...]]:
-    """Image, voxels (three axes, scaled), affine and shape on disk. `dtype` None keeps the type of the values."""
-    image = _open(path)
-    file_shape = tuple(map(int, image.shape))
-    shape = _trim(file_shape)
-    picked = len(shape) == 4 and volume is not None and 0 <= volume < shape[3]
-    if len(shape) > 3 and not picked:
-        wanted = "one volume" if volume is None else f"a fourth axis that holds volume {volume}"
-        raise ImageError(f"{path}: expected {wanted}, found shape {file_shape}")
-    if len(shape) <= 3 and volume not in (None, 0):
-        raise ImageError(f"{path}: expected volume {volume}, found one volume of shape {shape}")
-    try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinite
-            affine = np.array(image.affine, dtype=np.float64)
-            proxy = image.dataobj[..., volume] if picked else image.dataobj
-            array = np.asanyarray(proxy, dtype=dtype)
-    except (*_UNREADABLE, MemoryError) as error:
-        raise _unreadable(path, error) from error
-    flat = shape[:3] + (1,) * (3 - len(shape[:3]))
-    affine = _usable_affine(affine, one_slice=flat[2] == 1, path=path)
-    return image, array.reshape(flat), affine, flat if picked else file_shape
-
-
-def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape without the axes of length one behind the third."""
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    return tuple(shape)
-
-
-def _usable_affine(
-    affine: npt.NDArray[np.float64], *, one_slice: bool, path: Path
-) -> npt.NDArray[np.float64]:
-    axes = affine[:3, :3]
-    with np.errstate(all="ignore"):  # damaged headers hold numbers whose squares overflow
-        normal = np.cross(axes[:, 0], axes[:, 1])
-        if one_slice and not np.nan_to_num(axes[:, 2]).any() and normal.any():
-            affine[:3, 2] = normal / np.linalg.norm(normal)
-        lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(affine).all() or not np.isfinite(lengths).all() or (lengths == 0).any():
-        raise ImageError(
-            f"{path}: the affine must be finite with no spacing of 0, found {affine.tolist()}: mend the header"
-        )
-    if abs(np.linalg.det(axes / lengths)) < 1e-6:
-        raise ImageError(
-            f"{path}: the affine is singular (two axes point the same way), found {affine.tolist()}: mend the header"
-        )
-    return affine
-
-
-def _unreadable(path: Path, error: BaseException) -> ImageError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"{path}: cannot be read as NIfTI ({reason})")

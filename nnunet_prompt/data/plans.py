@@ -1,18 +1,30 @@
-"""A reduced plan, small enough to train on a CPU, beside nnU-Net's own."""
+"""Plans derived from nnU-Net's own: reduced ones that train on a CPU, and ones without resampling."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.data.raw import patients_of, write_splits
+from nnunet_prompt.data.raw import patients_of
+from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError
+
+NNUNET_PLANS = "nnUNetPlans"
+NO_RESAMPLING = "nnUNetPromptPlansNoResampling"
+_NO_RESAMPLING_FUNCTION = "no_resampling_hack"  # nnU-Net's name; it takes no further arguments
+
+
+def _check_name(name: str, source: str) -> None:
+    if name in ("", source) or Path(name).name != name:
+        raise DatasetError(
+            f"plans name {name!r}: expected a file name other than {source!r}, from which they are made"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,7 @@ class ReduceOptions:
     would have none left to learn from.
     """
 
-    source: str = "nnUNetPlans"
+    source: str = NNUNET_PLANS
     name: str = "nnUNetPromptCPUPlans"
     features: tuple[int, ...] = (8, 16, 32, 64)
     batch_size: int = 2
@@ -38,10 +50,7 @@ class ReduceOptions:
             raise DatasetError(
                 f"batch size and voxels per patch: expected at least 1, found {self.batch_size} and {self.max_voxels}"
             )
-        if self.name in ("", self.source) or Path(self.name).name != self.name:
-            raise DatasetError(
-                f"plans name {self.name!r}: expected a file name other than {self.source!r}, which is nnU-Net's own"
-            )
+        _check_name(self.name, self.source)
 
 
 def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -> Path:
@@ -51,25 +60,118 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
     and thinner stages and a smaller patch. Where the raw data set knows the patient of each case and there are no
     splits yet, `splits_final.json` is written by patient. Raises `DatasetError` where the data set is not planned yet.
     """
-    folder = _preprocessed_folder(dataset_id)
-    source = folder / f"{options.source}.json"
-    if not source.is_file():
-        raise DatasetError(
-            f"{source}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first"
-        )
-    try:
-        plans = json.loads(source.read_text())
+
+    def change(plans: dict[str, Any]) -> None:
         plans["plans_name"] = options.name
         for configuration in plans["configurations"].values():
             if "architecture" in configuration:
                 _reduce(configuration, options)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{source}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
-    target = folder / f"{options.name}.json"
+
+    return _derive(dataset_id, options.source, options.name, change=change)
+
+
+def no_resampling_plans(
+    dataset_id: int, *, source: str = NNUNET_PLANS, name: str = NO_RESAMPLING
+) -> Path:
+    """Writes `name`.json beside nnU-Net's plans of a data set: every case keeps its own voxels.
+
+    This is the form that nnInteractive serves: it neither resamples nor transposes an image, and z-scores all of it
+    within the box of what is not 0. So the functions that resample are nnU-Net's own that do nothing, the axes stay
+    as the reader gives them (transpose_forward 0, 1, 2) and no mask is used for normalisation; the spacing stays the
+    median, for the shape of patch and network. Preprocessed data are kept apart from those of `source` by their
+    data identifier. Where `source` transposes, patch, spacing, strides and kernels are turned back, and 2d
+    configurations are left out, because they would cut slices along another axis; left out as well are low
+    resolutions and cascades, which would hold the same voxels. Splits are written as in `reduce_plans`. Raises
+    `DatasetError` where the data set is not planned yet, for an unusable name, and where no configuration is left.
+    """
+    _check_name(name, source)
+
+    def change(plans: dict[str, Any]) -> None:
+        back = [int(axis) for axis in plans["transpose_backward"]]
+        every = plans["configurations"]
+        plans["configurations"] = _kept(every, flat=back == [0, 1, 2])
+        if not plans["configurations"]:
+            raise DatasetError(
+                f"plans {source} of data set {dataset_id}: none of the configurations {', '.join(every)} can do"
+                " without resampling, expected 3d_fullres"
+            )
+        plans |= {
+            "plans_name": name,
+            "transpose_forward": [0, 1, 2],
+            "transpose_backward": [0, 1, 2],
+        }
+        for key, configuration in plans["configurations"].items():
+            _keep_voxels(configuration, f"{name}_{key}")
+            _turn_back(configuration, back)
+        for key in ("original_median_spacing_after_transp", "original_median_shape_after_transp"):
+            if key in plans:
+                plans[key] = [plans[key][axis] for axis in back]
+
+    return _derive(dataset_id, source, name, change=change)
+
+
+def _derive(
+    dataset_id: int, source: str, name: str, *, change: Callable[[dict[str, Any]], None]
+) -> Path:
+    """Writes the plans `name`, which are the plans `source` after `change` has changed them in place."""
+    folder = _preprocessed_folder(dataset_id)
+    path = folder / f"{source}.json"
+    if not path.is_file():
+        raise DatasetError(
+            f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first"
+        )
+    try:
+        plans = json.loads(path.read_text())
+        change(plans)
+    except DatasetError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DatasetError(f"{path}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
+    target = folder / f"{name}.json"
     with replacing(target) as partial:
         partial.write_text(json.dumps(plans, indent=4) + "\n")
     _split_by_patient(folder)
     return target
+
+
+def _kept(configurations: dict[str, Any], *, flat: bool) -> dict[str, Any]:
+    """The configurations that make sense without resampling; two-dimensional ones only if `flat`."""
+
+    def makes_sense(name: str) -> bool:
+        settings = configurations[name]
+        if "previous_stage" in settings or "next_stage" in settings:
+            return False
+        if len(settings.get("patch_size", (0, 0, 0))) == 2 and not flat:
+            return False
+        return "inherits_from" not in settings or makes_sense(settings["inherits_from"])
+
+    return {name: settings for name, settings in configurations.items() if makes_sense(name)}
+
+
+def _keep_voxels(configuration: dict[str, Any], data_identifier: str) -> None:
+    """Takes resampling and the mask of the normalisation out of one configuration, in place."""
+    if "data_identifier" in configuration:
+        configuration["data_identifier"] = data_identifier
+    for what in ("data", "seg", "probabilities"):
+        if f"resampling_fn_{what}" in configuration:
+            configuration[f"resampling_fn_{what}"] = _NO_RESAMPLING_FUNCTION
+            configuration[f"resampling_fn_{what}_kwargs"] = {}
+    if "use_mask_for_norm" in configuration:
+        configuration["use_mask_for_norm"] = [False] * len(configuration["use_mask_for_norm"])
+
+
+def _turn_back(configuration: dict[str, Any], back: Sequence[int]) -> None:
+    """Puts everything that one configuration says per axis into the reader's order, in place."""
+    for key in ("patch_size", "spacing", "median_image_size_in_voxels"):
+        if len(configuration.get(key, ())) == 3:
+            configuration[key] = [configuration[key][axis] for axis in back]
+    network = configuration.get("architecture", {}).get("arch_kwargs", {})
+    for key in ("strides", "kernel_sizes"):
+        network |= {key: [_turned(stage, back) for stage in network[key]]} if key in network else {}
+
+
+def _turned(stage: Any, back: Sequence[int]) -> Any:
+    return [stage[axis] for axis in back] if isinstance(stage, list) and len(stage) == 3 else stage
 
 
 def _reduce(configuration: dict[str, Any], options: ReduceOptions) -> None:
@@ -112,23 +214,27 @@ def _split_by_patient(folder: Path) -> None:
     """nnU-Net's own splits know cases only: two phases of one heart would stand on both sides."""
     from nnunetv2.paths import nnUNet_raw
 
-    splits = folder / "splits_final.json"
+    splits = folder / SPLITS_FILE
     if splits.exists() or not nnUNet_raw.is_set():
         return
-    patients = patients_of(Path(nnUNet_raw.get()) / folder.name)
-    folds = min(5, len(set(patients.values())))
-    if folds > 1:  # a single patient cannot be split; nnU-Net then does as it likes
-        write_splits(splits, patients, folds=folds)
+    folds = patient_folds(patients_of(Path(nnUNet_raw.get()) / folder.name))
+    if folds:  # a single patient cannot be split; nnU-Net then does as it likes
+        write_splits(splits, folds)
 
 
-def _preprocessed_folder(dataset_id: int) -> Path:
+def preprocessed_root() -> Path:
+    """The folder named by nnUNet_preprocessed. Raises `DatasetError` when it is not set."""
     from nnunetv2.paths import nnUNet_preprocessed
 
     if not nnUNet_preprocessed.is_set():
         raise DatasetError(
             "environment variable nnUNet_preprocessed is not set: it names the folder of preprocessed data"
         )
-    root = Path(nnUNet_preprocessed.get())
+    return Path(nnUNet_preprocessed.get())
+
+
+def _preprocessed_folder(dataset_id: int) -> Path:
+    root = preprocessed_root()
     found = sorted(root.glob(f"Dataset{dataset_id:03d}_*"))
     if len(found) != 1:
         raise DatasetError(

@@ -17,24 +17,26 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from nnunet_prompt.data.case import Case, load_canonical, save_canonical
-from nnunet_prompt.data.nifti import PARTIAL, replacing
+from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.files import remove_partials, replacing
+from nnunet_prompt.data.raw_case import DESCRIPTION, Place, write_case
+from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
 from nnunet_prompt.data.structures import BLOCK, StructureTable
+from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import DatasetError
 
 RAW_VARIABLE = "nnUNet_raw"
-FILE_ENDING = ".nii.gz"
 SIDE_FILE = "nnunet_prompt_cases.json"
 SIDE_VERSION = 1
-SPLIT_SEED = 12345  # nnU-Net's own
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _CASE = re.compile(r"[^./\\\s][^/\\]*")  # hidden files and paths are no cases
 
@@ -74,7 +76,7 @@ class RawTarget:
 
 @dataclass(slots=True)
 class _Written:
-    """What the cases written so far leave for the two JSON files."""
+    """What the cases seen so far leave for the two JSON files."""
 
     annotated: dict[str, frozenset[str]] = field(default_factory=dict)
     prompted: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -100,38 +102,42 @@ def write_raw_dataset(
     table: StructureTable,
     test_cases: Iterable[Case] = (),
     on_written: Callable[[str, int], None] = lambda case, not_finite: None,
+    on_complete: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
-    """Writes a data set in canonical orientation and returns its folder.
+    """Writes a data set in canonical orientation, several cases at once (`workers`), and returns its folder.
 
     The orientation of `table` and what it says about cases are replaced by those of the data set and its cases. Cases
     whose files are all there are kept as they are, so a stopped run goes on where it was; `on_written` hears of the
-    others, with the number of voxels that became 0. `dataset.json` is written last. Raises `DatasetError` for an unset
-    nnUNet_raw, an id that another data set has, no case, two cases of one name, a wrong number of channels, label ids
-    outside 0..K (and the ignore label K + 1), an unknown structure, files that belong to none of the cases, or a
-    finished data set of another description; raises `ImageError` for files that cannot be read or share no grid.
+    others in their order, with the number of voxels that became 0, and `on_complete` of the folder when all cases are
+    in it. `dataset.json` is written last, and one that is there goes before the first case is added. The files do
+    not depend on the number of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set
+    has, no case, two cases of one name, a wrong number of channels, label ids outside 0..K (and the ignore label
+    K + 1), an unknown structure, files that belong to none of the cases, or a finished data set of another
+    description; raises `ImageError` for files that cannot be read or share no grid.
     """
     folder = target.folder
     plain = replace(table, orientation="canonical", annotated={}, prompted={})
     _prepare(folder, target, _description(target, plain))
     written = _Written()
-    for case, part in _progress(cases, test_cases, target.name):
-        _check_case(case, target, table, written)
-        highest = len(table.structures) + target.ignore_label
-        _write_case(case, folder, part, max_label=highest, on_written=on_written)
-        written.side[case.case_id] = case.side_information()
-        if part == "Tr":
-            written.training += 1
-            if case.annotated is not None:
-                written.annotated[case.case_id] = case.annotated
-                if case.prompted not in (None, case.annotated):
-                    written.prompted[case.case_id] = case.prompted
+    for part, some in (("Tr", cases), ("Ts", test_cases)):
+        place = Place(folder, part, len(table.structures) + target.ignore_label)
+        checked = (_checked(case, place, target, table, written) for case in some)
+        total = len(some) if isinstance(some, Sized) else None
+        bar = tqdm(desc=f"{target.name} images{part}", total=total, unit="case", disable=total == 0)
+        with bar, closing(in_order(partial(write_case, place), checked)) as done:
+            for case_id, replaced in done:
+                bar.update()
+                if replaced is not None:
+                    _tell(case_id, replaced)
+                    on_written(case_id, replaced)
     if not written.training:
         raise DatasetError(f"{folder}: no training case was given, expected at least one")
     _check_strangers(folder, written)
     full = replace(plain, annotated=written.annotated, prompted=written.prompted)
     _write_json(folder / SIDE_FILE, {"version": SIDE_VERSION, "cases": written.side})
+    on_complete(folder)
     description = _description(target, full)
-    _write_json(folder / "dataset.json", {**description, "numTraining": written.training})
+    _write_json(folder / DESCRIPTION, {**description, "numTraining": written.training})
     return folder
 
 
@@ -161,30 +167,6 @@ def patients_of(dataset: Path) -> dict[str, str]:
     return patients if len(patients) == len(known) else {}
 
 
-def write_splits(
-    path: Path, patients: Mapping[str, str], *, folds: int = 5, seed: int = SPLIT_SEED
-) -> None:
-    """Writes nnU-Net's `splits_final.json` with all cases of a patient on one side of every fold.
-
-    `patients` gives the patient of each case. The same patients and seed give the same splits, whatever the order;
-    folds get about equally many cases. Raises `DatasetError` with fewer patients than folds.
-    """
-    names = sorted(set(patients.values()))
-    if folds < 2 or len(names) < folds:
-        raise DatasetError(
-            f"{path}: {folds} folds need at least two folds and as many patients, found {len(names)} patients"
-        )
-    order = np.random.default_rng(seed).permutation(len(names))
-    groups = [[c for c in sorted(patients) if patients[c] == names[i]] for i in order]
-    held_out: list[list[str]] = [[] for _ in range(folds)]
-    for group in sorted(groups, key=len, reverse=True):
-        min(held_out, key=len).extend(group)
-    splits = [
-        {"train": sorted(set(patients) - set(fold)), "val": sorted(fold)} for fold in held_out
-    ]
-    _write_json(path, splits)
-
-
 def _description(target: RawTarget, table: StructureTable) -> dict[str, Any]:
     labels = {"background": 0, **{s.name: s.label for s in table.structures}}
     if target.ignore_label:
@@ -206,7 +188,7 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
         raise DatasetError(
             f"{others[0]}: the data set id {target.dataset_id} is taken: choose another id, or remove that folder"
         )
-    done = folder / "dataset.json"
+    done = folder / DESCRIPTION
     if done.is_file():
         try:
             found = json.loads(done.read_text(encoding="utf-8"))
@@ -223,16 +205,24 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
             )
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(f"*/{PARTIAL}*"):
-        leftover.unlink()
+    remove_partials(folder)
 
 
-def _progress(
-    cases: Iterable[Case], test_cases: Iterable[Case], name: str
-) -> Iterator[tuple[Case, str]]:
-    for part, some in (("Tr", cases), ("Ts", test_cases)):
-        for case in tqdm(some, desc=f"{name} images{part}", unit="case", disable=some == ()):
-            yield case, part
+def _checked(
+    case: Case, place: Place, target: RawTarget, table: StructureTable, written: _Written
+) -> Case:
+    """The case, which is in order, after what the JSON files will say about it has been noted."""
+    _check_case(case, target, table, written)
+    if place.part == "Tr" and case.label is None:
+        raise DatasetError(f"case {case.case_id}: it has no label map, a training case needs one")
+    written.side[case.case_id] = case.side_information()
+    if place.part == "Tr":
+        written.training += 1
+        if case.annotated is not None:
+            written.annotated[case.case_id] = case.annotated
+            if case.prompted not in (None, case.annotated):
+                written.prompted[case.case_id] = case.prompted
+    return case
 
 
 def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _Written) -> None:
@@ -247,39 +237,14 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
         )
     annotated = frozenset(table.names) if case.annotated is None else case.annotated
     prompted = annotated if case.prompted is None else case.prompted
-    replace(table, annotated={case.case_id: annotated}, prompted={case.case_id: prompted})  # checks
+    this = case.case_id  # what follows checks
+    replace(table, annotated={this: annotated}, prompted={this: prompted}, weights={})
 
 
-def _write_case(
-    case: Case, folder: Path, part: str, *, max_label: int, on_written: Callable[[str, int], None]
-) -> None:
-    images = [
-        folder / f"images{part}" / f"{case.case_id}_{i:04d}{FILE_ENDING}"
-        for i in range(len(case.images))
-    ]
-    label = folder / f"labels{part}" / f"{case.case_id}{FILE_ENDING}"
-    if part == "Tr" and case.label is None:
-        raise DatasetError(f"case {case.case_id}: it has no label map, a training case needs one")
-    if all(p.is_file() for p in images) and (case.label is None or label.is_file()):
-        return
-    loaded = load_canonical(case)
-    if loaded.replaced:
-        note = f"case {case.case_id}: {loaded.replaced} voxels were not finite and are 0 now"
+def _tell(case_id: str, replaced: int) -> None:
+    if replaced:
+        note = f"case {case_id}: {replaced} voxels were not finite and are 0 now"
         tqdm.write(note, sys.stderr)
-    if loaded.label is not None:
-        ids = np.unique(loaded.label)
-        if ids[0] < 0 or ids[-1] > max_label:
-            wrong = ids[0] if ids[0] < 0 else ids[-1]
-            raise DatasetError(
-                f"case {case.case_id}: the label map holds {wrong}, expected label ids from 0 to {max_label}"
-            )
-        label.parent.mkdir(exist_ok=True)
-        kind = np.uint8 if max_label < 256 else np.uint16
-        save_canonical(label, loaded.label.astype(kind), loaded.affine)
-    for path, image in zip(images, loaded.images, strict=True):
-        path.parent.mkdir(exist_ok=True)
-        save_canonical(path, image, loaded.affine)
-    on_written(case.case_id, loaded.replaced)
 
 
 def _check_strangers(folder: Path, written: _Written) -> None:

@@ -5,19 +5,21 @@
       "orientation": "canonical",
       "structures": {"LV": {"label": 1, "members": [1], "official": 500}, ...},
       "priority": ["scar", "LV"],
-      "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"]}, ...}
+      "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"], "weight": 0.05}, ...}
     }
 
 Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the
 union of its members, which always hold its own label. A case that is not listed annotates every structure. A label
 map may show more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that
-may be pointed at. A data set without the block has one structure per label, and its images are used in the orientation
-of its files.
+may be pointed at. `weight` says how often a case is drawn for training, relative to the others; either all cases have
+one or none has, which draws all alike. A data set without the block has one structure per label, and its images are
+used in the orientation of its files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,7 +48,7 @@ class StructureTable:
     """The structures of a data set in the order of their labels 1..K, and which case annotates which.
 
     `annotated` names the structures whose heads a case teaches; `prompted` those that its label map shows, for cases
-    where these are more.
+    where these are more. `weights` are the relative chances of cases to be drawn for training; empty: all alike.
 
     `priority` decodes overlaps: of two structures that both claim a voxel, the one named first gets it; structures
     that it does not name come last and settle a voxel among themselves by the higher probability.
@@ -58,6 +60,7 @@ class StructureTable:
     # not in the repr: nnU-Net writes the repr of a trainer's attributes into debug.json
     annotated: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     prompted: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    weights: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         labels = [s.label for s in self.structures]
@@ -85,6 +88,11 @@ class StructureTable:
                 raise DatasetError(
                     f"dataset.json: {BLOCK}.cases[{case!r}].prompted must hold every annotated structure,"
                     f" found none of the name {forgotten[0]!r}"
+                )
+        for case, weight in self.weights.items():
+            if type(weight) not in (int, float) or not 0 < weight < math.inf:
+                raise DatasetError(
+                    f"dataset.json: {BLOCK}.cases[{case!r}].weight must be a number above 0, found {weight!r}"
                 )
 
     def _check_officials(self) -> None:
@@ -116,6 +124,22 @@ class StructureTable:
             return self.annotated_labels(case)
         return frozenset(s.label for s in self.structures if s.name in names)
 
+    def probabilities(self, cases: Sequence[str]) -> tuple[float, ...] | None:
+        """The chance of each of `cases` to be drawn for training, of sum 1; None where no case has a weight.
+
+        Raises `DatasetError` where only some have one.
+        """
+        if not self.weights:
+            return None
+        missing = next((c for c in cases if c not in self.weights), None)
+        if missing is not None:
+            raise DatasetError(
+                f"dataset.json: {BLOCK}.cases[{missing!r}] has no weight and other cases have one:"
+                " give one to every case, or to none"
+            )
+        total = math.fsum(self.weights[c] for c in cases)
+        return tuple(self.weights[c] / total for c in cases)
+
     def find(self, wanted: str) -> Structure:
         """The structure with that name or that official value; of a part and its whole with one value, the whole.
 
@@ -143,12 +167,14 @@ class StructureTable:
                 for s in self.structures
             },
             "priority": list(self.priority),
-            "cases": {
-                case: {"annotated": sorted(names)}
-                | ({"prompted": sorted(self.prompted[case])} if case in self.prompted else {})
-                for case, names in self.annotated.items()
-            },
+            "cases": {c: self._case(c) for c in dict.fromkeys((*self.annotated, *self.weights))},
         }
+
+    def _case(self, case: str) -> dict[str, Any]:
+        known = {"annotated": self.annotated}
+        known |= {"prompted": self.prompted} if case in self.annotated else {}
+        told: dict[str, Any] = {k: sorted(v[case]) for k, v in known.items() if case in v}
+        return told | ({"weight": self.weights[case]} if case in self.weights else {})
 
 
 def structures_from_dataset_json(dataset_json: Mapping[str, Any]) -> StructureTable:
@@ -195,8 +221,13 @@ def _read_block(block: Mapping[str, Any]) -> StructureTable:
         tuple(structures),
         orientation,
         tuple(block.get("priority", ())),
-        annotated={case: frozenset(e["annotated"]) for case, e in cases},
+        annotated={
+            case: frozenset(e["annotated"])
+            for case, e in cases
+            if "annotated" in e or "weight" not in e
+        },
         prompted={case: frozenset(e["prompted"]) for case, e in cases if "prompted" in e},
+        weights={case: e["weight"] for case, e in cases if "weight" in e},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
@@ -70,6 +71,7 @@ class PromptTrainer(nnUNetTrainer):
             slice_axis=list(self.plans_manager.transpose_forward).index(0),
         )
         self._notes = CaseNote(), CaseNote()  # training, validation
+        self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
 
     @staticmethod
     def build_network_architecture(
@@ -152,7 +154,22 @@ class PromptTrainer(nnUNetTrainer):
 
     def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
         train, validation = super().get_tr_and_val_datasets()
+        try:
+            self._chances = self.table.probabilities(train.identifiers)
+        except DatasetError as error:
+            raise RefusedError(str(error)) from None
         return NotedDataset(train, self._notes[0]), NotedDataset(validation, self._notes[1])
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """nnU-Net's loaders; the one for training draws its cases by their weights, where `dataset.json` has any."""
+        train, validation = super().get_dataloaders()
+        if self._chances is not None:
+            if isinstance(train, NonDetMultiThreadedAugmenter):
+                train.generator.sampling_probabilities = self._chances
+                train.restart()  # nnU-Net has started the workers already, each with a loader of its own
+            else:
+                train.data_loader.sampling_probabilities = self._chances
+        return train, validation
 
     def on_train_start(self) -> None:
         super().on_train_start()

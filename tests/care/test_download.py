@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.care.download import CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.download import CareOptions, files_by_case, nifti_files, one_each, stem
 from nnunet_prompt.errors import DatasetError
 
 
@@ -75,3 +76,15 @@ def test_two_copies_of_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"aligned/x.nii and raw/x.nii .*--version-root") as e:
         one_each([("x", a), ("x", b)], tmp_path)
     assert "\n" not in str(e.value)
+
+
+def test_the_files_of_each_case_by_what_they_hold(tmp_path: Path) -> None:
+    touch(tmp_path, "z/b 1_GD.nii", "a_lge.nii.gz", "b 1_lge.nii", "readme.nii", "._a_gd.nii")
+    pattern = re.compile(r"(?P<case>.+)_(?P<part>lge|gd)", re.IGNORECASE)
+    found, odd = files_by_case(tmp_path, CareOptions(), name=pattern, part=str.upper)
+    assert list(found) == ["a", "b_1"] and names(odd, tmp_path) == ["readme.nii"]
+    assert found["a"] == {"LGE": tmp_path / "a_lge.nii.gz"}
+    assert found["b_1"] == {"LGE": tmp_path / "b 1_lge.nii", "GD": tmp_path / "z" / "b 1_GD.nii"}
+    touch(tmp_path, "copy/a_LGE.nii")
+    with pytest.raises(DatasetError, match="two copies of one file"):
+        files_by_case(tmp_path, CareOptions(), name=pattern, part=str.upper)

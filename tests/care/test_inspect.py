@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nnunet_prompt.care import inspect
 from nnunet_prompt.care.inspect import (
     Examined,
     Inspection,
+    cases_of,
     geometry,
     inspect_download,
     messages,
@@ -169,6 +171,42 @@ def test_the_report_of_a_conversion_that_goes_on_counts_the_cases_that_are_kept(
     write_examined(cases, target, table=table_for("liqa"))
     assert (folder / "conversion_report.json").read_bytes() == first
     assert first.count(b'"voxels_not_finite": 1') == 2
+
+
+def test_a_data_set_without_its_report_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **more: object) -> None:
+        raise OSError("no space left on device")
+
+    target = RawTarget(7, "Liver", tmp_path)
+    cases = [Examined(Inspection("a"), liver(tmp_path, "a"))]
+    with monkeypatch.context() as change:
+        change.setattr(inspect, "write_report", full)
+        with pytest.raises(OSError, match="no space"):
+            write_examined(cases, target, table=table_for("liqa"))
+    assert not (target.folder / "dataset.json").exists()
+    folder = write_examined(cases, target, table=table_for("liqa"))
+    report = json.loads((folder / "conversion_report.json").read_text())
+    assert report["cases"]["a"]["voxels_not_finite"] == 1  # of a case that was kept
+    assert (folder / "dataset.json").is_file()
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_records_stay_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("nnUNet_def_n_proc", workers)
+    names = [f"c{k}" for k in (3, 1, 2, 9, 0, 5, 4)]
+    cases = [Examined(Inspection(n), liver(tmp_path, n)) for n in names]
+    out = console()
+    assert inspect_download(cases, tmp_path / "t.csv", console=out) == 0
+    notes = [line.split()[2] for line in text(out).splitlines() if line.startswith("note:")]
+    assert notes == [f"{n}:" for n in names]
+    folder = write_examined(cases, RawTarget(7, "Liver", tmp_path), table=table_for("liqa"))
+    report = json.loads((folder / "conversion_report.json").read_text())
+    assert list(report["cases"]) == names
+    assert list(cases_of(cases)) == [e.case for e in cases]
 
 
 def test_a_summary_says_everything_once() -> None:

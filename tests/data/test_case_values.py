@@ -15,7 +15,7 @@ def test_values_become_ids(values: tuple[int, int, int]) -> None:
     ids = dict(zip(values, (0, 2, 1), strict=True))
     case = Case("a", (np.zeros((1, 2, 3)),), disk, affine=np.eye(4), label_values=ids)
     label = load_canonical(case).label
-    assert label is not None and label.dtype == np.int32
+    assert label is not None and label.dtype == np.uint8
     # identity affine: S, P, L is the third axis, then the second and the first backwards
     assert label[:, ::-1, 0].tolist() == [[0, 1], [2, 1], [1, 2]]
     missing = {k: v for k, v in ids.items() if k != values[1]}

@@ -93,7 +93,7 @@ def test_labels_are_resampled_by_nearest_neighbour_and_0_outside(tmp_path: Path)
     found = OnGrid(label, image, "values").load()
     # the voxel at 4 mm lies half-way, and a half goes up
     assert found.array.ravel().tolist() == [1, 500, 500, 600, 600, 600, 0, 0]
-    assert found.array.dtype == np.int32
+    assert found.array.dtype == np.int16  # the file's own
 
 
 def test_images_are_resampled_linearly_and_0_outside(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_masks_are_whatever_is_above_0(tmp_path: Path) -> None:
     values = np.array([0, 255, 419.98, np.nan, -1, 1], np.float32).reshape(1, 2, 3)
     found = read_mask(save(tmp_path / "mask.nii", values))
     assert found.array.ravel().tolist() == [0, 1, 1, 0, 0, 1]
-    assert found.array.dtype == np.int32
+    assert found.array.dtype == np.uint8
 
 
 def test_a_missing_channel_is_zeros(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.data.plans import ReduceOptions, _patch_size, reduce_plans
+from nnunet_prompt.data.plans import ReduceOptions, _patch_size, no_resampling_plans, reduce_plans
 from nnunet_prompt.data.raw import SIDE_FILE
 from nnunet_prompt.errors import DatasetError
 from tests.model_fixture import hand_made_plans
@@ -133,6 +133,112 @@ def test_nnunet_builds_the_reduced_network(folder: Path, configuration: str) -> 
 )
 def test_patch_sizes(patch: Any, strides: Any, voxels: int, expected: list[int]) -> None:
     assert _patch_size(patch, strides, voxels) == expected
+
+
+def kept(folder: Path, **options: Any) -> dict[str, Any]:
+    path = no_resampling_plans(42, **options)
+    assert path.parent == folder
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+class TestNoResampling:
+    def write(self, folder: Path, plans: dict[str, Any]) -> None:
+        (folder / "nnUNetPlans.json").write_text(json.dumps(plans))
+
+    def test_only_resampling_and_the_place_of_the_data_change(self, folder: Path) -> None:
+        before = nnunet_plans()
+        before["configurations"]["3d_fullres"]["use_mask_for_norm"] = [True]
+        self.write(folder, before)
+        after = kept(folder)
+        assert (folder / "nnUNetPromptPlansNoResampling.json").is_file()
+        assert after["plans_name"] == "nnUNetPromptPlansNoResampling"
+        assert after["transpose_forward"] == after["transpose_backward"] == [0, 1, 2]
+        assert list(after["configurations"]) == ["2d", "3d_fullres", "residual"]
+        for name, settings in after["configurations"].items():
+            for what in ("data", "seg", "probabilities"):
+                assert settings[f"resampling_fn_{what}"] == "no_resampling_hack"
+                assert settings[f"resampling_fn_{what}_kwargs"] == {}
+            assert settings["data_identifier"] == f"nnUNetPromptPlansNoResampling_{name}"
+            assert settings["use_mask_for_norm"] == [False]
+            for key in ("spacing", "patch_size", "architecture", "normalization_schemes"):
+                assert settings[key] == before["configurations"][name][key]
+        assert json.loads((folder / "nnUNetPlans.json").read_text()) == before
+
+    def test_nnunet_resamples_nothing(self, folder: Path) -> None:
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        settings = PlansManager(kept(folder)).get_configuration("3d_fullres")
+        image = torch.rand(1, 3, 4, 5)
+        for function in (
+            settings.resampling_fn_data,
+            settings.resampling_fn_seg,
+            settings.resampling_fn_probabilities,
+        ):
+            assert function(image, (6, 8, 10), (1, 1, 1), (2, 2, 2)) is image
+
+    def test_low_resolutions_and_cascades_are_left_out(self, folder: Path) -> None:
+        plans = nnunet_plans()
+        low = {**plans["configurations"]["3d_fullres"], "next_stage": "3d_cascade_fullres"}
+        plans["configurations"]["3d_lowres"] = low
+        plans["configurations"]["mine"] = {"inherits_from": "3d_lowres", "batch_size": 7}
+        plans["configurations"]["other"] = {"inherits_from": "3d_fullres", "batch_size": 7}
+        self.write(folder, plans)
+        after = kept(folder)["configurations"]
+        assert list(after) == ["2d", "3d_fullres", "residual", "other"]
+        assert after["other"] == {"inherits_from": "3d_fullres", "batch_size": 7}
+
+    @pytest.mark.parametrize("forward", [(1, 2, 0), (2, 0, 1), (1, 0, 2)])
+    def test_a_transpose_is_taken_back(self, folder: Path, forward: tuple[int, int, int]) -> None:
+        """What was axis `forward[i]` of the reader and axis i of the plans is axis `forward[i]` again."""
+        plans = hand_made_plans(forward)
+        full = plans["configurations"]["3d_fullres"]
+        full["patch_size"] = [10 + axis for axis in forward]
+        full["median_image_size_in_voxels"] = [20.0 + axis for axis in forward]
+        network = full["architecture"]["arch_kwargs"]
+        network["strides"] = [[1, 1, 1], [1 + axis for axis in forward]]
+        network["kernel_sizes"] = [[3, 3, 3], [3 + axis for axis in forward]]
+        plans["original_median_shape_after_transp"] = [30 + axis for axis in forward]
+        self.write(folder, plans)
+        after = kept(folder)
+        assert after["transpose_forward"] == after["transpose_backward"] == [0, 1, 2]
+        assert list(after["configurations"]) == ["3d_fullres"]  # 2d would cut other slices
+        turned = after["configurations"]["3d_fullres"]
+        assert turned["patch_size"] == [10, 11, 12]
+        assert turned["median_image_size_in_voxels"] == [20.0, 21.0, 22.0]
+        assert turned["spacing"] == [4.0, 1.5, 1.25]
+        assert turned["architecture"]["arch_kwargs"]["strides"] == [[1, 1, 1], [1, 2, 3]]
+        assert turned["architecture"]["arch_kwargs"]["kernel_sizes"] == [[3, 3, 3], [3, 4, 5]]
+        assert after["original_median_shape_after_transp"] == [30, 31, 32]
+        assert after["original_median_spacing_after_transp"] == [4.0, 1.5, 1.25]
+
+    def test_reduced_plans_can_do_without_resampling_too(self, folder: Path) -> None:
+        reduced(folder)
+        after = kept(folder, source="nnUNetPromptCPUPlans", name="small")
+        assert after["configurations"]["2d"]["data_identifier"] == "small_2d"
+        assert after["configurations"]["2d"]["architecture"]["arch_kwargs"]["n_stages"] == 3
+
+    def test_nothing_left(self, folder: Path) -> None:
+        plans = hand_made_plans((1, 2, 0))
+        del plans["configurations"]["3d_fullres"]
+        self.write(folder, plans)
+        with pytest.raises(DatasetError, match="none of the configurations 2d") as caught:
+            no_resampling_plans(42)
+        assert "\n" not in str(caught.value)
+        assert [p.name for p in folder.iterdir()] == ["nnUNetPlans.json"]
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"transpose_backward": [0, 1]}'])
+    def test_plans_that_are_none(self, folder: Path, text: str) -> None:
+        (folder / "nnUNetPlans.json").write_text(text)
+        with pytest.raises(DatasetError, match=r"nnUNetPlans\.json: not plans"):
+            no_resampling_plans(42)
+
+    def test_a_data_set_that_is_not_planned_and_names_that_are_none(self, folder: Path) -> None:
+        with pytest.raises(DatasetError, match="nnUNetv2_plan_and_preprocess -d 42"):
+            no_resampling_plans(42, source="other")
+        for name in ("", "nnUNetPlans", "../plans"):
+            with pytest.raises(DatasetError, match="plans name"):
+                no_resampling_plans(42, name=name)
 
 
 class TestSplits:

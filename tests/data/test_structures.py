@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -107,6 +108,23 @@ def test_what_a_case_shows() -> None:
     assert structures_from_dataset_json(without_cases(described(table))).prompted == {}
 
 
+def test_how_often_a_case_is_drawn() -> None:
+    weights = {"a": 0.5, "b": 1, "c": 2.5}
+    table = replace(TABLE, weights=weights)
+    cases = table.to_block()["cases"]
+    assert cases["a"] == {"annotated": ["cavity", "wall"], "weight": 0.5}
+    assert cases["c"] == {"weight": 2.5}  # it annotates everything
+    assert structures_from_dataset_json(json.loads(json.dumps(described(table)))) == table
+    assert table.annotated_labels("c") == {1, 2, 3}
+    assert table.probabilities(["c", "a"]) == (2.5 / 3, 0.5 / 3)
+    assert table.probabilities([]) == ()
+    assert TABLE.probabilities(["a"]) is None
+    assert structures_from_dataset_json(without_cases(described(table))).weights == {}
+    with pytest.raises(DatasetError, match=r"cases\['d'\] has no weight") as caught:
+        table.probabilities(["a", "d"])
+    assert "\n" not in str(caught.value)
+
+
 def test_a_part_and_its_whole_may_share_a_value_which_names_the_whole() -> None:
     part, whole = Structure("healthy", 1, (1,), 200), Structure("wall", 2, (2, 3, 1), 200)
     for structures in (
@@ -149,6 +167,7 @@ def test_no_case_is_named_in_the_repr() -> None:
         TABLE,
         annotated={"patient-7": frozenset({"wall"})},
         prompted={"patient-7": frozenset({"wall", "scar"})},
+        weights={"patient-7": 0.5},
     )
     assert "patient-7" not in repr(table)
 
@@ -201,6 +220,13 @@ def test_a_region_is_refused_and_the_way_out_is_named() -> None:
         (lambda b: b["cases"]["a"].update(prompted=["wall", "cavity", "x"]), "prompted names 'x'"),
         (lambda b: b["cases"]["a"].update(prompted=["wall"]), "'cavity'"),
         (lambda b: b["cases"]["a"].update(prompted=3), "nnunet_prompt"),
+        (lambda b: b["cases"]["a"].update(weight=0), "cases['a'].weight must be a number above 0"),
+        (lambda b: b["cases"]["a"].update(weight=-0.5), "found -0.5"),
+        (lambda b: b["cases"]["a"].update(weight=math.inf), "found inf"),
+        (lambda b: b["cases"]["a"].update(weight=math.nan), "found nan"),
+        (lambda b: b["cases"]["a"].update(weight=True), "found True"),
+        (lambda b: b["cases"]["a"].update(weight="1"), "found '1'"),
+        (lambda b: b["cases"]["a"].update(weight=None), "found None"),
     ],
 )
 def test_a_block_that_breaks_the_form_says_where(edit: Any, word: str) -> None:

@@ -1,0 +1,144 @@
+"""How a NIfTI file is opened, and what must be right about it before its voxels are touched.
+
+`nifti` is what everybody else uses.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.data.files import PACKED, unpack
+from nnunet_prompt.errors import ImageError
+
+ENDINGS = (".nii.gz", ".nii")
+EXACT = ("i1", "u1", "i2", "u2")  # integers that float32 holds exactly and that take less
+_DEFLATE_RATIO = 1032  # no deflate stream grows by more than this when it is unpacked
+_UNREADABLE = (
+    OSError,  # includes gzip.BadGzipFile
+    EOFError,
+    ValueError,
+    ArithmeticError,
+    TypeError,
+    KeyError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+)
+
+
+def open_checked(path: Path) -> Any:
+    """The image with its header read and checked, its voxels still on disk; raises `ImageError`."""
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file")
+    if not path.name.lower().endswith(ENDINGS):
+        raise ImageError(f"{path}: expected a NIfTI file ending in .nii or .nii.gz")
+    try:
+        with np.errstate(all="ignore"):  # header fields that are NaN
+            image: Any = nib.load(path, mmap=False)
+            shape, dtype = tuple(map(int, image.shape)), image.get_data_dtype()
+            offset = int(image.dataobj.offset)
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
+        raise ImageError(f"{path}: expected a NIfTI file, found {type(image).__name__}")
+    if dtype.kind not in "uif":
+        raise ImageError(f"{path}: expected one real number per voxel, found type {dtype}")
+    if len(shape) < 2 or min(shape) < 1:
+        raise ImageError(f"{path}: expected a volume, found shape {shape}")
+    held = path.stat().st_size * (_DEFLATE_RATIO if path.name.lower().endswith(PACKED) else 1)
+    claimed = offset + math.prod(shape) * dtype.itemsize
+    if claimed > held:
+        raise ImageError(
+            f"{path}: the header claims shape {shape}, {claimed} bytes, but the file can hold at most {held}:"
+            " it is truncated or damaged"
+        )
+    return image
+
+
+def load(
+    path: Path, volume: int | None, dtype: np.dtype[Any] | None
+) -> tuple[Any, npt.NDArray[Any], npt.NDArray[np.float64], tuple[int, ...]]:
+    """Image, voxels (three axes, scaled, perhaps read-only), affine and shape on disk; raises `ImageError`.
+
+    `dtype` None keeps the type of the values, and narrow integers that are not scaled keep it in any case.
+    """
+    image = open_checked(path)
+    file_shape = tuple(map(int, image.shape))
+    shape = trim(file_shape)
+    picked = len(shape) == 4 and volume is not None and 0 <= volume < shape[3]
+    if len(shape) > 3 and not picked:
+        wanted = "one volume" if volume is None else f"a fourth axis that holds volume {volume}"
+        raise ImageError(f"{path}: expected {wanted}, found shape {file_shape}")
+    if len(shape) <= 3 and volume not in (None, 0):
+        raise ImageError(f"{path}: expected volume {volume}, found one volume of shape {shape}")
+    try:
+        with np.errstate(all="ignore"):  # what overflows becomes infinite
+            affine = np.array(image.affine, dtype=np.float64)
+            voxels = _voxels(path, image)
+            dtype = None if is_exact(image) else dtype
+            array = np.asanyarray(voxels[..., volume] if picked else voxels, dtype=dtype)
+    except (*_UNREADABLE, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    flat = shape[:3] + (1,) * (3 - len(shape[:3]))
+    affine = usable_affine(affine, one_slice=flat[2] == 1, path=path)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False).reshape(flat)
+    return image, array, affine, flat if picked else file_shape
+
+
+def is_exact(image: Any) -> bool:
+    """Whether the voxels are narrow integers that the header does not scale."""
+    plain = (image.dataobj.slope, image.dataobj.inter) == (1, 0)
+    return plain and image.get_data_dtype().str[1:] in EXACT
+
+
+def _voxels(path: Path, image: Any) -> Any:
+    """An array, or what becomes one: unpacked in one go where that works, since nibabel does it in small pieces."""
+    if not path.name.lower().endswith(PACKED):
+        return image.dataobj
+    dtype, count, offset = image.get_data_dtype(), math.prod(image.shape), int(image.dataobj.offset)
+    content = unpack(path, offset + count * dtype.itemsize)
+    if content is None:
+        return image.dataobj
+    if is_exact(image):
+        return np.frombuffer(content, dtype, count, offset).reshape(image.shape, order="F")
+    return type(image).from_bytes(content).dataobj
+
+
+def trim(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without the axes of length one behind the third."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(shape)
+
+
+def usable_affine(
+    affine: npt.NDArray[np.float64], *, one_slice: bool, path: Path
+) -> npt.NDArray[np.float64]:
+    """The affine, a slice without thickness mended; raises `ImageError` for one that no voxels can have."""
+    axes = affine[:3, :3]
+    with np.errstate(all="ignore"):  # damaged headers hold numbers whose squares overflow
+        normal = np.cross(axes[:, 0], axes[:, 1])
+        if one_slice and not np.nan_to_num(axes[:, 2]).any() and normal.any():
+            affine[:3, 2] = normal / np.linalg.norm(normal)
+        lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(affine).all() or not np.isfinite(lengths).all() or (lengths == 0).any():
+        raise ImageError(
+            f"{path}: the affine must be finite with no spacing of 0, found {affine.tolist()}: mend the header"
+        )
+    if abs(np.linalg.det(axes / lengths)) < 1e-6:
+        raise ImageError(
+            f"{path}: the affine is singular (two axes point the same way), found {affine.tolist()}: mend the header"
+        )
+    return affine
+
+
+def _unreadable(path: Path, error: BaseException) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ImageError(f"{path}: cannot be read as NIfTI ({reason})")

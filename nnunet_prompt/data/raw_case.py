@@ -1,0 +1,69 @@
+"""One case of a raw data set on disk: the names of its files, whether they are there, and writing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnunet_prompt.data.case import Case, load_canonical, save_canonical, values_in
+from nnunet_prompt.errors import DatasetError
+
+FILE_ENDING = ".nii.gz"
+DESCRIPTION = "dataset.json"  # a data set that has none is not finished
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the files of a case go: `part` is "Tr" or "Ts", label ids may be 0 to `max_label`."""
+
+    folder: Path
+    part: str
+    max_label: int
+
+    def images(self, case: Case) -> list[Path]:
+        """One file per channel."""
+        return [
+            self.folder / f"images{self.part}" / f"{case.case_id}_{i:04d}{FILE_ENDING}"
+            for i in range(len(case.images))
+        ]
+
+    def label(self, case: Case) -> Path:
+        """The file of the label map, which the case need not have."""
+        return self.folder / f"labels{self.part}" / f"{case.case_id}{FILE_ENDING}"
+
+    def is_complete(self, case: Case) -> bool:
+        """Whether all files of the case are there; no file is there before it is whole."""
+        there = all(path.is_file() for path in self.images(case))
+        return there and (case.label is None or self.label(case).is_file())
+
+
+def write_case(place: Place, case: Case) -> tuple[str, int | None]:
+    """Writes what `load_canonical` makes of a case; returns its name and how many voxels were not finite and became 0.
+
+    These are None for a case that is complete: nothing of it is read or written. Otherwise a data set that was
+    finished is so no longer. Raises `DatasetError` for label ids outside of the allowed ones, and what
+    `load_canonical` raises.
+    """
+    if place.is_complete(case):
+        return case.case_id, None
+    loaded = load_canonical(case)
+    if loaded.label is not None:
+        ids = values_in(loaded.label)
+        if ids[0] < 0 or ids[-1] > place.max_label:
+            wrong = ids[0] if ids[0] < 0 else ids[-1]
+            raise DatasetError(
+                f"case {case.case_id}: the label map holds {wrong},"
+                f" expected label ids from 0 to {place.max_label}"
+            )
+    (place.folder / DESCRIPTION).unlink(missing_ok=True)
+    if loaded.label is not None:
+        path = place.label(case)
+        path.parent.mkdir(exist_ok=True)
+        kind = np.uint8 if place.max_label < 256 else np.uint16
+        save_canonical(path, loaded.label.astype(kind, copy=False), loaded.affine)
+    for path, image in zip(place.images(case), loaded.images, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        save_canonical(path, image, loaded.affine)
+    return case.case_id, loaded.replaced

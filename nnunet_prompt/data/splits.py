@@ -1,0 +1,90 @@
+"""nnU-Net's `splits_final.json`: folds by patient, and folds that hold out a centre."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nnunet_prompt.data.nifti import replacing
+from nnunet_prompt.errors import DatasetError
+
+SPLITS_FILE = "splits_final.json"
+SPLIT_SEED = 12345  # nnU-Net's own
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One fold: the names of its cases, sorted, and the group that it holds out ("": some patients of all)."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    held_out: str = ""
+
+
+def patient_folds(
+    patients: Mapping[str, str], *, folds: int = FOLDS, seed: int = SPLIT_SEED
+) -> list[Fold]:
+    """Folds whose validation cases are each case once, with all cases of a patient on one side.
+
+    `patients` gives the patient of each case. The same patients and seed give the same folds, whatever the order;
+    folds get about equally many cases. There are as many as there are patients where these are fewer than `folds`,
+    and none for a single patient.
+    """
+    names = sorted(set(patients.values()))
+    folds = min(folds, len(names))
+    if folds < 2:
+        return []
+    order = np.random.default_rng(seed).permutation(len(names))
+    groups = [[c for c in sorted(patients) if patients[c] == names[i]] for i in order]
+    held_out: list[list[str]] = [[] for _ in range(folds)]
+    for group in sorted(groups, key=len, reverse=True):
+        min(held_out, key=len).extend(group)
+    return [
+        Fold(tuple(sorted(set(patients) - set(some))), tuple(sorted(some))) for some in held_out
+    ]
+
+
+def held_out_folds(patients: Mapping[str, str], groups: Mapping[str, str]) -> list[Fold]:
+    """One fold per group, by name: its cases are for validation, those of all other patients for training.
+
+    `groups` gives the group of a case, such as its centre; a case that it does not list is trained with in every
+    fold. A patient of the group has all other cases left out of the fold. A fold that has nothing to train with is
+    left out.
+    """
+    found = []
+    for group in sorted(set(groups.values())):
+        val = tuple(sorted(c for c in patients if groups.get(c) == group))
+        held = {patients[c] for c in val}
+        train = tuple(sorted(c for c in patients if patients[c] not in held))
+        if train and val:
+            found.append(Fold(train, val, group))
+    return found
+
+
+def write_splits(path: Path, folds: Sequence[Fold]) -> None:
+    """Writes nnU-Net's `splits_final.json`, unless it says the same already; more folds may follow those it has.
+
+    Raises `DatasetError` when it says something else: trainings may rest on it, and a fold that changes its cases
+    between two of them puts what one has learnt from among what the other is measured by.
+    """
+    wanted = [{"train": list(fold.train), "val": list(fold.val)} for fold in folds]
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or found != wanted[: len(found)]:
+            raise DatasetError(
+                f"{path}: holds other folds than the data set has now, and trainings may rest on them:"
+                " move the file away, or choose another id, and run again"
+            )
+        if len(found) == len(wanted):
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,96 @@
+"""The record of a rehearsal: which files of which cases have been written, and what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from nnunet_prompt.data.nifti import PARTIAL, replacing, save_nifti
+from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.phantom.scanner import Volume
+
+RECORD_FILE = "rehearsal.json"
+VERSION = 1
+File = Volume | bytes  # bytes are written as they are: resource forks, tables
+
+
+class Record:
+    """`rehearsal.json`: {"version": 1, <options>, "complete": false, "cases": {name: {..., "files": [path, ...]}}}.
+
+    Paths are relative to the folder. The file is renewed after every case, so that a stopped run goes on.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self._folder = folder
+        self._content = content
+
+    @classmethod
+    def open(cls, folder: Path, options: Mapping[str, Any]) -> Record:
+        """The record of a folder, a new one if there is none; removes what a killed run left half-written.
+
+        Raises `DatasetError` for a record that is not in this form, and for one of other options.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        new: dict[str, Any] = {"version": VERSION, **options, "complete": False, "cases": {}}
+        path = folder / RECORD_FILE
+        if path.is_file():
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                found = {key: content[key] for key in new}
+                _ = [list(entry["files"]) for entry in found["cases"].values()]
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(f"{path}: not in the form of a rehearsal ({error!r})") from error
+            for key in ("version", *options):
+                if found[key] != new[key]:
+                    raise DatasetError(
+                        f"{path}: {key} is {found[key]}, expected {new[key]}: choose another folder"
+                    )
+            new = found | {"complete": False}
+        for leftover in folder.rglob(f"{PARTIAL}*"):
+            leftover.unlink()
+        record = cls(folder, new)
+        record._write()
+        return record
+
+    def holds(self, name: str) -> bool:
+        """Whether a case is written and all its files are still there."""
+        entry = self._content["cases"].get(name)
+        return entry is not None and all((self._folder / f).is_file() for f in entry["files"])
+
+    def add(self, name: str, files: Mapping[str, File], about: Mapping[str, str]) -> None:
+        """Writes the files of a case that are not there, then its entry."""
+        for relative, file in files.items():
+            path = self._folder / relative
+            if path.is_file():
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(file, Volume):
+                save_volume(path, file)
+            else:
+                with replacing(path) as partial:
+                    partial.write_bytes(file)
+        self._content["cases"][name] = {**about, "files": list(files)}
+        self._write()
+
+    def finish(self) -> None:
+        """Says that all is there."""
+        self._content["complete"] = True
+        self._write()
+
+    def _write(self) -> None:
+        with replacing(self._folder / RECORD_FILE) as partial:
+            partial.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+
+
+def save_volume(path: Path, volume: Volume) -> None:
+    """Writes a volume as NIfTI, sform and qform alike; `path` never names an incomplete file."""
+    array = volume.array[..., None] if volume.fourth_axis else volume.array
+    image = nib.Nifti1Image(array, volume.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(volume.affine, code=1)
+    image.set_sform(volume.affine, code=1)
+    save_nifti(path, image)
