@@ -22,12 +22,12 @@ class PromptMixture:
     learn to read the prompts; off, because in short trainings it costs the boxes more than it gives.
     """
 
-    slices: float = 0.52
-    volume: float = 0.04
-    mask: float = 0.12
+    slices: float = 0.56
+    volume: float = 0.02
+    mask: float = 0.10
     none: float = 0.32
-    p_box_only: float = 0.15
-    p_points_only: float = 0.25
+    p_box_only: float = 0.2
+    p_points_only: float = 0.2
     p_jitter: float = 0.25
     max_jitter: int = 2
     p_sparse: float = 0.1

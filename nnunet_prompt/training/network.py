@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 
 PRIOR = 0.05
+PROMPT_SCALE = 0.3
 
 
 def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
@@ -29,10 +30,11 @@ def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
 def start_from_images(network: nn.Module, n_image_channels: int) -> None:
     """Initialises a fresh network so that training begins where plain nnU-Net begins.
 
-    The stem's image columns get the scale they would have without prompt columns, the prompt columns are zero: at
-    step 0 prompts change nothing, and they do not drown the image. Every head starts from a probability of 0.05
-    (Lin et al. 2017, section 3.3), because nearly every voxel is outside. Both are the same for all aliases under
-    which a network stores these tensors.
+    The stem's image columns get the scale they would have without prompt columns. The prompt columns keep
+    `PROMPT_SCALE` of nnU-Net's own: with zero, short trainings hardly learn to be pointed at; with all of it, they
+    learn the structures worse where nothing is pointed at. (Adapted weights start from zero instead, because they have
+    something to lose.) Every head starts from a probability of 0.05 (Lin et al. 2017, section 3.3), because nearly
+    every voxel is outside. All of it is the same for all aliases under which a network stores these tensors.
     """
     inputs = n_image_channels + N_PROMPT_CHANNELS
     convolutions = (nn.Conv2d, nn.Conv3d)
@@ -42,7 +44,7 @@ def start_from_images(network: nn.Module, n_image_channels: int) -> None:
     heads = [m for m in network.decoder.seg_layers if isinstance(m, convolutions)]  # type: ignore[union-attr]
     with torch.no_grad():
         stem.weight[:, :n_image_channels] *= math.sqrt(inputs / n_image_channels)
-        stem.weight[:, n_image_channels:] = 0.0
+        stem.weight[:, n_image_channels:] *= PROMPT_SCALE
         for head in heads:
             if head.bias is not None:
                 head.bias.fill_(-math.log(1 / PRIOR - 1))

@@ -66,16 +66,10 @@ def test_images_alone_are_images_with_seven_silent_channels(configuration: str) 
 def test_training_begins_where_plain_nnunet_begins(configuration: str) -> None:
     torch.manual_seed(0)
     network, stock = built(configuration), built(configuration, trainer=nnUNetTrainer)
-    image = noise(2, configuration)
-    prompts = noise(N_PROMPT_CHANNELS, configuration)
-    with torch.no_grad():
-        prompted = network(torch.cat([image, prompts], 1))
-        silent = network(torch.cat([image, torch.zeros_like(prompts)], 1))
-    assert torch.equal(prompted, silent)  # at step 0 prompts change nothing, bit for bit
     ours, theirs = (
         n.get_parameter("encoder.stages.0.0.convs.0.conv.weight") for n in (network, stock)
     )
-    assert torch.count_nonzero(ours[:, 2:]) == 0
+    assert 0 < ours[:, 2:].std().item() < 0.5 * ours[:, :2].std().item()  # prompts do not drown it
     assert ours[:, :2].std().item() == pytest.approx(theirs.std().item(), rel=0.2)
     for layer in network.get_submodule("decoder.seg_layers").children():
         bias = layer.get_parameter("bias")
