@@ -31,7 +31,7 @@ def convert(parser: argparse.ArgumentParser) -> None:
     for name, summary in known.items():
         layout = layouts.add_parser(name, help=summary, allow_abbrev=False)
         layout.add_argument("source", type=Path, metavar="SOURCE", help="folder of the download")
-        layout.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
+        layout.add_argument("-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID")
         layout.add_argument("--name", help="of the new data set (default: the source's own)")
         if name == "nnunet":
             layout.add_argument(
@@ -47,14 +47,14 @@ def convert(parser: argparse.ArgumentParser) -> None:
 def phantom(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, metavar="FOLDER", help="for images/ and labels/")
     parser.add_argument(
-        "-n", dest="cases", type=_at_least(1), default=24, metavar="N", help="default 24"
+        "-n", dest="cases", type=at_least(1), default=24, metavar="N", help="default 24"
     )
     parser.add_argument("--part", choices=("train", "test"), default="train", help="default train")
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 def plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
+    parser.add_argument("-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID")
     parser.add_argument(
         "-p", dest="source", default="nnUNetPlans", metavar="PLANS", help="plans to reduce"
     )
@@ -68,7 +68,7 @@ def plan(parser: argparse.ArgumentParser) -> None:
         metavar="8,16,32,64",
         help="per stage",
     )
-    parser.add_argument("--batch-size", type=_at_least(1), default=2, metavar="N")
+    parser.add_argument("--batch-size", type=at_least(1), default=2, metavar="N")
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-f",
         dest="folds",
-        type=_fold,
+        type=fold,
         nargs="+",
         metavar="FOLD",
         help="default: all that were trained",
@@ -132,15 +132,15 @@ def simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="prompts.json")
     parser.add_argument(
         "--max-points",
-        type=_at_least(1),
+        type=at_least(1),
         default=5,
         metavar="N",
         help="per slice and label, default 5",
     )
     parser.add_argument(
-        "--jitter", type=_at_least(0), default=0, metavar="N", help="of box edges, in voxels"
+        "--jitter", type=at_least(0), default=0, metavar="N", help="of box edges, in voxels"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     _convention(parser)
 
 
@@ -173,13 +173,13 @@ def demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", type=Path, default=Path("out/demo"), help="default out/demo"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 # What an argument may be ----------------------------------------------------------------------------------------
 
 
-def _fold(text: str) -> int | str:
+def fold(text: str) -> int | str:
     if text == "all":
         return text
     if text.isdecimal():
@@ -194,7 +194,7 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _at_least(lowest: int) -> Callable[[str], int]:
+def at_least(lowest: int) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
         try:
             value = int(text)
@@ -210,7 +210,7 @@ def _at_least(lowest: int) -> Callable[[str], int]:
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(_at_least(1)(part) for part in text.split(","))
+    return tuple(at_least(1)(part) for part in text.split(","))
 
 
 def _fraction(text: str) -> float:

@@ -51,7 +51,7 @@ def reduce_plans(dataset_id: int, *, options: ReduceOptions = ReduceOptions()) -
     and thinner stages and a smaller patch. Where the raw data set knows the patient of each case and there are no
     splits yet, `splits_final.json` is written by patient. Raises `DatasetError` where the data set is not planned yet.
     """
-    folder = _preprocessed_folder(dataset_id)
+    folder = preprocessed_folder(dataset_id)
     source = folder / f"{options.source}.json"
     if not source.is_file():
         raise DatasetError(
@@ -121,7 +121,7 @@ def _split_by_patient(folder: Path) -> None:
         write_splits(splits, patients, folds=folds)
 
 
-def _preprocessed_folder(dataset_id: int) -> Path:
+def preprocessed_folder(dataset_id: int) -> Path:
     from nnunetv2.paths import nnUNet_preprocessed
 
     if not nnUNet_preprocessed.is_set():
