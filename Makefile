@@ -4,6 +4,7 @@
 #   make test    every test, the slow ones too
 #   make check   format, lint, types, fast tests: before every commit
 #   make real    the same comparison on real images:  make real DATA=../shared/data
+#   make weights what adapting a large model costs in time and memory
 #   make clean   removes what the targets above made, the environment included
 #
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives.
@@ -19,7 +20,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real clean setup
+.PHONY: demo test check lint real weights clean setup
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -37,6 +38,9 @@ lint: $(STAMP)
 
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)"
+
+weights: $(STAMP)
+	$(BIN)/python benchmarks/weights_adapt.py
 
 clean:
 	rm -rf "$(VENV)" out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

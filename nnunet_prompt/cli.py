@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from nnunet_prompt import __version__
 from nnunet_prompt import cli_arguments as takes
 from nnunet_prompt import cli_verbs as does
+from nnunet_prompt import cli_weights as weights
 from nnunet_prompt.errors import PromptError
 
 PROG = "nnunet-prompt"
@@ -98,6 +99,7 @@ VERBS = {
     "plan": Verb(
         "make small plans that train on a CPU from nnU-Net's plans", takes.plan, does.plan
     ),
+    "weights": Verb("start from the weights of other models", weights.add_arguments, weights.run),
     "train": Verb(
         "nnUNetv2_train, with our trainers in sight: same arguments", takes.none, does.train
     ),

@@ -34,7 +34,7 @@ def convert(parser: argparse.ArgumentParser) -> None:
     for name, summary in known.items():
         layout = layouts.add_parser(name, help=summary, allow_abbrev=False)
         layout.add_argument("source", type=Path, metavar="SOURCE", help="folder of the download")
-        layout.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
+        layout.add_argument("-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID")
         layout.add_argument("--name", help="of the new data set (default: the source's own)")
         if name == "nnunet":
             layout.add_argument(
@@ -63,9 +63,9 @@ def phantom(parser: argparse.ArgumentParser) -> None:
     for kind in (heart, *rehearsals):
         kind.add_argument("-o", dest="target", type=Path, required=True, metavar="FOLDER")
         kind.add_argument(
-            "-n", dest="cases", type=_at_least(1), default=24, metavar="N", help="default 24"
+            "-n", dest="cases", type=at_least(1), default=24, metavar="N", help="default 24"
         )
-        kind.add_argument("--seed", type=_at_least(0), default=0)
+        kind.add_argument("--seed", type=at_least(0), default=0)
     heart.add_argument("--part", choices=("train", "test"), default="train", help="default train")
     for kind in rehearsals:
         kind.add_argument(
@@ -81,7 +81,7 @@ def phantom(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", dest="dataset_id", type=_at_least(1), required=True, metavar="ID")
+    parser.add_argument("-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID")
     parser.add_argument(
         "-p", dest="source", default="nnUNetPlans", metavar="PLANS", help="plans to reduce"
     )
@@ -99,9 +99,7 @@ def plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", type=_whole_numbers, metavar="8,16,32,64", help="per stage, if reduced"
     )
-    parser.add_argument(
-        "--batch-size", type=_at_least(1), metavar="N", help="default 2, if reduced"
-    )
+    parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="default 2, if reduced")
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +113,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-f",
         dest="folds",
-        type=_fold,
+        type=fold,
         nargs="+",
         metavar="FOLD",
         help="default: all that were trained",
@@ -171,15 +169,15 @@ def simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="prompts.json")
     parser.add_argument(
         "--max-points",
-        type=_at_least(1),
+        type=at_least(1),
         default=5,
         metavar="N",
         help="per slice and label, default 5",
     )
     parser.add_argument(
-        "--jitter", type=_at_least(0), default=0, metavar="N", help="of box edges, in voxels"
+        "--jitter", type=at_least(0), default=0, metavar="N", help="of box edges, in voxels"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     _convention(parser)
 
 
@@ -212,13 +210,13 @@ def demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", type=Path, default=Path("out/demo"), help="default out/demo"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 # What an argument may be ----------------------------------------------------------------------------------------
 
 
-def _fold(text: str) -> int | str:
+def fold(text: str) -> int | str:
     if text == "all":
         return text
     if text.isdecimal():
@@ -233,7 +231,7 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _at_least(lowest: int) -> Callable[[str], int]:
+def at_least(lowest: int) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
         try:
             value = int(text)
@@ -249,7 +247,7 @@ def _at_least(lowest: int) -> Callable[[str], int]:
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(_at_least(1)(part) for part in text.split(","))
+    return tuple(at_least(1)(part) for part in text.split(","))
 
 
 def _fraction(text: str) -> float:

@@ -13,7 +13,17 @@ from nnunet_prompt import __version__, cli
 from nnunet_prompt.errors import PromptError
 
 VERBS = (
-    *("convert", "phantom", "plan", "train", "predict", "simulate", "submit", "evaluate"),
+    *(
+        "convert",
+        "phantom",
+        "plan",
+        "weights",
+        "train",
+        "predict",
+        "simulate",
+        "submit",
+        "evaluate",
+    ),
     *("env", "trainers-dir", "demo"),
 )
 

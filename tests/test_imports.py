@@ -51,5 +51,13 @@ def test_help_of_a_converter_is_light() -> None:
     assert _loaded_after(ask) == []
 
 
+def test_help_of_the_weights_is_light() -> None:
+    ask = (
+        "import nnunet_prompt.cli as c\n"
+        "try: c.main(['weights', 'adapt', '--help'])\nexcept SystemExit: pass"
+    )
+    assert _loaded_after(ask) == []
+
+
 def test_env_is_light() -> None:
     assert _loaded_after("import nnunet_prompt.cli as c\nc.main(['env'])") == []

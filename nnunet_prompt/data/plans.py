@@ -114,7 +114,7 @@ def _derive(
     dataset_id: int, source: str, name: str, *, change: Callable[[dict[str, Any]], None]
 ) -> Path:
     """Writes the plans `name`, which are the plans `source` after `change` has changed them in place."""
-    folder = _preprocessed_folder(dataset_id)
+    folder = preprocessed_folder(dataset_id)
     path = folder / f"{source}.json"
     if not path.is_file():
         raise DatasetError(
@@ -233,7 +233,8 @@ def preprocessed_root() -> Path:
     return Path(nnUNet_preprocessed.get())
 
 
-def _preprocessed_folder(dataset_id: int) -> Path:
+def preprocessed_folder(dataset_id: int) -> Path:
+    """The folder of a planned data set. Raises `DatasetError` where there is none, or more than one."""
     root = preprocessed_root()
     found = sorted(root.glob(f"Dataset{dataset_id:03d}_*"))
     if len(found) != 1:

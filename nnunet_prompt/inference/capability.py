@@ -22,7 +22,9 @@ class Capability:
     """How prompts are drawn for a network, on a grid of `grid_spacing` mm (two numbers for a 2d configuration).
 
     `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
-    grid through the slices. Raises `ValueError` for anything else.
+    grid through the slices. `interaction_decay` is the factor by which each newer prompt weakens the older ones, 1 for
+    none, and `pad_mode_image` what lies outside the image; both are nnInteractive's words, and a file that does not
+    have them means the defaults. Raises `ValueError` for anything else.
     """
 
     point_shape: PointShape = "edt"
@@ -31,6 +33,8 @@ class Capability:
     point_metric: Literal["spacing", "voxel"] = "spacing"
     grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
     slice_axis: int = 0
+    interaction_decay: float = 1.0
+    pad_mode_image: Literal["constant"] = "constant"
 
     def __post_init__(self) -> None:
         radii = (self.point_radius, self.scribble_radius)
@@ -41,6 +45,8 @@ class Capability:
             "grid_spacing": len(self.grid_spacing) in (2, 3)
             and all(math.isfinite(s) and s > 0 for s in self.grid_spacing),
             "slice_axis": self.slice_axis in (0, 1, 2),
+            "interaction_decay": 0 < self.interaction_decay <= 1,
+            "pad_mode_image": self.pad_mode_image == "constant",
         }
         for name, holds in checks.items():
             if not holds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from nnunet_prompt.data.structures import StructureTable, structures_from_datase
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.inference.capability import Capability, read_capability
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.weights.names import plain_names
+from nnunet_prompt.weights.provenance import licence_notes, provenance_of
 from nnunet_prompt.weights.read import read_checkpoint
 
 # of a configuration, beside its network
@@ -40,6 +43,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
 
     The network is built from its plans by our own class; no trainer is searched for and no code is read from files.
+    Where the weights come from another model, its licence is printed to stderr.
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -47,7 +51,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
     checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
     table = structures_from_dataset_json(dataset_json)
-    weights = tuple(_plain_names(c["network_weights"]) for c in checkpoints)
+    weights = tuple(plain_names(c["network_weights"]) for c in checkpoints)
     try:
         manager = PlansManager(plans)
         configuration = manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
@@ -60,6 +64,8 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         raise ModelError(
             f"{folder}: the checkpoint does not fit its plans.json ({_first_line(error)})"
         ) from None
+    for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
+        print(line, file=sys.stderr)
     where = device(options.resolved_device())
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     return LoadedModel(
@@ -122,8 +128,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
-
-
-def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what DDP and torch.compile put in front."""
-    return {k.removeprefix("module.").removeprefix("_orig_mod."): v for k, v in weights.items()}

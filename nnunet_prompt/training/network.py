@@ -10,13 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+from nnunet_prompt.tuning.spatial import read_saved, write_saved
+from nnunet_prompt.weights.names import HEADS, PROVENANCE, SEG_LAYERS
+from nnunet_prompt.weights.provenance import pack
 
 PRIOR = 0.05
 PROMPT_SCALE = 0.3
 
 
 def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
-    """Lets a network with `n_image_channels + 7` inputs also take images alone. Its tensors keep their names.
+    """Lets a network with `n_image_channels + 7` inputs also take images alone.
+
+    Its state dict calls the output layers `heads.*` and holds the buffer `provenance`, so that nnU-Net's loader of
+    pretrained weights takes both; it is loaded from a state dict with nnU-Net's names as well (see `weights.names`).
 
     Stock `nnUNetv2_predict` knows no prompts. Given images alone, the prompt channels are zero and output 0 is a
     logit of zero instead of the object: nnU-Net's argmax then picks the most probable structure above one half, and
@@ -24,6 +30,7 @@ def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
     """
     network.__class__ = _promptable_class(type(network))  # type: ignore[arg-type] # mypy: a type hashes
     network.n_image_channels = n_image_channels  # type: ignore[assignment]
+    network.register_buffer(PROVENANCE, pack(()))
     return network
 
 
@@ -54,6 +61,7 @@ def start_from_images(network: nn.Module, n_image_channels: int) -> None:
 def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
     class Promptable(base):  # type: ignore[misc, valid-type]
         n_image_channels: int
+        provenance: Tensor
 
         def forward(self, x: Tensor) -> Any:
             if x.shape[1] != self.n_image_channels:
@@ -64,8 +72,32 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
                 return [_background_first(o) for o in output]
             return _background_first(output)
 
+        def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            weights = super().state_dict(*args, **kwargs)
+            prefix = args[1] if len(args) > 1 else kwargs.get("prefix", "")
+            _rename(weights, prefix + SEG_LAYERS, prefix + HEADS)
+            # last, so that nnU-Net's loader says of a stock checkpoint that its stem has another shape
+            weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
+            write_saved(self, weights, prefix)
+            return weights
+
+        def _load_from_state_dict(
+            self, state_dict: dict[str, Any], prefix: str, *args: Any
+        ) -> None:
+            """torch calls it before it loads the children from the same dict, which is a copy of the caller's."""
+            read_saved(self, state_dict, prefix)
+            _rename(state_dict, prefix + HEADS, prefix + SEG_LAYERS)
+            state_dict.setdefault(prefix + PROVENANCE, self.provenance)
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
     Promptable.__name__ = Promptable.__qualname__ = f"Promptable{base.__name__}"
     return Promptable
+
+
+def _rename(weights: dict[str, Any], old: str, new: str) -> None:
+    """Changes the beginning of names in place."""
+    for name in [n for n in weights if n.startswith(old)]:
+        weights[new + name.removeprefix(old)] = weights.pop(name)
 
 
 def _background_first(logits: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.network import make_promptable, start_from_images
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
+from nnunet_prompt.weights.provenance import licence_notes, provenance_of
 
 
 class PromptTrainer(nnUNetTrainer):
@@ -175,6 +176,13 @@ class PromptTrainer(nnUNetTrainer):
         super().on_train_start()
         if self.local_rank == 0:
             write_capability(Path(self.output_folder_base), self.capability)
+            for line in licence_notes(provenance_of(self.plain_network().state_dict())):
+                self.print_to_log_file(line)
+
+    def plain_network(self) -> nn.Module:
+        """The network without what DDP and torch.compile put around it."""
+        network: nn.Module = self.network.module if self.is_ddp else self.network
+        return getattr(network, "_orig_mod", network)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's fake Dice, for each annotated structure and, last, for the object."""

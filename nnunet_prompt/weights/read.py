@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.errors import ModelError
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """The content of an nnU-Net checkpoint, on the CPU.
 
-    Only tensors, plain containers and the numpy scalars of nnU-Net's log are let through. Raises `ModelError` for a
-    file that is missing, no checkpoint, or that asks for anything else to be built.
+    Only tensors, plain containers and the numpy scalars of nnU-Net's log are let through. With `mmap` tensors stay in
+    the file until they are used; the file must then not change. Raises `ModelError` for a file that is missing, no
+    checkpoint, of a format that nnU-Net 2 never wrote, or that asks for anything else to be built.
     """
     import torch
 
+    _refuse_other_formats(path)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # of other pickle protocols: they are refused or they are read
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: not found") from None
+            content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path}: refused, because loading it would run code or it is no checkpoint ({_reason(error)})"
@@ -39,6 +40,45 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     checkpoint: dict[str, Any] = content
     return checkpoint
+
+
+def _refuse_other_formats(path: Path) -> None:
+    """Before torch looks at it: formats for which torch's safe reading came late, or does not exist."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                entries = {name.partition("/")[2] for name in archive.namelist()}
+        else:
+            entries = set()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: not found") from None
+    except Exception as error:  # a damaged archive can end in any error
+        raise ModelError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
+    if start[257:262] == b"ustar":
+        raise ModelError(
+            f"{path}: refused, a tar archive (torch's format before 0.1.10, or a packed model): unpack it and give the"
+            " checkpoint in it"
+        )
+    if start[:1] == b"\x80":
+        raise ModelError(
+            f"{path}: refused, a bare pickle (torch's format before 1.6): nnU-Net 2 never wrote it; load and save it"
+            " with a torch of today where you trust it"
+        )
+    if "constants.pkl" in entries:
+        raise ModelError(
+            f"{path}: refused, a TorchScript archive: it holds a program, not weights; give the training's checkpoint"
+        )
+    if entries and "data.pkl" not in entries:
+        raise ModelError(
+            f"{path}: refused, a zip archive without a checkpoint in its first folder: unpack it and give the"
+            " checkpoint or the model folder in it"
+        )
+    if not entries:
+        raise ModelError(
+            f"{path}: not a readable checkpoint, expected the zip format of torch 1.6 and later"
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ from nnunet_prompt.inference.capability import (
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import style_for
+from nnunet_prompt.weights.provenance import Origin, pack
 from tests.model_fixture import write_model_folder
 
 ON_CPU = PredictOptions(device="cpu")
@@ -114,6 +115,23 @@ class TestFolds:
         assert len(load_model(folder, options).weights) == 1
 
 
+def test_the_licence_of_the_weights_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_model_folder(tmp_path / "m", folds=(0, 1))
+    load_model(folder, ON_CPU)
+    assert capsys.readouterr().err == ""
+    for fold in (0, 1):
+        path = folder / f"fold_{fold}" / "checkpoint_final.pth"
+        content = torch.load(path, weights_only=False)
+        content["network_weights"]["provenance"] = pack([Origin("c.pth", "nnunet", "CC BY 4.0")])
+        torch.save(content, path)
+    load_model(folder, ON_CPU)
+    assert capsys.readouterr().err == (
+        "these weights come from c.pth (nnunet); its licence, which binds what is made from them: CC BY 4.0\n"
+    )
+
+
 class TestRefusals:
     @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
     def test_a_file_that_is_missing_is_named(self, folder: Path, name: str) -> None:
@@ -175,7 +193,7 @@ class TestRefusals:
         folder = write_model_folder(tmp_path / "m", folds=(0, 1))
         path = folder / "fold_1" / "checkpoint_final.pth"
         content = torch.load(path, weights_only=False)
-        content["network_weights"].popitem()
+        del content["network_weights"]["heads.0.bias"]
         torch.save(content, path)
         assert "does not fit" in refusal(folder)
 

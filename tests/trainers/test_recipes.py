@@ -15,9 +15,19 @@ from nnunet_prompt.extension import environment, trainers_dir
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.schedule import CPU_SCHEDULE, Schedule
 from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.training.tune import TuneTrainer
 
 # searching, nnU-Net imports every trainer that it has, some of which use what is deprecated
 pytestmark = pytest.mark.filterwarnings("ignore")
+TUNING = {
+    "nnUNetTrainerPromptAffine": "affine",
+    "nnUNetTrainerPromptBias": "bias",
+    "nnUNetTrainerPromptLoRA": "lora",
+    "nnUNetTrainerPromptDecoder": "decoder",
+    "nnUNetTrainerPromptSpatialAdapter": "spatial",
+    "nnUNetTrainerPromptLinearProbe": "linear",
+    "nnUNetTrainerPromptFinetune": "full",
+}
 RECIPES = sorted(p.stem for p in trainers_dir().glob("nnUNetTrainer*.py"))
 
 
@@ -33,6 +43,7 @@ def test_the_recipes_of_the_documentation_are_there() -> None:
         "nnUNetTrainerPromptCPU",
         "nnUNetTrainerPromptDemo",
         "nnUNetTrainerPlainCPU",
+        *TUNING,
     }
 
 
@@ -51,7 +62,7 @@ def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> 
     assert [c.name for c in classes] == [name]
     assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
     base = found(name).__mro__[1]
-    assert base in (PromptTrainer, PlainTrainer)
+    assert base in (PromptTrainer, PlainTrainer, TuneTrainer)
     own = {k for k in vars(found(name)) if not k.startswith("__")}
     assert own <= {
         "schedule",
@@ -59,6 +70,7 @@ def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> 
         "point_shape",
         "point_radius",
         "mirror_at_inference",
+        "tuning",
     }
 
 
@@ -77,3 +89,13 @@ def test_the_baseline_is_stock_in_everything_but_the_schedule() -> None:
     for name in ("build_network_architecture", "_build_loss", "train_step", "validation_step"):
         assert getattr(plain, name) is getattr(nnUNetTrainer, name)
     assert plain.perform_actual_validation is nnUNetTrainer.perform_actual_validation
+
+
+@pytest.mark.parametrize("name", list(TUNING))
+def test_each_tuning_recipe_tunes_what_its_name_says(name: str) -> None:
+    recipe = found(name)
+    assert recipe.tuning.method == TUNING[name]
+    assert (
+        recipe.schedule.optimizer == "adamw"
+    )  # the same length for all, so that they can be compared
+    assert recipe.schedule.epochs * recipe.schedule.iterations == 1000

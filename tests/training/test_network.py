@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.training.network import make_promptable
 from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.weights.names import stock_names
+from nnunet_prompt.weights.provenance import Origin, pack, provenance_of
 from tests.model_fixture import hand_made_plans
 
 PATCH = {"2d": (12, 12), "3d_fullres": (8, 12, 12)}
@@ -33,12 +36,17 @@ def noise(channels: int, configuration: str) -> Tensor:
 
 
 @pytest.mark.parametrize("configuration", PATCH)
-def test_tensor_names_are_those_of_the_stock_network_and_only_the_stem_is_wider(
+def test_tensor_names_are_those_of_the_stock_network_but_heads_and_only_the_stem_is_wider(
     configuration: str,
 ) -> None:
-    ours = built(configuration).state_dict()
+    saved = built(configuration).state_dict()
+    ours = stock_names(saved)
     stock = built(configuration, trainer=nnUNetTrainer).state_dict()
-    assert list(ours) == list(stock)
+    assert set(saved) - set(stock) == {"provenance"} | {
+        f"heads.{i}.{kind}" for i in range(2) for kind in ("weight", "bias")
+    }
+    assert not any(".seg_layers." in name for name in saved)  # nnU-Net's loader would drop them
+    assert set(ours) == set(stock)
     differ = {name for name in ours if ours[name].shape != stock[name].shape}
     assert differ and all(".stages.0.0.convs.0." in name for name in differ)
     for name in differ:
@@ -94,6 +102,40 @@ def test_deep_supervision_gives_every_scale_its_background() -> None:
         outputs = network(noise(2, "3d_fullres"))
     assert [tuple(o.shape[2:]) for o in outputs] == [(8, 12, 12), (4, 6, 6)]
     assert all(torch.count_nonzero(o[:, 0]) == 0 for o in outputs)
+
+
+def test_heads_are_loaded_under_either_name() -> None:
+    first, second, third = (built("3d_fullres") for _ in range(3))
+    saved = first.state_dict()
+    before = dict(saved)
+    second.load_state_dict(saved)
+    third.load_state_dict(stock_names(saved))
+    assert saved.keys() == before.keys()  # the caller's dict is left alone
+    for name, value in saved.items():
+        assert torch.equal(second.state_dict()[name], value)
+        assert torch.equal(third.state_dict()[name], value)
+    with pytest.raises(RuntimeError, match=r"seg_layers\.0\.bias"):
+        third.load_state_dict({n: v for n, v in saved.items() if n != "heads.0.bias"})
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, lambda network: nn.ModuleDict({"n": network})])
+def test_heads_keep_their_names_inside_another_module(wrap: Any) -> None:
+    wrapped, other = wrap(built("2d")), wrap(built("2d"))
+    saved = wrapped.state_dict()
+    assert [n for n in saved if n.endswith("heads.0.weight")]
+    other.load_state_dict(saved)
+    assert all(
+        torch.equal(a, b) for a, b in zip(saved.values(), other.state_dict().values(), strict=True)
+    )
+
+
+def test_the_licence_is_part_of_the_weights() -> None:
+    network, other = built("2d"), built("2d")
+    origin = Origin("c.pth", "nnunet", "CC BY 4.0")
+    network.get_buffer("provenance").copy_(pack([origin]))
+    other.load_state_dict(network.state_dict())
+    assert provenance_of(other.state_dict()) == (origin,)
+    assert provenance_of(copy.deepcopy(network).half().state_dict()) == (origin,)
 
 
 def test_a_network_of_another_width_is_still_an_error() -> None:

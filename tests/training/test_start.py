@@ -13,6 +13,7 @@ from torch import nn
 
 from nnunet_prompt.training.network import PRIOR, PROMPT_SCALE
 from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.weights.names import stock_names
 
 COMMON = {
     "n_stages": 2,
@@ -80,7 +81,7 @@ def test_images_alone_give_what_the_stock_network_gives_with_the_same_weights(na
     stock = nnUNetTrainer.build_network_architecture(None, configuration(name), 2, 3, False).eval()
     narrow = {
         k: v[:, :2] if v.ndim == 5 and v.shape[1] == 9 else v
-        for k, v in network.state_dict().items()
+        for k, v in stock_names(network.state_dict()).items()
     }
     stock.load_state_dict(narrow)
     image = torch.randn(1, 2, 4, 8, 8)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import tarfile
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -69,10 +72,10 @@ class Evaluates(Runs):
         return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
-def test_a_checkpoint_of_nnunet_is_read_whole(tmp_path: Path, zipped: bool) -> None:
-    path = save(tmp_path / "c.pth", nnunet_checkpoint(), _use_new_zipfile_serialization=zipped)
-    content = read_checkpoint(path)
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_checkpoint_of_nnunet_is_read_whole(tmp_path: Path, mmap: bool) -> None:
+    path = save(tmp_path / "c.pth", nnunet_checkpoint())
+    content = read_checkpoint(path, mmap=mmap)
     expected = nnunet_checkpoint()
     assert set(content) == set(expected)
     weights = content["network_weights"]["encoder.weight"]
@@ -110,6 +113,25 @@ def test_a_crafted_checkpoint_does_not_run(tmp_path: Path, kind: type[Runs], zip
     assert not marker.exists()
     torch.load(path, weights_only=False)
     assert marker.exists()  # it is a trap: read as nnU-Net reads it, it does run
+
+
+def test_formats_that_nnunet_never_wrote_are_refused_by_name(tmp_path: Path) -> None:
+    """Also what torch itself would still read: its safe reading came late to old formats."""
+    path = tmp_path / "c.pth"
+    save(path, nnunet_checkpoint(), _use_new_zipfile_serialization=False)
+    assert "refused, a bare pickle (torch's format before 1.6)" in refusal(path)
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "tensors", "storages"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    assert "refused, a tar archive" in refusal(path)
+    path.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is on its way out
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 3)), str(path))
+    assert "refused, a TorchScript archive" in refusal(path)
+    with zipfile.ZipFile(path, "w") as archive_of_a_model:
+        archive_of_a_model.writestr("model/fold_0/checkpoint_final.pth", b"x")
+    assert "refused, a zip archive without a checkpoint in its first folder" in refusal(path)
 
 
 def test_a_plain_pickle_does_not_run(tmp_path: Path) -> None:

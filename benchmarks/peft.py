@@ -1,0 +1,285 @@
+"""Tuning few parameters for a new structure: trained on the anterior hippocampus, tuned to the posterior.
+
+    python benchmarks/peft.py ../shared/data
+
+DATA holds hippocampus.tar.gz (nnU-Net raw layout). The base learns the anterior part on all cases but thirty. Of these,
+five or ten are shown to each tuning recipe with their posterior part, and twenty measure it. All train with the same
+plan, the same number of iterations and the same optimiser (AdamW, the learning rate of each recipe), one after the
+other; a finished step is not repeated. Writes benchmarks/results/peft.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import tarfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import real
+from peft_report import report
+from rich.console import Console
+
+from nnunet_prompt.training.validation import VALIDATION_KINDS
+
+ARCHIVE = "hippocampus.tar.gz"
+BASE = real.Task("hippocampus-anterior", 803, "HippocampusAnterior", 600)
+NEW = real.Task("hippocampus-posterior", 804, "HippocampusPosterior", 150)
+STRUCTURES = {BASE: ("Anterior", 1), NEW: ("Posterior", 2)}
+SHOTS = (5, 10)  # fold 0 and fold 1 of the new data set
+HELD_OUT = 20
+NOTHING = "no tuning"
+# the row's name and its trainer
+ROWS = {
+    "from scratch": real.PROMPTED,
+    "everything": "nnUNetTrainerPromptFinetune",
+    "decoder": "nnUNetTrainerPromptDecoder",
+    "LoRA, rank 4": "nnUNetTrainerPromptLoRA",
+    "spatial adapter": "nnUNetTrainerPromptSpatialAdapter",
+    "bias": "nnUNetTrainerPromptBias",
+    "affine (normalisation)": "nnUNetTrainerPromptAffine",
+    "linear probe": "nnUNetTrainerPromptLinearProbe",
+}
+TUNED = re.compile(r"tuning \w+: (\d+) of (\d+) parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of the comparison: a row, how many cases it sees, and where."""
+
+    row: str
+    shots: int
+    seed: int
+    output: Path
+
+    @property
+    def trainer(self) -> str:
+        return ROWS[self.row]
+
+    @property
+    def fold(self) -> int:
+        return SHOTS.index(self.shots)
+
+    @property
+    def folder(self) -> Path:
+        first = real.fold_folder(NEW, self.trainer, self.seed, self.output)
+        return first.with_name(f"fold_{self.fold}")
+
+
+def main() -> int:
+    """Runs the comparison and writes its tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help=f"folder with {ARCHIVE}")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/peft"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    args = parser.parse_args()
+    console, archive = Console(), args.data / ARCHIVE
+    if not archive.is_file():
+        console.print(f"{archive}: not found, nothing to compare", style="red")
+        return 1
+    prepare(archive, args.output, console)
+    for seed in args.seeds:
+        train_base(seed, args.output, console)
+        for shots in SHOTS:
+            for row in ROWS:
+                train(Run(row, shots, seed, args.output), console)
+    results = measure(args.seeds, args.output)
+    text = report(results)
+    console.print(text, markup=False)
+    real.RESULTS.mkdir(exist_ok=True)
+    (real.RESULTS / "peft.md").write_text(text)
+    (real.RESULTS / "peft.json").write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def prepare(archive: Path, output: Path, console: Console) -> None:
+    """Two data sets of the same images, one for each structure, planned and split."""
+    sources = output / "source"
+    if not (sources / "hippocampus" / "dataset.json").is_file():
+        with tarfile.open(archive) as tar:
+            tar.extractall(sources, filter="data")
+    for task, (name, value) in STRUCTURES.items():
+        one_structure(sources / "hippocampus", sources / task.archive, name=name, value=value)
+        real.prepare(task, archive, output, console)
+        images = (sources / task.archive / "imagesTr").glob("*.nii.gz")
+        cases = sorted(p.name.removesuffix("_0000.nii.gz") for p in images)
+        folder = Path(real.folders(output, 0)["nnUNet_preprocessed"]) / task.folder
+        split = json.dumps(splits(cases)[task])
+        (folder / "splits_final.json").write_text(split)
+
+
+def one_structure(source: Path, target: Path, *, name: str, value: int) -> None:
+    """The same images with one label: 1 where `source` has `value`. dataset.json is written last."""
+    if (target / "dataset.json").is_file():
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "labelsTr").mkdir(parents=True)
+    (target / "imagesTr").symlink_to((source / "imagesTr").resolve())
+    for path in sorted((source / "labelsTr").glob("*.nii.gz")):
+        image: Any = nib.load(path)
+        labels = (np.asarray(image.dataobj) == value).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, image.affine), target / "labelsTr" / path.name)
+    described = json.loads((source / "dataset.json").read_text())
+    described["labels"] = {"background": 0, name: 1}
+    (target / "dataset.json").write_text(json.dumps(described, indent=1))
+
+
+def splits(cases: Sequence[str]) -> dict[real.Task, list[dict[str, list[str]]]]:
+    """nnU-Net's splits for both data sets: what the base trains on, no tuning sees and nothing measures."""
+    order = [cases[i] for i in np.random.default_rng(4).permutation(len(cases))]
+    held_out, few, rest = (
+        order[:HELD_OUT],
+        order[HELD_OUT : HELD_OUT + max(SHOTS)],
+        order[HELD_OUT + max(SHOTS) :],
+    )
+    tunings = [{"train": sorted(few[:n]), "val": sorted(held_out)} for n in SHOTS]
+    return {BASE: [{"train": sorted(rest), "val": sorted(held_out)}], NEW: tunings}
+
+
+def start_file(seed: int, output: Path) -> Path:
+    """What every tuning starts from."""
+    return output / f"start_seed{seed}.pth"
+
+
+def train_base(seed: int, output: Path, console: Console) -> None:
+    """Trains the base and adapts it to the new data set; its new head is fresh, by name."""
+    real.train(BASE, real.PROMPTED, seed, output, console)
+    start = start_file(seed, output)
+    if not start.is_file():
+        folder = real.fold_folder(BASE, real.PROMPTED, seed, output)
+        source = str(folder / "checkpoint_final.pth")
+        options = ["-d", str(NEW.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
+        command = ["nnunet-prompt", "weights", "adapt", source, *options, "-o", str(start)]
+        real.run(command, real.folders(output, seed) | seeded(seed), console)
+
+
+def seeded(seed: int) -> dict[str, str]:
+    return {
+        "nnUNet_prompt_iterations": str(NEW.iterations),
+        "nnUNet_prompt_seed": str(seed),
+        "nnUNet_n_proc_DA": "0",
+    }
+
+
+def command_of(run: Run) -> list[str] | None:
+    """What trains and validates a run, or goes on where it stopped; None where it is done."""
+    if (run.folder / "validation" / "summary.json").is_file():
+        return None
+    data = [str(NEW.dataset_id), real.CONFIGURATION, str(run.fold)]
+    command = ["nnUNetv2_train", *data, "-tr", run.trainer, "-p", real.PLANS, "-device", "cpu"]
+    if (run.folder / "checkpoint_final.pth").is_file():
+        return [*command, "--val"]
+    if (run.folder / "checkpoint_latest.pth").is_file():
+        return [*command, "--c"]
+    if run.trainer == real.PROMPTED:
+        return command
+    return [*command, "-pretrained_weights", str(start_file(run.seed, run.output))]
+
+
+def train(run: Run, console: Console) -> None:
+    command = command_of(run)
+    if command is not None:
+        real.run(command, real.folders(run.output, run.seed) | seeded(run.seed), console)
+
+
+def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
+    """Per row its costs, and per number of cases and kind of prompt the Dice of each seed."""
+    costs = {row: cost(Run(row, SHOTS[0], seeds[0], output)) for row in ROWS}
+    for row, seconds in step_seconds(output).items():
+        costs[row]["seconds"] = seconds
+    dice: dict[str, Any] = {}
+    for shots in SHOTS:
+        dice[str(shots)] = {
+            NOTHING: by_kind([untuned(seed, output) for seed in seeds]),
+            **{
+                row: by_kind([Run(row, shots, seed, output).folder for seed in seeds])
+                for row in ROWS
+            },
+        }
+    return {
+        "base iterations": BASE.iterations,
+        "iterations": NEW.iterations,
+        "held out": HELD_OUT,
+        "seeds": list(seeds),
+        "costs": costs,
+        "dice": dice,
+    }
+
+
+def cost(run: Run) -> dict[str, Any]:
+    """Trained parameters and the size of what has to be kept, in bytes: the adapter, or else all weights."""
+    adapter = run.folder / "adapter.pth"
+    logs = sorted(run.folder.glob("training_log_*.txt"))
+    found = [TUNED.search(log.read_text()) for log in logs]
+    numbers = next(([int(n) for n in m.groups()] for m in found if m), None)
+    size = adapter if adapter.is_file() else start_file(run.seed, run.output)
+    return {"parameters": numbers and numbers[0], "bytes": size.stat().st_size}
+
+
+def by_kind(folders: Sequence[Path]) -> dict[str, list[float]]:
+    """The validation's Dice for each kind of prompt, one number per folder."""
+    summaries = [json.loads((f / "validation" / "summary.json").read_text()) for f in folders]
+    return {
+        kind: [s["prompt_kinds"][kind]["foreground_mean"]["Dice"] for s in summaries]
+        for kind in VALIDATION_KINDS
+    }
+
+
+def trainer_of(name: str, output: Path, results: str) -> Any:
+    """An initialised trainer of fold 0 of the new data set, whose files go to a folder of its own."""
+    import torch
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    os.environ.update(
+        real.folders(output, 0) | {"nnUNet_results": str((output / results).resolve())}
+    )
+    data = (str(NEW.dataset_id), real.CONFIGURATION, 0)
+    trainer = get_trainer_from_args(*data, name, real.PLANS, device=torch.device("cpu"))
+    trainer.initialize()
+    return trainer
+
+
+def untuned(seed: int, output: Path) -> Path:
+    """The start checkpoint, validated as it is: its structure head is fresh, its object head follows prompts."""
+    from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+
+    trainer = trainer_of(real.PROMPTED, output, f"nnUNet_results_untuned{seed}")
+    folder = Path(trainer.output_folder)
+    if not (folder / "validation" / "summary.json").is_file():
+        load_pretrained_weights(trainer.network, str(start_file(seed, output)))
+        trainer.perform_actual_validation()
+    return folder
+
+
+def step_seconds(output: Path, *, rounds: int = 12) -> dict[str, float]:
+    """The median time of a training step on random numbers; the recipes take turns, so that all meet the same load."""
+    import torch
+
+    trainers = {
+        row: trainer_of(name, output, "nnUNet_results_timing") for row, name in ROWS.items()
+    }
+    settings = next(iter(trainers.values())).configuration_manager
+    data = torch.rand(settings.batch_size, 8, *settings.patch_size)
+    times: dict[str, list[float]] = {row: [] for row in ROWS}
+    for _ in range(rounds):
+        for row, trainer in trainers.items():
+            trainer.network.train()
+            with torch.no_grad():
+                target = [(o > 0).to(torch.int8) for o in trainer.network(data)]
+            start = time.perf_counter()
+            trainer.train_step({"data": data, "target": target})
+            times[row].append(time.perf_counter() - start)
+    return {row: statistics.median(seconds[2:]) for row, seconds in times.items()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+"""The tables of benchmarks/peft.py."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from nnunet_prompt.training.validation import VALIDATION_KINDS
+
+
+def report(results: dict[str, Any]) -> str:
+    """The tables as Markdown."""
+    seeds = ", ".join(map(str, results["seeds"]))
+    lines = [
+        "# Tuning few parameters for a new structure",
+        "",
+        f"`python benchmarks/peft.py ../shared/data`; hippocampus, the base trained for {results['base iterations']}"
+        f" iterations on the anterior part, then {results['iterations']} iterations on the posterior part of 5 or 10"
+        f" other cases; Dice of the posterior part over {results['held out']} cases that none has seen, seed {seeds}."
+        " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW, CPU, no mirroring at inference. Prompts are drawn from"
+        " the truth, the same for every row: in every slice the tight box, one to five points; `mask` is a corrupted"
+        " copy of the"
+        " truth; `none` is the structure head alone. `no tuning` is the base as `nnunet-prompt weights adapt` hands it"
+        " over: it has seen no posterior part, and its structure head is fresh.",
+        "",
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}. Seconds are those of a"
+        " training step without data loading. Size is that of adapter.pth, or of all weights where there is none.",
+        "",
+        "| | trained parameters | size (kB) | s / iteration |",
+        "|---|---:|---:|---:|",
+    ]
+    for row, costs in results["costs"].items():
+        number = "all" if costs["parameters"] is None else f"{costs['parameters']:,}"
+        lines.append(f"| {row} | {number} | {costs['bytes'] / 1000:.0f} | {costs['seconds']:.3f} |")
+    for shots, rows in results["dice"].items():
+        lines += ["", f"## Dice, {shots} cases", "", "| | " + " | ".join(VALIDATION_KINDS) + " |"]
+        lines.append("|---|" + "---:|" * len(VALIDATION_KINDS))
+        for row, kinds in rows.items():
+            cells = [_cell(kinds[kind]) for kind in VALIDATION_KINDS]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return "–"
+    spread = f" ± {(max(known) - min(known)) / 2:.4f}" if len(known) > 1 else ""
+    return f"{fmean(known):.4f}{spread}"

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from nnunet_prompt.training.schedule import Schedule
+from nnunet_prompt.training.tune import TUNE_SCHEDULE, TuneTrainer
+from nnunet_prompt.tuning.tunable import Tuning
+
+
+class nnUNetTrainerPromptBias(TuneTrainer):
+    """Tunes every bias, and the output layers. Needs `-pretrained_weights`."""
+
+    tuning: ClassVar[Tuning] = Tuning("bias")
+    schedule: ClassVar[Schedule] = replace(TUNE_SCHEDULE, learning_rate=1e-2)

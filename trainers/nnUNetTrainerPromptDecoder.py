@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nnunet_prompt.training.tune import TuneTrainer
+from nnunet_prompt.tuning.tunable import Tuning
+
+
+class nnUNetTrainerPromptDecoder(TuneTrainer):
+    """Tunes the decoder, the output layers included. Needs `-pretrained_weights`."""
+
+    tuning: ClassVar[Tuning] = Tuning("decoder")

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nnunet_prompt.training.tune import TuneTrainer
+from nnunet_prompt.tuning.tunable import Tuning
+
+
+class nnUNetTrainerPromptSpatialAdapter(TuneTrainer):
+    """Tunes two new convolutions behind the decoder, and the output layers. Needs `-pretrained_weights`."""
+
+    tuning: ClassVar[Tuning] = Tuning("spatial")
