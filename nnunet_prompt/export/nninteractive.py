@@ -163,8 +163,8 @@ def _prompt_problems(model: LoadedModel) -> Iterator[str]:
     if set(radii) != {float(round(capability.point_radius))}:
         yield (
             f"prompt_capability.json: points have radii of {' x '.join(f'{r:g}' for r in radii)} voxels, nnInteractive"
-            " draws one whole number along every axis; train with a recipe whose point_metric is 'voxel' and whose"
-            " point_radius is a whole number"
+            " draws one whole number along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose"
+            " point_metric is 'voxel' and whose point_radius is a whole number"
         )
     if capability.interaction_decay != 1:
         yield (

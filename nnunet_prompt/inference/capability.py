@@ -15,6 +15,7 @@ from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
 
 CAPABILITY_FILE = "prompt_capability.json"
 CAPABILITY_VERSION = 1
+PointMetric = Literal["spacing", "voxel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Capability:
     point_shape: PointShape = "edt"
     point_radius: float = 4.0
     scribble_radius: float = 1.0
-    point_metric: Literal["spacing", "voxel"] = "spacing"
+    point_metric: PointMetric = "spacing"
     grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
     slice_axis: int = 0
     interaction_decay: float = 1.0
@@ -40,7 +41,7 @@ class Capability:
         radii = (self.point_radius, self.scribble_radius)
         checks = {
             "point_shape": self.point_shape in get_args(PointShape),
-            "point_metric": self.point_metric in ("spacing", "voxel"),
+            "point_metric": self.point_metric in get_args(PointMetric),
             "point_radius and scribble_radius": all(math.isfinite(r) and r > 0 for r in radii),
             "grid_spacing": len(self.grid_spacing) in (2, 3)
             and all(math.isfinite(s) and s > 0 for s in self.grid_spacing),

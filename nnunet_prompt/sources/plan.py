@@ -49,7 +49,8 @@ def write_source_plans(
 
     They hold one configuration: the network, patch, spacing, resampling and normalisation of the model at `path` (with
     its intensity statistics, so that a CT is scaled as the source saw it), and of nnU-Net's plans all the rest. The
-    axes are transposed as nnU-Net chose for the data set: like the source's, they begin with the coarsest.
+    axes are transposed as nnU-Net chose for the data set: like the source's, they begin with the coarsest. For weights
+    of nnInteractive they are not transposed and no mask is used to normalise, because its viewers do neither.
     The data have to be preprocessed once more: `nnUNetv2_preprocess -d ID -plans_name NAME -c CONFIGURATION`.
     """
     source = open_source(path, stem=options.stem)
@@ -72,6 +73,10 @@ def write_source_plans(
             "batch_size": options.batch_size,
         }
     }
+    if source.family == "nninteractive":
+        plans |= {"transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2]}
+        only = plans["configurations"][options.configuration]
+        only["use_mask_for_norm"] = [False] * len(only["use_mask_for_norm"])
     intensities = _intensities(source, channels)
     if intensities:
         plans["foreground_intensity_properties_per_channel"] = intensities

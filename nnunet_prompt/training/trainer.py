@@ -24,7 +24,7 @@ from nnunet_prompt.data.structures import (
     without_cases,
 )
 from nnunet_prompt.errors import DatasetError, RefusedError
-from nnunet_prompt.inference.capability import Capability, write_capability
+from nnunet_prompt.inference.capability import Capability, PointMetric, write_capability
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
@@ -46,6 +46,7 @@ class PromptTrainer(nnUNetTrainer):
     mixture: ClassVar[PromptMixture] = PromptMixture()
     point_shape: ClassVar[PointShape] = "edt"
     point_radius: ClassVar[float] = 4.0
+    point_metric: ClassVar[PointMetric] = "spacing"
     mirror_at_inference: ClassVar[bool] = True
 
     def __init__(
@@ -68,6 +69,7 @@ class PromptTrainer(nnUNetTrainer):
         self.capability = Capability(
             point_shape=self.point_shape,
             point_radius=self.point_radius,
+            point_metric=self.point_metric,
             grid_spacing=spacing,
             slice_axis=list(self.plans_manager.transpose_forward).index(0),
         )

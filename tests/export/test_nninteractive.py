@@ -251,12 +251,14 @@ WRONG_PROMPTS = [
     (
         {"point_metric": "spacing"},
         "prompt_capability.json: points have radii of 1.25 x 3.33333 x 4 voxels, nnInteractive draws one whole number"
-        " along every axis; train with a recipe whose point_metric is 'voxel' and whose point_radius is a whole number",
+        " along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose point_metric is 'voxel'"
+        " and whose point_radius is a whole number",
     ),
     (
         {"point_radius": 3.5},
         "prompt_capability.json: points have radii of 3.5 x 3.5 x 3.5 voxels, nnInteractive draws one whole number"
-        " along every axis; train with a recipe whose point_metric is 'voxel' and whose point_radius is a whole number",
+        " along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose point_metric is 'voxel'"
+        " and whose point_radius is a whole number",
     ),
     (
         {"interaction_decay": 0.9},

@@ -15,6 +15,7 @@ from tests.source_fixture import (
     DATASET_ID,
     checkpoint_in,
     edit,
+    nninteractive_model,
     nnssl_checkpoint,
     nnunet_folders,
     planned_dataset,
@@ -69,6 +70,17 @@ def test_the_source_fits_into_its_plans(tmp_path: Path) -> None:
         options=AdaptOptions(plans="nnUNetPlans_nnunet"),
     )
     assert report.warnings == () and report.counts["new"] == 0
+
+
+def test_weights_of_nninteractive_are_planned_as_its_viewers_serve_them(tmp_path: Path) -> None:
+    source = nninteractive_model(tmp_path / "source")
+    base = plans_of("residual")
+    base |= {"transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}
+    base["configurations"]["3d_fullres"]["use_mask_for_norm"] = [True]
+    planned_dataset(tmp_path, base)
+    plans = json.loads(write_source_plans(source, DATASET_ID).read_text())
+    assert plans["transpose_forward"] == plans["transpose_backward"] == [0, 1, 2]
+    assert plans["configurations"]["3d_fullres"]["use_mask_for_norm"] == [False]
 
 
 def test_more_images_take_over_their_channels_settings(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_the_recipes_of_the_documentation_are_there() -> None:
         "nnUNetTrainerPromptCPU",
         "nnUNetTrainerPromptDemo",
         "nnUNetTrainerPlainCPU",
+        "nnUNetTrainerPromptVoxel",
         *TUNING,
     }
 
@@ -69,6 +70,7 @@ def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> 
         "mixture",
         "point_shape",
         "point_radius",
+        "point_metric",
         "mirror_at_inference",
         "tuning",
     }
