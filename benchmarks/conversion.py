@@ -71,10 +71,11 @@ TASKS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process took, in seconds."""
+    """What one process took, in seconds, and how many bytes its images and label maps have."""
 
     wall: float
     cpu: float
+    size: int
 
 
 def main() -> int:
@@ -89,11 +90,10 @@ def main() -> int:
     for task in (t for t in TASKS if t.name in args.tasks):
         with tempfile.TemporaryDirectory() as folder:
             results[task.name] = measure(task, Path(folder), args.rounds, args.tries)
-    text = report(results)
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "conversion.md").write_text(text)
-    record.write_text(json.dumps(results, indent=2) + "\n")
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "conversion.md").write_text(report(results))
+        record.write_text(json.dumps(results, indent=2) + "\n")
+    print(report(results))
     return 0
 
 
@@ -102,14 +102,12 @@ def measure(task: Task, folder: Path, rounds: int, tries: int) -> dict[str, Any]
     source = folder / "source"
     files = list(write_download(task, source))
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
-    sizes = {}
     for _ in range(tries):
         now = {}
         for side in SIDES:
             target = folder / "target"
             target.mkdir()
             now[side] = run(command(side, task, source, target, files), side, target)
-            sizes[side] = sum(p.stat().st_size for p in target.rglob("*.nii.gz"))
             shutil.rmtree(target)
         calm = all(now[side].wall <= CALM * now[side].cpu for side in (SIDES[0], SIDES[2]))
         told = ", ".join(f"{side} {now[side].wall:.2f} s" for side in SIDES)
@@ -130,7 +128,7 @@ def measure(task: Task, folder: Path, rounds: int, tries: int) -> dict[str, Any]
             side: {
                 "wall_s": statistics.median(r.wall for r in runs[side]),
                 "cpu_s": statistics.median(r.cpu for r in runs[side]),
-                "bytes": sizes[side],
+                "bytes": runs[side][-1].size,
             }
             for side in SIDES
         },
@@ -163,7 +161,8 @@ def run(arguments: list[str], side: str, target: Path) -> Run:
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
     user = after.children_user - before.children_user
-    return Run(wall, user + after.children_system - before.children_system)
+    size = sum(p.stat().st_size for p in target.rglob("*.nii.gz"))
+    return Run(wall, user + after.children_system - before.children_system, size)
 
 
 def cores() -> int:
