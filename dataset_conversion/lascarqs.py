@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nnunet_prompt.care import atrium
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
+from nnunet_prompt.care.duplicates import Patients, thumbnail
 from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, write_task
 from nnunet_prompt.care.names import ATRIUM_CASE, ATRIUM_CT, ATRIUM_TASKS, plain_name
 from nnunet_prompt.care.registry import Task
@@ -99,7 +100,7 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
         else:
             yield Examined(found)
     one_each(((c.name, next(iter(c.files.values())).parent) for c in cases), source)
-    patients = atrium.Patients()
+    patients = Patients()
     cases.sort(key=lambda c: (c.part != "train", c.task, c.part, c.number))
     for examined, seen in in_order(partial(_examine, options=options), cases):
         yield examined if seen is None else _with_patient(examined, seen, patients)
@@ -174,7 +175,7 @@ def _examine(found: Found, options: CareOptions) -> tuple[Examined, Thumbnail | 
         inspection = _labelled(found, inspection, options)
         if inspection.left_out or inspection.problems:
             return Examined(inspection), None
-        seen = atrium.thumbnail(read_stored(found.files[IMAGE]))
+        seen = thumbnail(read_stored(found.files[IMAGE]))
     except ImageError as error:
         return Examined(replace(inspection, problems=(str(error),))), None
     return Examined(inspection, _case(found, options)), seen
@@ -246,7 +247,7 @@ def _case(found: Found, options: CareOptions) -> Case:
     )
 
 
-def _with_patient(examined: Examined, seen: Thumbnail, patients: atrium.Patients) -> Examined:
+def _with_patient(examined: Examined, seen: Thumbnail, patients: Patients) -> Examined:
     """The case with its patient, which is that of an earlier case with the same image."""
     inspection, case = examined.inspection, examined.case
     assert case is not None

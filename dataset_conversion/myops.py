@@ -21,7 +21,14 @@ from pathlib import Path
 
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, files_by_case
-from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, unexpected_file, write_task
+from nnunet_prompt.care.inspect import (
+    Examined,
+    Inspection,
+    cases_of,
+    geometry,
+    unexpected_file,
+    write_task,
+)
 from nnunet_prompt.care.myops_annotation import Annotation, annotation_of
 from nnunet_prompt.care.names import SHORT_AXIS_FILE
 from nnunet_prompt.care.registry import Task, atoms_on_disk, audit_values, label_values, taught_by
@@ -126,7 +133,9 @@ def _examine(found: Found) -> list[Examined]:
     blank = Inspection(found.name, tuple(found.relative(p) for p in found.files))
     left_out, problem = _unusable(found)
     if left_out or problem:
-        problems = (problem,) if problem else ()
+        if "CINE" not in found.files:  # which is no volume
+            blank = geometry(blank, next(iter(found.files.values())))
+        problems = (*([problem] if problem else []), *blank.problems)
         return [Examined(replace(blank, left_out=left_out, problems=problems))]
     try:
         labels = _labels(found)

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.care.duplicates import Patients as Patients
-from nnunet_prompt.care.duplicates import thumbnail as thumbnail
 from nnunet_prompt.care.registry import la_labels
 from nnunet_prompt.data.grids import OnGrid, values_in
 from nnunet_prompt.data.nifti import INTEGER_TOLERANCE, Grid, NiftiVolume, read_grid, read_stored
@@ -87,7 +85,8 @@ def audit_mask(
     if volume.replaced:
         notes.append(f"{name}: {volume.replaced} voxels are not finite and count as background")
     if above.size > 1:
-        span = f"{above[0]:g} to {above[-1]:g}"
+        # all digits: 419.9997 and 420 must not both read 420
+        span = " to ".join(np.format_float_positional(v, trim="-") for v in above[[0, -1]])
         notes.append(f"{name} holds {above.size} values from {span}: all of them count")
     if not above.size:
         (problems if must_hold else notes).append(f"{name} is empty")

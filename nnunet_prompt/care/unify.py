@@ -168,9 +168,8 @@ def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
         if fold.held_out:
             task, centre = fold.held_out.split(" ", 1)
             entry |= {"task": task, "centre": centre}
-            print(
-                f"fold {number} holds out {fold.held_out}: {len(fold.val)} cases", file=sys.stderr
-            )
+            cases = "1 case" if len(fold.val) == 1 else f"{len(fold.val)} cases"
+            print(f"fold {number} holds out {fold.held_out}: {cases}", file=sys.stderr)
         entries.append(entry)
     with replacing(path) as partial:
         content = {"version": FOLDS_VERSION, "folds": entries}

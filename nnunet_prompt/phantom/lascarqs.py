@@ -247,7 +247,7 @@ def values_of_float(rng: np.random.Generator, files: Mapping[str, File]) -> dict
 CENTRES: Mapping[str, int] = MappingProxyType({"A": 154})
 DEFECTS = (
     Defect("cavity of 255", defects.values_become(CAVITY, {CAVITY_VALUE: 255})),
-    Defect("float masks", values_of_float, "values from 420 to 420: all of them count"),
+    Defect("float masks", values_of_float, "values from 419.9997 to 420: all of them count"),
     Defect("slices of 1.0 mm in the header", defects.slice_thickness("", 1.0), "the spacing is"),
     Defect("masks of another shape", cropped_masks, "is resampled to the image by nearest"),
     Defect("voxels that are not finite", defects.not_finite((IMAGE, CAVITY)), "are not finite"),

@@ -10,6 +10,7 @@ nnunet             nnU-Net 2 with any trainer
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -33,7 +34,12 @@ from nnunet_prompt.sources.model import (
 from nnunet_prompt.sources.nnssl import NNSSL_PLAN, read_nnssl
 from nnunet_prompt.sources.table import default_licence
 from nnunet_prompt.weights.names import HEADS, PROVENANCE, SEG_LAYERS
-from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE
+from nnunet_prompt.weights.provenance import (
+    INTERACTIVE_FAMILY,
+    UNKNOWN_LICENCE,
+    Points,
+    points_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +58,7 @@ def open_source(path: Path, *, stem: str | None = None, licence: str | None = No
     of a LICENSE file in the model folder, else what `sources.table` says of the family. Raises `ModelError`.
     """
     found = find_source(path)
+    _refuse_adapters(found)
     family = family_of(found)
     named = (
         licence
@@ -87,6 +94,12 @@ def family_of(found: Found) -> str:
     return "nnunet"
 
 
+def adapter_of(found: Found) -> Mapping[str, Any] | None:
+    """What the file of a tuning says of itself (`tuning.adapter_file`); None for every other checkpoint."""
+    head = found.checkpoint.get("adapter")
+    return head if isinstance(head, Mapping) else None
+
+
 def stems_of(found: Found) -> list[str]:
     """The names of the stems of a multi-stem model, none for the others."""
     return sorted(_members(found.weights, _STEM_OF))
@@ -105,12 +118,25 @@ def _totalsegmentator(found: Found, stem: str | None) -> SourceModel:
 def _nnunet_prompt(found: Found, stem: str | None) -> SourceModel:
     _no_stems(found, stem)
     rows = {n: Row(r.plus) for n, r in rows_of_labels(found.dataset_json).items()}
-    return _planned(found, "nnunet_prompt", prompts=True, object_row=Row(0), rows=rows)
+    return _planned(
+        found,
+        "nnunet_prompt",
+        prompts=True,
+        object_row=Row(0),
+        rows=rows,
+        points=points_of(found.weights),
+    )
 
 
 def _nninteractive(found: Found, stem: str | None) -> SourceModel:
     _no_stems(found, stem)
-    source = _planned(found, "nninteractive", prompts=True, object_row=Row(1, 0))
+    source = _planned(
+        found,
+        INTERACTIVE_FAMILY,
+        prompts=True,
+        object_row=Row(1, 0),
+        points=Points(radius=_interactive_radius(found), metric="voxel"),
+    )
     heads = source.weights[f"{SEG_LAYERS}0.weight"]
     known = len(source.channel_names) or source.n_image_channels
     if source.n_image_channels != known or known < 1 or heads.shape[0] != 2:
@@ -216,6 +242,28 @@ def _one_stem(weights: Mapping[str, Tensor], stem: str) -> dict[str, Tensor]:
         else:
             plain[name] = value
     return plain
+
+
+def _interactive_radius(found: Found) -> float:
+    """The radius of its points in voxels: nnInteractive's 4, unless its capability file names another."""
+    path = (found.folder or found.path.parent) / INTERACTIVE_FILES[0]
+    if not path.is_file():
+        return Points().radius
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+    radius = content.get("point_radius") if isinstance(content, dict) else None
+    return float(radius) if isinstance(radius, (int, float)) else Points().radius
+
+
+def _refuse_adapters(found: Found) -> None:
+    head = adapter_of(found)
+    if head is not None:
+        raise ModelError(
+            f"{found.path}: an adapter ({head.get('method', 'unknown')}), which holds only what a tuning changed: make"
+            f" a whole model of it first, `nnunet-prompt weights merge BASE {found.path} -o OUT`"
+        )
 
 
 def _no_stems(found: Found, stem: str | None) -> None:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.weights.names import plain_names, stock_names
-from nnunet_prompt.weights.provenance import Origin, provenance_of, sha256_of
+from nnunet_prompt.weights.provenance import (
+    Origin,
+    Points,
+    exported_origins,
+    provenance_of,
+    sha256_of,
+)
 from nnunet_prompt.weights.read import read_checkpoint
 
 if TYPE_CHECKING:
@@ -58,7 +64,8 @@ class SourceModel:
     `settings` is its configuration in the form of nnU-Net 2.8's plans, {} where it is unknown. `prompts` says that its
     stem ends with our seven prompt columns. `object_row` and `rows` say which of its outputs are the logit of what is
     pointed at, and of each structure by name. `encoder_only` leaves its decoder aside. `note` is a remark for the
-    report. `origins` holds where it comes from, itself first.
+    report. `origins` holds where it comes from, itself first. `points` are those it was trained with, None where it
+    knows none.
     """
 
     path: Path
@@ -75,6 +82,7 @@ class SourceModel:
     encoder_only: bool = False
     note: str = ""
     origins: tuple[Origin, ...] = ()
+    points: Points | None = None
 
     @property
     def architecture(self) -> Mapping[str, Any]:
@@ -171,7 +179,8 @@ def channels_of(dataset_json: Mapping[str, Any] | None) -> tuple[str, ...]:
 def origins_of(found: Found, family: str, licence: str) -> tuple[Origin, ...]:
     """The model itself and what it was made from; its name is that of its file with the folders that tell it."""
     parts = found.path.parts[-4:] if found.folder else found.path.parts[-1:]
-    return (Origin("/".join(parts), family, licence), *provenance_of(found.weights))
+    earlier = (*provenance_of(found.weights), *exported_origins(found.checkpoint))
+    return (Origin("/".join(parts), family, licence), *dict.fromkeys(earlier))
 
 
 def with_hash(source: SourceModel) -> SourceModel:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE
+from nnunet_prompt.weights.provenance import OWN_LICENCE, UNKNOWN_LICENCE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -116,8 +116,11 @@ def default_licence(family: str, described: str) -> str:
     """What the owners' licence is where the files do not tell; "unknown ..." rather than a guess.
 
     `described` is "<data set>/<configuration>". Only what its owners published counts: nnInteractive's own
-    configuration, nnssl on OpenMind, and the tasks of TotalSegmentator in the table (others are not open).
+    configuration, nnssl on OpenMind, and the tasks of TotalSegmentator in the table (others are not open). Models of
+    our trainers state no licence of their own: most often they are the user's.
     """
+    if family == "nnunet_prompt":
+        return OWN_LICENCE
     number = re.match(r"Dataset(\d+)_", described)
     names = {s.name for s in SOURCES}
     if family == "nninteractive" and described.endswith("/3d_fullres_ps192_bs24"):

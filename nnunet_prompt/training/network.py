@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.tuning.spatial import read_saved, write_saved
-from nnunet_prompt.weights.names import HEADS, PROVENANCE, SEG_LAYERS
+from nnunet_prompt.weights.names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
 from nnunet_prompt.weights.provenance import pack
 
 PRIOR = 0.05
@@ -75,7 +75,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
         def state_dict(self, *args: Any, **kwargs: Any) -> Any:
             weights = super().state_dict(*args, **kwargs)
             prefix = args[1] if len(args) > 1 else kwargs.get("prefix", "")
-            _rename(weights, prefix + SEG_LAYERS, prefix + HEADS)
+            rename_start(weights, prefix + SEG_LAYERS, prefix + HEADS)
             # last, so that nnU-Net's loader says of a stock checkpoint that its stem has another shape
             weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
             write_saved(self, weights, prefix)
@@ -86,18 +86,12 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
         ) -> None:
             """torch calls it before it loads the children from the same dict, which is a copy of the caller's."""
             read_saved(self, state_dict, prefix)
-            _rename(state_dict, prefix + HEADS, prefix + SEG_LAYERS)
+            rename_start(state_dict, prefix + HEADS, prefix + SEG_LAYERS)
             state_dict.setdefault(prefix + PROVENANCE, self.provenance)
             super()._load_from_state_dict(state_dict, prefix, *args)
 
     Promptable.__name__ = Promptable.__qualname__ = f"Promptable{base.__name__}"
     return Promptable
-
-
-def _rename(weights: dict[str, Any], old: str, new: str) -> None:
-    """Changes the beginning of names in place."""
-    for name in [n for n in weights if n.startswith(old)]:
-        weights[new + name.removeprefix(old)] = weights.pop(name)
 
 
 def _background_first(logits: Tensor) -> Tensor:

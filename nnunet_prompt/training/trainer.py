@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,13 +33,15 @@ from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.network import make_promptable, start_from_images
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
-from nnunet_prompt.weights.provenance import licence_notes, provenance_of
+from nnunet_prompt.weights.names import PROVENANCE
+from nnunet_prompt.weights.provenance import Points, licence_notes, pack, points_of, unpack
 
 
 class PromptTrainer(nnUNetTrainer):
     """Trains one network that answers prompts (output 0) and knows its structures without any (outputs 1..K).
 
-    A recipe sets the class attributes below and nothing else. The parameters of `__init__` are nnU-Net's, because
+    A recipe sets the class attributes below and nothing else. Points are drawn as the recipe states; what it does not
+    state is that of the weights it starts from, else as below. The parameters of `__init__` are nnU-Net's, because
     their names are part of its checkpoint format.
     """
 
@@ -65,16 +68,43 @@ class PromptTrainer(nnUNetTrainer):
         # cases stay out of checkpoints and model folders
         super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
         apply_schedule(self, self.schedule)
-        spacing = tuple(float(s) for s in self.configuration_manager.spacing)
-        self.capability = Capability(
-            point_shape=self.point_shape,
-            point_radius=self.point_radius,
-            point_metric=self.point_metric,
-            grid_spacing=spacing,
-            slice_axis=list(self.plans_manager.transpose_forward).index(0),
-        )
         self._notes = CaseNote(), CaseNote()  # training, validation
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
+
+    @property
+    def capability(self) -> Capability:
+        """How prompts are drawn. It depends on the weights, so it is final when they are loaded."""
+        points = self.points()
+        return Capability(
+            point_shape=points.shape,
+            point_radius=points.radius,
+            point_metric=points.metric,
+            grid_spacing=tuple(float(s) for s in self.configuration_manager.spacing),
+            slice_axis=list(self.plans_manager.transpose_forward).index(0),
+        )
+
+    def points(self) -> Points:
+        """What the recipe states of its points, completed by those of the loaded weights, else by the defaults."""
+        base = self._points_of_weights()
+        names = ("shape", "radius", "metric")
+        return Points(
+            **{
+                name: getattr(self, f"point_{name}")
+                if base is None or self._states(f"point_{name}")
+                else getattr(base, name)
+                for name in names
+            }
+        )
+
+    def _points_of_weights(self) -> Points | None:
+        if self.network is None:
+            return None
+        return points_of({PROVENANCE: self.plain_network().get_buffer(PROVENANCE)})
+
+    def _states(self, attribute: str) -> bool:
+        """Whether the recipe itself sets a class attribute, be it to the default."""
+        recipes = type(self).__mro__[: type(self).__mro__.index(PromptTrainer)]
+        return any(attribute in vars(recipe) for recipe in recipes)
 
     @staticmethod
     def build_network_architecture(
@@ -176,10 +206,21 @@ class PromptTrainer(nnUNetTrainer):
 
     def on_train_start(self) -> None:
         super().on_train_start()
+        buffer = self.plain_network().get_buffer(PROVENANCE)
+        origins, points = unpack(buffer), self.points()
         if self.local_rank == 0:
             write_capability(Path(self.output_folder_base), self.capability)
-            for line in licence_notes(provenance_of(self.plain_network().state_dict())):
+            for line in (*self._notes_on_points(), *licence_notes(origins)):
                 self.print_to_log_file(line)
+        buffer.copy_(pack(origins, points))  # so that the next training from these weights knows
+
+    def _notes_on_points(self) -> Iterator[str]:
+        """What the log says where the recipe and the weights differ on points."""
+        base, points = self._points_of_weights(), self.points()
+        if base is not None and base != points:
+            yield f"points: {points}, as the recipe states; the weights it starts from know {base}"
+        elif points != Points(self.point_shape, self.point_radius, self.point_metric):
+            yield f"points: {points}, as the weights it starts from know them"
 
     def plain_network(self) -> nn.Module:
         """The network without what DDP and torch.compile put around it."""

@@ -35,9 +35,9 @@ STATE = "tuning"  # beside the optimizer's own state
 class TuneTrainer(PromptTrainer):
     """Trains what `tuning` names and keeps the rest bit for bit, from `-pretrained_weights`.
 
-    Its checkpoints are whole ones, in which LoRA is folded into the weights; what is needed to go on exactly (the hash
-    of the base, and of LoRA the frozen weights and the terms) is part of their optimizer state. At the end the tuned
-    tensors are written beside checkpoint_final.pth as adapter.pth.
+    Points are drawn as the base knows them. Its checkpoints are whole ones, in which LoRA is folded into the weights;
+    what is needed to go on exactly (the hash of the base, and of LoRA the frozen weights and the terms) is part of
+    their optimizer state. At the end the tuned tensors are written beside checkpoint_final.pth as adapter.pth.
     """
 
     tuning: ClassVar[Tuning]

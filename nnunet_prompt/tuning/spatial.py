@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from nnunet_prompt.weights.names import HEADS
+from nnunet_prompt.weights.names import HEADS, SPATIAL_ADAPTER, rename_start
 
-SAVED: Final = "spatial_adapter."
-_HEAD: Final = f"{SAVED}head."
+_HEAD: Final = f"{SPATIAL_ADAPTER}head."
 
 
 class SpatialAdapter(nn.Module):
@@ -57,14 +56,14 @@ def has_spatial_adapter(network: nn.Module) -> bool:
 def write_saved(network: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
     """Gives the adapter and its output layer their names in a checkpoint; in place. Nothing without an adapter."""
     if has_spatial_adapter(network):
-        _rename(weights, prefix + _place(network), prefix + SAVED)
-        _rename(weights, prefix + _head(network), prefix + _HEAD)
+        rename_start(weights, prefix + _place(network), prefix + SPATIAL_ADAPTER)
+        rename_start(weights, prefix + _head(network), prefix + _HEAD)
 
 
 def hide_saved(network: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
     """Undoes `write_saved` and leaves the adapter out: the state dict of the network without it; in place."""
-    _rename(weights, prefix + _HEAD, prefix + _head(network))
-    for name in [n for n in weights if n.startswith(prefix + SAVED)]:
+    rename_start(weights, prefix + _HEAD, prefix + _head(network))
+    for name in [n for n in weights if n.startswith(prefix + SPATIAL_ADAPTER)]:
         del weights[name]
 
 
@@ -73,11 +72,11 @@ def read_saved(network: nn.Module, weights: dict[str, Tensor], prefix: str) -> N
 
     A state dict without one makes the adapter of the network do nothing.
     """
-    if any(n.startswith(prefix + SAVED) for n in weights):
+    if any(n.startswith(prefix + SPATIAL_ADAPTER) for n in weights):
         if not has_spatial_adapter(network):
             add_spatial_adapter(network)
-        _rename(weights, prefix + _HEAD, prefix + _head(network))
-        _rename(weights, prefix + SAVED, prefix + _place(network))
+        rename_start(weights, prefix + _HEAD, prefix + _head(network))
+        rename_start(weights, prefix + SPATIAL_ADAPTER, prefix + _place(network))
     elif has_spatial_adapter(network):
         for name, tensor in _decoder(network).stages[-1].adapter.state_dict().items():
             idle = torch.zeros_like(tensor) if name.startswith("last.") else tensor
@@ -102,8 +101,3 @@ def _place(network: nn.Module) -> str:
 def _head(network: nn.Module) -> str:
     """What a checkpoint calls the finest output layer."""
     return f"{HEADS}{len(_decoder(network).seg_layers) - 1}."
-
-
-def _rename(weights: dict[str, Tensor], old: str, new: str) -> None:
-    for name in [n for n in weights if n.startswith(old)]:
-        weights[new + name.removeprefix(old)] = weights.pop(name)

@@ -16,8 +16,8 @@ from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.sources.model import Row, SourceModel, stem_name, with_hash
-from nnunet_prompt.weights.names import HEADS, PROVENANCE, stock_name
-from nnunet_prompt.weights.provenance import pack
+from nnunet_prompt.weights.names import HEADS, PROVENANCE, SPATIAL_ADAPTER, stock_name
+from nnunet_prompt.weights.provenance import Points, pack
 from nnunet_prompt.weights.report import Action, AdaptReport, Entry
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def adapt(source: SourceModel, target: Target) -> tuple[dict[str, Tensor], Adapt
     fresh = target.fresh
     stem = stem_name({stock_name(name): None for name in fresh})
     _refuse_other_architecture(source, target)
-    weights: dict[str, Tensor] = {PROVENANCE: pack(source.origins)}
+    weights: dict[str, Tensor] = {PROVENANCE: pack(source.origins, source.points)}
     entries: list[Entry] = []
     for names in target.aliases:
         value = fresh[names[0]]
@@ -234,6 +234,16 @@ def _advice(source: SourceModel, target: Target, difference: str) -> ModelError:
 def _warnings(source: SourceModel, target: Target) -> tuple[str, ...]:
     """What will make the source's weights worth less on this data set, although they fit."""
     said = [source.note] if source.note else []
+    if any(name.startswith(SPATIAL_ADAPTER) for name in source.weights):
+        said.append(
+            "the source has a spatial adapter: it is not carried over, and the finest output layer behind it starts"
+            " fresh; adapt the base that it was tuned from instead, which has the other weights, and tune again"
+        )
+    if source.points not in (None, Points()):
+        said.append(
+            f"the source knows points as {source.points}: trainings from here draw them so, unless a recipe states"
+            " otherwise"
+        )
     for key, title in (("spacing", "spacing"), ("normalization_schemes", "normalisation")):
         theirs, ours = source.settings.get(key), target.settings.get(key)
         if theirs and ours and not _alike(theirs, ours):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.sources.families import open_source
+from nnunet_prompt.sources.families import adapter_of, open_source
 from nnunet_prompt.sources.model import SourceModel, find_source
 from nnunet_prompt.weights.names import PROVENANCE, SEG_LAYERS
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 def describe(path: Path) -> dict[str, Any]:
     """The facts of a checkpoint or a model folder by title, in the order they are shown. Raises `ModelError`.
 
-    A checkpoint of an unknown kind has its file, its trainer and the reason instead of the rest.
+    A checkpoint of an unknown kind has its file, its trainer and the reason instead of the rest; an adapter has what it
+    is instead.
     """
     found = find_source(path)
     facts: dict[str, Any] = {"file": str(found.path), "trainer": found.trainer or "not named"}
     try:
+        if adapter_of(found) is not None:
+            return {**facts, **_adapter_facts(found.path)}
         source = open_source(path, stem=_any_stem(path))
     except ModelError as error:
         return {**facts, "cannot be adapted": str(error)}
@@ -89,6 +92,21 @@ def _facts(source: SourceModel) -> dict[str, Any]:
         "licence": "; from: ".join(o.licence for o in source.origins),
         "parameters": f"{sum(voxels.values()):,} in {count} tensors",
         **({"note": source.note} if source.note else {}),
+    }
+
+
+def _adapter_facts(path: Path) -> dict[str, Any]:
+    from nnunet_prompt.tuning.adapter_file import read_adapter
+
+    adapter = read_adapter(path)
+    tuning, tensors = adapter.tuning, adapter.tensors
+    rank = f", rank {tuning.rank}, alpha {tuning.alpha:g}" if tuning.method == "lora" else ""
+    return {
+        "kind": "adapter: what a tuning changed, no whole model (`nnunet-prompt weights merge`)",
+        "method": f"{tuning.method}{rank}",
+        "base": f"weights with the hash {adapter.base_sha256}",
+        "licence": "; from: ".join(o.licence for o in adapter.origins) or "none stated",
+        "parameters": f"{sum(t.numel() for t in tensors.values()):,} in {len(tensors)} tensors",
     }
 
 

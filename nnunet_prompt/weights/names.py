@@ -7,12 +7,13 @@ store the output layers as `heads.0.weight` ... instead of `decoder.seg_layers.0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Final, TypeVar
 
 HEADS: Final = "heads."
 SEG_LAYERS: Final = "decoder.seg_layers."
 PROVENANCE: Final = "provenance"
+SPATIAL_ADAPTER: Final = "spatial_adapter."  # of `tuning.spatial`, with the output layer behind it
 WRAPPERS: Final = ("module.", "_orig_mod.")  # DDP and torch.compile
 
 Value = TypeVar("Value")
@@ -36,6 +37,12 @@ def stock_names(weights: Mapping[str, Value]) -> dict[str, Value]:
 def plain_names(weights: Mapping[str, Value]) -> dict[str, Value]:
     """Names without what DDP and torch.compile put in front, in any order."""
     return {_unwrapped(name): value for name, value in weights.items()}
+
+
+def rename_start(weights: MutableMapping[str, Value], old: str, new: str) -> None:
+    """Gives all names that begin with `old` the beginning `new`; in place. They move behind the others."""
+    for name in [n for n in weights if n.startswith(old)]:
+        weights[new + name.removeprefix(old)] = weights.pop(name)
 
 
 def _unwrapped(name: str) -> str:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.care.atrium import documented_spacing, spacing_is_off, with_spacing
+from nnunet_prompt.care.atrium import (
+    audit_mask,
+    documented_spacing,
+    spacing_is_off,
+    with_spacing,
+)
 from nnunet_prompt.data.nifti import Grid
 
 
@@ -47,3 +53,21 @@ def test_another_spacing_keeps_directions_and_origin() -> None:
     assert with_spacing(affine, (0.25, 0.5, 3.0)).tolist() == expected
     assert with_spacing(affine, None).tolist() == affine.tolist()
     assert affine[0, 1] == -1
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "span"),
+    [
+        ((420.0, 419.9997), "float32", "419.9997 to 420"),
+        ((1.0, 2.5), "float64", "1 to 2.5"),
+        ((1, 255), "uint8", "1 to 255"),
+    ],
+)
+def test_values_that_differ_are_told_apart(
+    tmp_path: Path, values: tuple[float, ...], dtype: str, span: str
+) -> None:
+    array = np.zeros((2, 3, 4), dtype)
+    array.flat[: len(values)] = values
+    nib.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / "m.nii.gz")
+    audit = audit_mask(tmp_path / "m.nii.gz", "mask", must_hold=True)
+    assert audit.notes == (f"mask holds 2 values from {span}: all of them count",)

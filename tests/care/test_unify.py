@@ -19,12 +19,20 @@ from nnunet_prompt.care.detect import tasks_of
 from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.care.registry import TASKS, la_masks, table_for, to_official
 from nnunet_prompt.care.registry import to_unified as to_registry
-from nnunet_prompt.care.unify import examine, sampling_weights, to_unified, unified_table, unify
+from nnunet_prompt.care.unify import (
+    _write_folds,
+    examine,
+    sampling_weights,
+    to_unified,
+    unified_table,
+    unify,
+)
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.nifti import read_nifti
 from nnunet_prompt.data.planning import plan_dataset
 from nnunet_prompt.data.plans import no_resampling_plans
 from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.splits import Fold
 from nnunet_prompt.data.structures import structures_from_dataset_json
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
@@ -317,6 +325,14 @@ class TestFolds:
         lines = capsys.readouterr().err.splitlines()
         assert "fold 4 holds out liqa B2: 2 cases" in lines  # after three folds of three patients
         assert lines[-1].startswith("nnUNet_preprocessed is not set: set it and run the same")
+
+    def test_a_fold_of_one_case(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folds = [Fold(("a", "b"), ("c",), "myops H"), Fold(("a",), ("b", "c"), "liqa B2")]
+        _write_folds(tmp_path / "folds.json", folds)
+        assert capsys.readouterr().err.splitlines() == [
+            "fold 0 holds out myops H: 1 case",
+            "fold 1 holds out liqa B2: 2 cases",
+        ]
 
     def test_a_single_patient_is_not_split(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -350,12 +350,26 @@ def test_two_copies_need_a_version_root(source: Path, raw: Path) -> None:
     assert all(c["source"].startswith("aligned/") for c in read_side_file(folder).values())
 
 
+def test_the_grid_of_a_case_without_labels(source: Path) -> None:
+    save(source / "Case1009_LGE.nii.gz", np.zeros((8, 6, 3), np.int16))
+    save(source / "Case1009_C0.nii.gz", np.zeros((9, 6, 4, 1), np.int16), np.diag([2, 1, 8, 1]))
+    inspection = found(source)["Case1009"].inspection
+    assert inspection.left_out.startswith("no label map") and inspection.problems == ()
+    assert inspection.files == ("Case1009_C0.nii.gz", "Case1009_LGE.nii.gz")  # that of the first
+    assert inspection.shape == (9, 6, 4, 1) and inspection.spacing_mm == (2.0, 1.0, 8.0)
+    assert (inspection.axes, inspection.dtype) == ("RAS", "int16")
+    (source / "Case1009_C0.nii.gz").write_bytes(b"")
+    (problem,) = found(source)["Case1009"].inspection.problems
+    assert "Case1009_C0.nii.gz" in problem
+
+
 @pytest.mark.parametrize("year", ["CineMyoPS", "elsewhere"])
 def test_cine_myops_is_another_sub_task(source: Path, year: str) -> None:
     save(source / f"{year}/Case1_Cine.nii.gz", np.zeros((8, 6, 3, 2), np.int16))
     save(source / f"{year}/Case1_gd.nii.gz", labels((0, 200, 500)))
     examined = found(source)["Case1"]
     assert examined.inspection.left_out.startswith("a case of CineMyoPS")
+    assert examined.inspection.problems == ()
 
 
 @pytest.mark.parametrize(

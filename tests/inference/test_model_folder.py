@@ -20,6 +20,7 @@ from nnunet_prompt.inference.capability import (
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import style_for
+from nnunet_prompt.weights.names import stock_names
 from nnunet_prompt.weights.provenance import Origin, pack
 from tests.model_fixture import write_model_folder
 
@@ -87,6 +88,21 @@ class TestLoading:
         torch.save({**content, "network_weights": renamed}, path)
         model = load_model(folder, ON_CPU)
         assert set(model.weights[0]) == set(content["network_weights"])
+
+    def test_an_older_checkpoint_is_the_same_model(self, folder: Path) -> None:
+        """Its output layers have nnU-Net's names, and it has no provenance."""
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        patch = torch.rand(1, 8, 8, 12, 12)
+        with torch.no_grad():
+            expected = load_model(folder, ON_CPU).network(patch)
+        content = torch.load(path, weights_only=False)
+        older = stock_names(content["network_weights"])
+        assert "decoder.seg_layers.0.weight" in older and "provenance" not in older
+        torch.save({**content, "network_weights": older}, path)
+        model = load_model(folder, ON_CPU)
+        model.network.load_state_dict(model.weights[0])  # as the predictor does for every fold
+        with torch.no_grad():
+            assert torch.equal(model.network(patch), expected)
 
 
 class TestFolds:

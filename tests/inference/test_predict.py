@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from nnunet_prompt.challenge.images import ImageCase, group_images, image_files
 from nnunet_prompt.data.nifti import NiftiVolume
@@ -20,6 +21,7 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict import predict_cases, predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.weights.names import stock_names
 from tests.model_fixture import write_model_folder
 
 SHAPE = (4, 3, 2)
@@ -190,9 +192,13 @@ class TestPredictFolder:
         with pytest.raises(PromptError, match="cannot be made"):
             predict_folder(tmp_path / "in", source, model=tmp_path)
 
-    def test_a_real_model_end_to_end(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("older", [False, True])
+    def test_a_real_model_end_to_end(self, tmp_path: Path, older: bool) -> None:
         image(tmp_path / "in" / "a.nii.gz", (9, 11, 6))
         model = write_model_folder(tmp_path / "model", folds=(0, 1))
+        for path in model.glob("fold_*/checkpoint_final.pth") if older else ():
+            content = torch.load(path, weights_only=False)
+            torch.save(content | {"network_weights": stock_names(content["network_weights"])}, path)
         options = PredictOptions(device="cpu")
         count = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
         assert count == 1

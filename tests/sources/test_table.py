@@ -7,7 +7,7 @@ import pytest
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.sources.families import _READERS
 from nnunet_prompt.sources.table import SOURCES, default_licence, known_source, sources_table
-from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE
+from nnunet_prompt.weights.provenance import OWN_LICENCE, UNKNOWN_LICENCE
 
 
 def test_names_are_unique_and_families_are_read() -> None:
@@ -38,6 +38,7 @@ def test_an_unknown_name_lists_the_known() -> None:
         ("totalsegmentator", "none", UNKNOWN_LICENCE),
         ("nnunet", "Dataset291_Mine/3d_fullres", UNKNOWN_LICENCE),
         ("multitalent", "Dataset617_x/3d_fullres", UNKNOWN_LICENCE),
+        ("nnunet_prompt", "Dataset501_Tiny/3d_fullres", OWN_LICENCE),
     ],
 )
 def test_the_licence_of_a_model_that_tells_none(family: str, described: str, licence: str) -> None:

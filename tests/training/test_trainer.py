@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.inference.capability import read_capability
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.weights.provenance import Origin, Points, pack, points_of, provenance_of, unpack
 from tests.model_fixture import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 
@@ -141,6 +144,95 @@ class TestConstruction:
         trainer.initialize()
         outputs = trainer.network(torch.zeros(1, 8, 8, 12, 12))
         assert outputs[0].shape[1] == 4  # no output for it
+
+
+class Voxels(PromptTrainer):
+    point_metric = "voxel"
+
+
+class Spacings(PromptTrainer):
+    point_metric = "spacing"
+
+
+@pytest.mark.usefixtures("results")
+class TestPoints:
+    """A recipe's points, else those of the weights it starts from, else the defaults."""
+
+    def started(
+        self, monkeypatch: pytest.MonkeyPatch, recipe: type[PromptTrainer], buffer: torch.Tensor
+    ) -> Any:
+        monkeypatch.setattr(nnUNetTrainer, "on_train_start", lambda self: None)
+        trainer = make_trainer(trainer=recipe)
+        assert trainer.points() == Points(metric=recipe.point_metric)  # before there is a network
+        trainer.initialize()
+        trainer.network.get_buffer("provenance").copy_(buffer)
+        Path(trainer.output_folder_base).mkdir(parents=True, exist_ok=True)
+        trainer.on_train_start()
+        return trainer
+
+    BALLS = Points("ball", 3.0, "voxel")
+    SAID = "points: edt, radius 4 voxels"
+
+    @pytest.mark.parametrize(
+        ("recipe", "buffer", "points", "said"),
+        [
+            (PromptTrainer, pack(()), Points(), None),
+            (Voxels, pack(()), Points(metric="voxel"), None),
+            (
+                PromptTrainer,
+                pack((), BALLS),
+                BALLS,
+                "points: ball, radius 3 voxels along every axis, as the weights it starts from know them",
+            ),
+            (
+                PromptTrainer,
+                pack([Origin("m", "nninteractive")]),
+                Points(metric="voxel"),
+                f"{SAID} along every axis, as the weights it starts from know them",
+            ),
+            (
+                Spacings,
+                pack((), BALLS),
+                Points("ball", 3.0, "spacing"),
+                "points: ball, radius 3 voxels of the finest axis, as the recipe states; the weights it starts from"
+                " know ball, radius 3 voxels along every axis",
+            ),
+        ],
+    )
+    def test_they_reach_prompts_file_log_and_checkpoint(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        recipe: type[PromptTrainer],
+        buffer: torch.Tensor,
+        points: Points,
+        said: str | None,
+    ) -> None:
+        trainer = self.started(monkeypatch, recipe, buffer)
+        written = read_capability(Path(trainer.output_folder_base))
+        assert written == trainer.capability
+        assert (written.point_shape, written.point_radius, written.point_metric) == (
+            points.shape,
+            points.radius,
+            points.metric,
+        )
+        assert trainer.targets().style == written.style()
+        weights = trainer.network.state_dict()
+        assert points_of(weights) == points and provenance_of(weights) == unpack(buffer)
+        log = Path(trainer.log_file).read_text()
+        assert said in log if said else "points:" not in log
+
+    def test_the_next_training_and_the_validation_know_them(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        trainer = self.started(monkeypatch, Voxels, pack(()))
+        trainer.save_checkpoint(str(tmp_path / "c.pth"))
+        again = make_trainer()
+        again.load_checkpoint(str(tmp_path / "c.pth"))  # as --val does it
+        assert again.points() == Points(metric="voxel")
+        start = make_trainer()
+        start.initialize()
+        load_pretrained_weights(start.network, str(tmp_path / "c.pth"))
+        assert start.capability.point_metric == "voxel"
 
 
 @pytest.mark.usefixtures("results")

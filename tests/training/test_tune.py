@@ -19,6 +19,7 @@ from nnunet_prompt.tuning.adapter_file import read_adapter
 from nnunet_prompt.tuning.lora import lora_state
 from nnunet_prompt.tuning.merge import merge_adapter
 from nnunet_prompt.tuning.tunable import Method, Tuning
+from nnunet_prompt.weights.provenance import Points, pack
 from nnunet_prompt.weights.read import read_checkpoint
 from tests.model_fixture import make_trainer, write_model_folder
 from tests.nnunet_fixture import TinyData, train, trained
@@ -162,6 +163,17 @@ def test_the_adapter_and_the_base_make_the_checkpoint(
     trainer.on_train_end()
     started("full", base).on_train_end()
     assert not list((tmp_path / "nnUNet_results").rglob("adapter.pth"))
+
+
+def test_its_points_are_those_of_the_base(base: Path) -> None:
+    balls = Points("ball", 3.0, "voxel")
+    content = read_checkpoint(base)
+    content["network_weights"]["provenance"] = pack((), balls)
+    torch.save(content, base)
+    trainer = started("affine", base)
+    capability = trainer.capability
+    assert capability.point_shape == "ball" and capability.point_radius == 3.0
+    assert trainer.targets().style.radii == (3.0, 3.0, 3.0)
 
 
 def test_without_pretrained_weights_it_refuses_in_one_line(base: Path) -> None:

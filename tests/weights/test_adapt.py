@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,20 @@ from torch import Tensor, nn
 
 from nnunet_prompt.errors import DatasetError, ModelError
 from nnunet_prompt.sources.model import STEMS
+from nnunet_prompt.tuning.adapter_file import ABOUT, Adapter, write_adapter
+from nnunet_prompt.tuning.spatial import add_spatial_adapter
+from nnunet_prompt.tuning.tunable import Tuning
 from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint, image_columns
 from nnunet_prompt.weights.names import stock_names
-from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE, provenance_of
+from nnunet_prompt.weights.provenance import (
+    OWN_LICENCE,
+    UNKNOWN_LICENCE,
+    Origin,
+    Points,
+    pack,
+    points_of,
+    provenance_of,
+)
 from nnunet_prompt.weights.read import read_checkpoint
 from nnunet_prompt.weights.report import AdaptReport
 from tests.model_fixture import hand_made_plans
@@ -281,7 +293,61 @@ def test_a_model_of_ours_keeps_all_of_its_heads_and_its_origins(tmp_path: Path) 
     assert all(torch.equal(trained[n], after[n]) for n in trained if n != "provenance")
     assert report.counts["new"] == report.counts["widened"] == report.counts["unused"] == 0
     assert [o.family for o in provenance_of(after)] == ["nnunet_prompt", "nnunet"]
-    assert [o.licence for o in provenance_of(after)] == [UNKNOWN_LICENCE, "first"]
+    assert [o.licence for o in provenance_of(after)] == [OWN_LICENCE, "first"]
+
+
+def test_a_spatial_adapter_is_not_carried_over_and_said_to_be(tmp_path: Path) -> None:
+    trainer, report, _ = adapted(tmp_path, "nnunet plain")
+    assert not any("spatial" in line for line in report.warnings)
+    add_spatial_adapter(trainer.network)
+    trainer.save_checkpoint(str(tmp_path / "tuned.pth"))
+    report = adapt_checkpoint(tmp_path / "tuned.pth", DATASET_ID, tmp_path / "next.pth")
+    (line,) = report.warnings
+    assert line.startswith("the source has a spatial adapter: it is not carried over, and the")
+    assert "adapt the base that it was tuned from instead" in line and "\n" not in line
+    heads = {e.name: e.action for e in report.entries if e.name.startswith("heads.")}
+    assert heads["heads.1.weight"] == "new" and heads["heads.0.weight"] == "copied"
+    lost = [e.name for e in report.entries if e.action == "unused"]
+    assert lost and all(name.startswith("spatial_adapter.") for name in lost)
+
+
+def test_the_points_of_the_source_are_carried(tmp_path: Path) -> None:
+    trainer, report, _ = adapted(tmp_path, "nninteractive")
+    assert points_of(trainer.network.state_dict()) == Points(metric="voxel")
+    assert report.warnings[-1] == (
+        "the source knows points as edt, radius 4 voxels along every axis: trainings from here draw them so, unless a"
+        " recipe states otherwise"
+    )
+    ball = Points("ball", 3.0)
+    trainer.network.provenance.copy_(pack((), ball))
+    trainer.save_checkpoint(str(tmp_path / "trained.pth"))
+    adapt_checkpoint(tmp_path / "trained.pth", DATASET_ID, tmp_path / "next.pth")
+    weights = read_checkpoint(tmp_path / "next.pth")["network_weights"]
+    assert points_of(weights) == ball and len(provenance_of(weights)) == 1
+
+
+def test_the_radius_of_an_interactive_model_is_that_of_its_file(tmp_path: Path) -> None:
+    source = nninteractive(tmp_path)
+    planned_dataset(tmp_path, plans_of("residual"))
+    info = source / "inference_info.json"
+    for text, radius in (('{"point_radius": 6}', 6.0), ("[]", 4.0)):
+        info.write_text(text)
+        report = adapt_checkpoint(source, DATASET_ID, tmp_path / "start.pth")
+        assert report.source.points == Points(radius=radius, metric="voxel")
+    for text in ("{", '{"point_radius": 0}'):
+        info.write_text(text)
+        with pytest.raises(ModelError, match=r"inference_info|no such points"):
+            adapt_checkpoint(source, DATASET_ID, tmp_path / "start.pth")
+
+
+def test_origins_survive_an_export(tmp_path: Path) -> None:
+    origin = Origin("toy v1", "nninteractive", "CC BY-NC-SA 4.0", "ab12")
+    source = plain(tmp_path)
+    edit(checkpoint_in(source), lambda c: c.update(provenance=[asdict(origin)]))
+    planned_dataset(tmp_path, plans_of("plain"))
+    adapt_checkpoint(source, DATASET_ID, tmp_path / "start.pth")
+    own, earlier = provenance_of(read_checkpoint(tmp_path / "start.pth")["network_weights"])
+    assert own.family == "nnunet" and earlier == origin
 
 
 def test_an_encoder_starts_with_a_fresh_decoder(tmp_path: Path) -> None:
@@ -429,6 +495,15 @@ class TestRefusals:
         planned_dataset(tmp_path, plans_of("plain"))
         assert "otherPlans.json: not found" in self.refusal(tmp_path, source, plans="otherPlans")
         assert "2d" in self.refusal(tmp_path, source, configuration="2d")
+
+    def test_an_adapter(self, tmp_path: Path) -> None:
+        planned_dataset(tmp_path, plans_of("plain"))
+        about = dict.fromkeys(ABOUT)
+        path = tmp_path / "adapter.pth"
+        write_adapter(path, Adapter(Tuning("lora"), "ab" * 32, {"x": torch.zeros(2)}, about))
+        message = self.refusal(tmp_path, path)
+        assert message.startswith(f"{path}: an adapter (lora), which holds only what a tuning")
+        assert f"`nnunet-prompt weights merge BASE {path} -o OUT`" in message
 
     def test_the_source_is_not_overwritten(self, tmp_path: Path) -> None:
         source = checkpoint_in(plain(tmp_path))

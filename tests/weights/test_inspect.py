@@ -10,7 +10,10 @@ import torch
 from rich.console import Console
 
 from nnunet_prompt.errors import ModelError
+from nnunet_prompt.tuning.adapter_file import ABOUT, Adapter, write_adapter
+from nnunet_prompt.tuning.tunable import Tuning
 from nnunet_prompt.weights.inspect import describe, print_checkpoint, tensor_rows
+from nnunet_prompt.weights.provenance import Origin
 from tests.source_fixture import (
     checkpoint_in,
     edit,
@@ -81,6 +84,28 @@ def test_a_network_that_cannot_be_adapted_is_still_shown(tmp_path: Path) -> None
     facts = describe(path)
     assert facts["trainer"] == "T" and "has no plans" in facts["cannot be adapted"]
     assert tensor_rows(path) == [("swin.a", "2", "float32")]
+
+
+def test_an_adapter_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.pth"
+    about = {**dict.fromkeys(ABOUT), "trainer_name": "T"}
+    origins = (Origin("c.pth", "nnunet", "CC BY 4.0"),)
+    tensors = {"a.lora_down": torch.zeros(2, 3), "b": torch.zeros(4)}
+    write_adapter(path, Adapter(Tuning("lora", 2, 3.0), "ab" * 32, tensors, about, origins))
+    assert describe(path) == {
+        "file": str(path),
+        "trainer": "T",
+        "kind": "adapter: what a tuning changed, no whole model (`nnunet-prompt weights merge`)",
+        "method": "lora, rank 2, alpha 3",
+        "base": f"weights with the hash {'ab' * 32}",
+        "licence": "CC BY 4.0",
+        "parameters": "10 in 2 tensors",
+    }
+    write_adapter(path, Adapter(Tuning("bias"), "ab" * 32, tensors, about))
+    facts = describe(path)
+    assert facts["method"] == "bias" and facts["licence"] == "none stated"
+    edit(path, lambda content: content["adapter"].update(version=9))
+    assert "an adapter of version 9" in describe(path)["cannot be adapted"]
 
 
 def test_a_crafted_file_does_not_run(tmp_path: Path) -> None:
