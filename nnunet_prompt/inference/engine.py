@@ -1,7 +1,7 @@
 """Runs the network over a volume, tile by tile, with the prompts of several labels in one batch.
 
-Volumes are on the network's grid, (C, Z, Y, X), preprocessed. Prompts are rasterised for each tile straight into the
-batch; there is never a prompt tensor of the size of the volume.
+Volumes are on the network's grid, preprocessed. Prompts are rasterised for each tile straight into the batch; there is
+never a prompt tensor of the size of the volume.
 """
 
 from __future__ import annotations
@@ -9,19 +9,44 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nnunet_prompt.inference.cache import Key, TileCache
+from nnunet_prompt.inference.canvas import NOTHING, Canvas, Found
+from nnunet_prompt.inference.region import DenseImage, GridImage
+from nnunet_prompt.inference.tiles import (
+    Boxes,
+    Tiling,
+    clipped,
+    cover,
+    on_lattice,
+    plan_tiles,
+    prompted_boxes,
+)
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
 from nnunet_prompt.prompts.model import PromptSet, Shape
 
-NOTHING = -30.0  # the object's logit where no tile was run; its sigmoid is zero for all purposes
+__all__ = ["NOTHING", "Engine", "WindowMode"]
+
 POSITIVE_CHANNELS = [MASK, BOX[0], POINT[0], SCRIBBLE[0]]
+WindowMode = Literal["prompted", "full"]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One tile to run for one label; `carried` is a mask that it is shown beside the label's prompts."""
+
+    label: int
+    window: Window
+    carried: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +54,9 @@ class Engine:
     """A network and how it is slid over a volume.
 
     `patch_size` has two numbers for a 2d configuration, which goes slice by slice along axis 0. `mirror_axes` are
-    spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the labels that share a forward pass.
+    spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the tiles that share a forward pass.
+    `folds` are the weights of an ensemble, whose logits are averaged; with fewer than two the network is used as it
+    is. `growth` bounds the rounds in which tiles are added where a mask touches the border of what was computed.
     """
 
     network: nn.Module
@@ -39,89 +66,186 @@ class Engine:
     mirror_axes: tuple[int, ...] = ()
     step_size: float = 0.5
     max_batch: int = 4
+    folds: tuple[dict[str, Tensor], ...] = ()
+    growth: int = 8
 
     @torch.inference_mode()
+    def find(
+        self,
+        image: GridImage,
+        prompts: Sequence[PromptSet],
+        *,
+        window: WindowMode = "prompted",
+        limits: Sequence[Boxes] = (),
+        cache: TileCache | None = None,
+        known: Sequence[Sequence[Window]] = (),
+    ) -> list[Found]:
+        """The object head's logits for each prompt set, where its prompts lie.
+
+        A tile that sees nothing positive of a set is not run for it. "full" runs every other tile of the full window;
+        "prompted" as few as hold the prompts (see `plan_tiles`, also for `known`). Then it adds tiles where the mask
+        touches the border of what was computed, breadth first, inside `limits` (one box (1, 3, 2) per set, if given),
+        each shown the mask so far in its mask channel. No set gets more tiles than the full window has.
+        """
+        tiling = Tiling(image.shape, self._tile_shape(), self.step_size)
+        boxes = [prompted_boxes(p, self.style) for p in prompts]
+        if window == "full":
+            windows = [on_lattice(b, tiling) for b in boxes]
+        else:
+            windows = plan_tiles(boxes, tiling, known)
+        canvases = [Canvas(image.shape) for _ in prompts]
+        for canvas, own in zip(canvases, windows, strict=True):
+            canvas.reserve(own)
+        jobs = [Job(label, w) for label, own in enumerate(windows) for w in own]
+        self._run(image, jobs, prompts, canvases, cache)
+        first = [len(c.windows) for c in canvases]
+        for _ in range(self.growth if window == "prompted" else 0):
+            jobs = self._next(jobs, canvases, tiling, limits)
+            if not jobs:
+                break
+            self._run(image, jobs, prompts, canvases, cache)
+        return [c.found(n, w) for c, n, w in zip(canvases, first, windows, strict=True)]
+
     def objects(self, image: Tensor, prompts: Sequence[PromptSet]) -> Tensor:
-        """Logits of the object head for each prompt set, (L, Z, Y, X), float32 on the CPU.
+        """Logits of the object head for each prompt set, (L, Z, Y, X), float32 on the CPU, from the full window.
 
         A tile that sees nothing positive of a label is not run for it: the object is where it is pointed at.
         """
-        sums = torch.zeros((len(prompts), *image.shape[1:]))
-        weights = torch.zeros_like(sums)
-        for window, tile in self._tiles(image):
-            channels = [encode(p, window, self.style) for p in prompts]
-            active = [i for i, c in enumerate(channels) if c[POSITIVE_CHANNELS].any()]
-            for start in range(0, len(active), self.max_batch):
-                chosen = active[start : start + self.max_batch]
-                stack = torch.from_numpy(np.stack([channels[i] for i in chosen]))
-                logits = self._run(tile, stack)[:, 0]  # (labels, *tile)
-                for label, one in zip(chosen, logits, strict=True):
-                    self._add(
-                        one[None], window, sums[label : label + 1], weights[label : label + 1]
-                    )
-        # in the corner of a tile nnU-Net's Gaussian is below 1e-9: only what no tile has covered is zero
-        return torch.where(weights > 0, sums / weights, NOTHING)
+        dense = DenseImage(image)
+        logits = torch.empty((len(prompts), *dense.shape))
+        for target, found in zip(logits, self.find(dense, prompts, window="full"), strict=True):
+            target[...] = found.whole(dense.shape)
+        return logits
 
     @torch.inference_mode()
     def structures(self, image: Tensor) -> Tensor:
         """Logits of the structure heads without a prompt, (K, Z, Y, X), float32 on the CPU, in one pass."""
-        sums: Tensor | None = None
-        weights = torch.zeros((1, *image.shape[1:]))
-        for window, tile in self._tiles(image):
-            silence = torch.zeros((1, N_PROMPT_CHANNELS, *window.shape))
-            logits = self._run(tile, silence)[0, 1:]  # (K, *tile)
-            if sums is None:
-                sums = torch.zeros((logits.shape[0], *image.shape[1:]))
-            self._add(logits, window, sums, None)
-            self._add(torch.ones_like(logits[:1]), window, weights, None)
-        assert sums is not None  # a volume has at least one tile
-        return sums / weights
+        dense = DenseImage(image)
+        windows = Tiling(dense.shape, self._tile_shape(), self.step_size).lattice()
+        canvas: Canvas | None = None
+        for window in _progress(windows):
+            batch = torch.zeros((1, dense.channels + N_PROMPT_CHANNELS, *window.shape))
+            batch[0, : dense.channels] = dense.tile(window)
+            logits = self._logits(batch)[0, 1:]
+            if canvas is None:
+                canvas = Canvas(dense.shape, len(logits))
+                canvas.reserve(windows)
+            canvas.add(logits, window, self._importance())
+        assert canvas is not None  # a volume has at least one tile
+        return canvas.logits()
 
-    def _tiles(self, image: Tensor) -> Iterator[tuple[Window, Tensor]]:
-        """Every tile of the full window: where it lies, and its image, zero outside the volume."""
-        size = self._tile_shape()
-        steps = [_steps(n, s, self.step_size) for n, s in zip(image.shape[1:], size, strict=True)]
-        windows = [Window(_three(origin), size) for origin in itertools.product(*steps)]
-        for window in tqdm(
-            windows, desc="tiles", leave=False, disable=True if len(windows) < 16 else None
-        ):
-            yield window, _cut(image, window)
+    def _run(
+        self,
+        image: GridImage,
+        jobs: Sequence[Job],
+        prompts: Sequence[PromptSet],
+        canvases: Sequence[Canvas],
+        cache: TileCache | None,
+    ) -> None:
+        """Runs the jobs that see something positive and adds what they answer to their labels' canvases."""
+        importance = self._importance()
+        for job, logits in self._answers(image, jobs, prompts, cache):
+            canvases[job.label].add(logits[None], job.window, importance)
+
+    def _answers(
+        self,
+        image: GridImage,
+        jobs: Sequence[Job],
+        prompts: Sequence[PromptSet],
+        cache: TileCache | None,
+    ) -> Iterator[tuple[Job, Tensor]]:
+        """The object's logits (*tile) of each job that sees something positive, tile by tile."""
+        channels = image.channels
+        size = min(self.max_batch, len(jobs))
+        batch = torch.empty((size, channels + N_PROMPT_CHANNELS, *self._tile_shape()))
+        waiting: list[tuple[Job, Key | None]] = []
+        cut: tuple[Window, Tensor] | None = None
+        ordered = sorted(jobs, key=lambda job: (job.window.origin, job.label))
+        for job in _progress(ordered):
+            slot = batch[len(waiting)]
+            shown = slot[channels:].numpy()
+            if not self._draw(job, prompts[job.label], shown):
+                continue
+            key = None if cache is None else cache.key(job.window, shown)
+            kept = None if cache is None or key is None else cache.get(key)
+            if kept is not None:
+                yield from self._flush(batch, waiting, cache)  # tiles are added up in their order
+                yield job, kept
+                continue
+            if cut is None or cut[0] != job.window:
+                cut = job.window, image.tile(job.window)
+            slot[:channels] = cut[1]
+            waiting.append((job, key))
+            if len(waiting) == size:
+                yield from self._flush(batch, waiting, cache)
+        yield from self._flush(batch, waiting, cache)
+
+    def _flush(
+        self, batch: Tensor, waiting: list[tuple[Job, Key | None]], cache: TileCache | None
+    ) -> Iterator[tuple[Job, Tensor]]:
+        """Runs what waits in the batch; `waiting` is empty afterwards."""
+        done = list(waiting)
+        waiting.clear()
+        logits = self._logits(batch[: len(done)], heads=1)[:, 0] if done else batch[:0]
+        for (job, key), one in zip(done, logits, strict=True):
+            if cache is not None and key is not None:
+                cache.put(key, one.clone())
+            yield job, one
+
+    def _draw(self, job: Job, prompts: PromptSet, out: npt.NDArray[np.float32]) -> bool:
+        """Rasterises what a tile is shown; False if nothing of it is positive."""
+        encode(prompts, job.window, self.style, out=out)
+        if job.carried is not None:
+            np.maximum(out[MASK], job.carried, out=out[MASK])
+        return any(out[channel].any() for channel in POSITIVE_CHANNELS)
+
+    def _next(
+        self,
+        jobs: Sequence[Job],
+        canvases: Sequence[Canvas],
+        tiling: Tiling,
+        limits: Sequence[Boxes],
+    ) -> list[Job]:
+        """The tiles to grow into from those just run."""
+        most = len(tiling.lattice())
+        grown = []
+        for label, canvas in enumerate(canvases):
+            boxes = canvas.beyond([job.window for job in jobs if job.label == label])
+            if limits:
+                boxes = clipped(boxes, limits[label][0])
+            windows = [w for w in cover(boxes, tiling) if w not in canvas.windows]
+            windows = windows[: max(most - len(canvas.windows), 0)]
+            canvas.reserve(windows)
+            grown += [Job(label, w, canvas.mask(w)) for w in windows]
+        return grown
 
     def _tile_shape(self) -> Shape:
-        return _three((1, *self.patch_size) if len(self.patch_size) == 2 else self.patch_size)
+        z, y, x = (1, *self.patch_size) if len(self.patch_size) == 2 else self.patch_size
+        return z, y, x
 
-    def _run(self, tile: Tensor, prompts: Tensor) -> Tensor:
-        """Logits (L, 1 + K, *tile) for one image tile (C, *tile) and the prompts of L labels (L, 7, *tile)."""
-        images = tile[None].expand(len(prompts), *tile.shape)
-        batch = torch.cat([images, prompts.to(tile.dtype)], dim=1).to(self.device)
+    def _logits(self, batch: Tensor, heads: int | None = None) -> Tensor:
+        """Logits (B, 1 + K, *tile), or of the first `heads`, float32 on the CPU; the mean over the folds."""
         flat = len(self.patch_size) == 2
-        batch = batch[:, :, 0] if flat else batch
-        with torch.autocast("cuda", enabled=self.device.type == "cuda"):
-            logits = self._mirrored(batch)
-        logits = logits.float().cpu()
-        return logits[:, :, None] if flat else logits
+        batch = (batch[:, :, 0] if flat else batch).to(self.device)
+        total: Tensor | None = None
+        for weights in self.folds if len(self.folds) > 1 else (None,):
+            if weights is not None:
+                self.network.load_state_dict(weights)
+            with torch.autocast("cuda", enabled=self.device.type == "cuda"):
+                logits = self._mirrored(batch, heads).float()
+            total = logits if total is None else total + logits
+        assert total is not None
+        total = (total / max(len(self.folds), 1)).cpu()
+        return total[:, :, None] if flat else total
 
-    def _mirrored(self, batch: Tensor) -> Tensor:
+    def _mirrored(self, batch: Tensor, heads: int | None) -> Tensor:
         """The mean over all flips along `mirror_axes`, prompts flipped with the image."""
-        logits: Tensor = self.network(batch)
+        logits: Tensor = self.network(batch)[:, :heads]
         axes = [a + 2 for a in self.mirror_axes]
         flips = [c for n in range(1, len(axes) + 1) for c in itertools.combinations(axes, n)]
         for flip in flips:
-            logits = logits + torch.flip(self.network(torch.flip(batch, flip)), flip)
+            logits = logits + torch.flip(self.network(torch.flip(batch, flip))[:, :heads], flip)
         return logits / (len(flips) + 1)
-
-    def _add(self, logits: Tensor, window: Window, sums: Tensor, weights: Tensor | None) -> None:
-        """Adds a tile, weighted by nnU-Net's Gaussian, where it lies inside the volume; in place."""
-        importance = self._importance()
-        inside, outside = [], []
-        for o, n, size in zip(window.origin, window.shape, sums.shape[1:], strict=True):
-            low, high = max(o, 0), min(o + n, size)
-            inside.append(slice(low - o, high - o))
-            outside.append(slice(low, high))
-        here, there = (slice(None), *inside), (slice(None), *outside)
-        sums[there] += logits[here] * importance[tuple(inside)]
-        if weights is not None:
-            weights[there] += importance[tuple(inside)]
 
     def _importance(self) -> Tensor:
         from nnunetv2.inference.sliding_window_prediction import compute_gaussian
@@ -136,29 +260,6 @@ class Engine:
         return gaussian.reshape(self._tile_shape())
 
 
-def _steps(length: int, tile: int, step_size: float) -> list[int]:
-    """First voxels of the tiles along one axis, nnU-Net's lattice; a short axis is padded on both sides."""
-    from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
-
-    if length < tile:
-        return [-((tile - length) // 2)]
-    if tile == 1:  # slices of a 2d configuration
-        return list(range(length))
-    (steps,) = compute_steps_for_sliding_window((length,), (tile,), step_size)
-    return [int(s) for s in steps]
-
-
-def _cut(image: Tensor, window: Window) -> Tensor:
-    """The part of the image under a window, zero where the window leaves the volume."""
-    slices: list[slice] = []
-    padding: list[int] = []
-    for o, n, size in zip(window.origin, window.shape, image.shape[1:], strict=True):
-        low, high = max(o, 0), min(o + n, size)
-        slices.append(slice(low, high))
-        padding = [low - o, o + n - high, *padding]  # torch pads the last axis first
-    return nn.functional.pad(image[(slice(None), *slices)], padding)
-
-
-def _three(values: Sequence[Any]) -> Shape:
-    a, b, c = (int(v) for v in values)
-    return a, b, c
+def _progress(items: Sequence[Item]) -> Iterator[Item]:
+    quiet = True if len(items) < 16 else None
+    return iter(tqdm(items, desc="tiles", leave=False, disable=quiet))

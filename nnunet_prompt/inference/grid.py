@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from nnunet_prompt.inference.canvas import NOTHING, Found
+from nnunet_prompt.inference.resampling import Resampler
+from nnunet_prompt.inference.resampling import resampler as linear
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
 from nnunet_prompt.prompts.model import Shape
 
+SLAB = 4_000_000  # logits that are resampled and decoded at a time
 Decode = Callable[[npt.NDArray[np.floating[Any]], AxisMap], npt.NDArray[np.int32]]
 
 
@@ -34,14 +39,41 @@ class Grid:
     ) -> npt.NDArray[np.int32]:
         """The label map in the reader frame; zero outside nnU-Net's crop.
 
-        `logits` (L, *grid) are resampled to the crop with nnU-Net's own function before `decode` turns them into
-        labels; `decode` is given the map from the crop to the reader frame.
+        `logits` (L, *grid) are resampled to the crop as nnU-Net's `resampler` does it before `decode` turns them into
+        labels; `decode` is given the map from its part of the crop to the reader frame.
         """
-        inside = resampler(logits, self.to_crop.target_shape, self.grid_spacing, self.crop_spacing)
-        labels = decode(np.asarray(inside), self.to_crop.inverse())
-        whole = np.zeros(_permuted(self.to_crop), np.int32)
-        whole[tuple(slice(low, high) for low, high in self.bounds)] = labels
-        return whole.transpose(np.argsort(self.to_crop.axes))
+        labels = np.zeros(self.to_crop.source_shape, np.int32)
+        self.paste([Found((0, 0, 0), one) for one in logits], resampler, decode, labels)
+        return labels
+
+    def paste(
+        self,
+        found: Sequence[Found],
+        resampler: Callable[..., Any],
+        decode: Decode,
+        labels: npt.NDArray[np.int32],
+    ) -> None:
+        """Writes what was found of each label into a label map in the reader frame, and nothing elsewhere.
+
+        Only the part of the crop that the logits reach is resampled, some slices at a time, because `decode` looks at
+        one voxel at a time; what lies outside a label's logits counts as `NOTHING`. Changes `labels` in place.
+        """
+        crop_shape, grid_shape = self.to_crop.target_shape, self.to_grid.target_shape
+        inside = tuple(slice(low, high) for low, high in self.bounds)
+        target = labels.transpose(self.to_crop.axes)[inside]
+        how = linear(resampler, grid_shape, crop_shape, self.grid_spacing, self.crop_spacing)
+        if how is None or how.clips:
+            if any(f.logits.numel() for f in found):
+                whole = torch.stack([f.whole(grid_shape) for f in found])
+                there = resampler(whole, crop_shape, self.grid_spacing, self.crop_spacing)
+                target[...] = decode(np.asarray(there), self.to_crop.inverse())
+            return
+        for box in _slabs(found, how):
+            logits = np.stack([_part(f, how, box) for f in found])
+            here = crop(crop_shape, box)
+            target[tuple(slice(low, high) for low, high in box)] = decode(
+                logits, here.inverse().then(self.to_crop.inverse())
+            )
 
 
 def grid_of(
@@ -71,5 +103,39 @@ def grid_of(
     )
 
 
-def _permuted(to_crop: AxisMap) -> tuple[int, ...]:
-    return tuple(to_crop.source_shape[a] for a in to_crop.axes)
+def _slabs(found: Sequence[Found], how: Resampler) -> Iterator[list[tuple[int, int]]]:
+    """Boxes of the crop that together hold all that the logits reach, none with too many logits for the memory."""
+    reached = [how.reached(f.box) for f in found]
+    boxes = [box for box in reached if all(a < b for a, b in box)]
+    if not boxes:
+        return
+    (low, high), *rest = [
+        (min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)
+    ]
+    slice_size = len(found) * int(np.prod([b - a for a, b in rest]))
+    step = max(1, SLAB // max(slice_size, 1))
+    for start in range(low, high, step):
+        yield [(start, min(start + step, high)), *rest]
+
+
+def _part(found: Found, how: Resampler, box: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
+    """The logits of one label in a box of the crop."""
+    part = np.full([b - a for a, b in box], NOTHING, np.float32)
+    reached = how.reached(found.box)  # nothing by nothing
+    here = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, reached, strict=True)]
+    if any(a >= b for a, b in here):
+        return part
+    # the rows of a resampling sum up to one, so that what is zero outside is NOTHING outside
+    logits = found.logits.numpy()[_needed(found, how, here)].astype(np.float64) - NOTHING
+    origin = [max(o, a) for o, (a, _) in zip(found.origin, how.source(here), strict=True)]
+    inside = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(here, box, strict=True))
+    part[inside] = how.part(logits, origin, here) + NOTHING
+    return part
+
+
+def _needed(found: Found, how: Resampler, box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+    """The part of the logits that a box of the crop depends on."""
+    return tuple(
+        slice(max(low, a) - low, min(high, b) - low)
+        for (low, high), (a, b) in zip(found.box, how.source(box), strict=True)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nnunet_prompt.errors import PromptError
 
@@ -11,7 +12,9 @@ from nnunet_prompt.errors import PromptError
 class PredictOptions:
     """`folds` None takes every fold that has the checkpoint; `device` None takes CUDA where there is one.
 
-    Mirroring is used only along the axes that the model was trained for.
+    Mirroring is used only along the axes that the model was trained for. `window` is what is looked at for prompts:
+    "prompted" runs the fewest tiles that hold them, and with `grow` more where a mask touches the border of what was
+    looked at; "full" runs every tile of nnU-Net's sliding window that sees a prompt. Without prompts it is always full.
     """
 
     folds: tuple[int | str, ...] | None = None
@@ -20,6 +23,8 @@ class PredictOptions:
     step_size: float = 0.5
     checkpoint: str = "checkpoint_final.pth"
     overwrite: bool = True
+    window: Literal["prompted", "full"] = "prompted"
+    grow: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.step_size <= 1:
@@ -28,6 +33,8 @@ class PredictOptions:
             )
         if self.device not in (None, "cpu", "cuda", "mps"):
             raise PromptError(f"device: expected cpu, cuda or mps, found {self.device!r}")
+        if self.window not in ("prompted", "full"):
+            raise PromptError(f"window: expected prompted or full, found {self.window!r}")
 
     def resolved_device(self) -> str:
         """The device to use. Raises `PromptError` where the wanted one is absent."""

@@ -2,47 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import ImageError
+from nnunet_prompt.inference.cache import TileCache
+from nnunet_prompt.inference.canvas import Found
 from nnunet_prompt.inference.engine import Engine
-from nnunet_prompt.inference.grid import Decode, Grid, grid_of
+from nnunet_prompt.inference.grid import Grid, grid_of
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.region import DenseImage, GridImage, prepare
+from nnunet_prompt.inference.tiles import Boxes
+from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
-from nnunet_prompt.prompts.model import CasePrompts, PromptSet
+from nnunet_prompt.prompts.model import Box, CasePrompts, PromptSet, Shape
 
 LabelMap = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One case, preprocessed: its image on the grid and how it got there from the file of its first channel."""
+
+    image: GridImage
+    grid: Grid
+    file_to_reader: AxisMap
+    file_to_pls: AxisMap
+
+    @property
+    def file_shape(self) -> Shape:
+        return self.file_to_reader.source_shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A label map on the file grid and, by label, the tiles that were run for it and how many of them were grown."""
+
+    labels: LabelMap
+    tiles: Mapping[int, int] = field(default_factory=dict)
+    grown: Mapping[int, int] = field(default_factory=dict)
+    windows: Mapping[int, tuple[Window, ...]] = field(default_factory=dict)
 
 
 class PromptPredictor:
     """A loaded model. It keeps nothing of one case for the next, and is not safe for several threads."""
 
-    def __init__(self, model: LoadedModel, *, step_size: float = 0.5) -> None:
+    def __init__(self, model: LoadedModel, options: PredictOptions = PredictOptions()) -> None:  # noqa: B008 - frozen
         self.model = model
+        self.options = options
+        several = model.weights if len(model.weights) > 1 else ()
         self.engine = Engine(
             network=model.network,
             patch_size=tuple(int(n) for n in model.configuration.patch_size),
             style=model.capability.style(),
             device=model.device,
             mirror_axes=model.mirror_axes,
-            step_size=step_size,
+            step_size=options.step_size,
+            # a processor gains nothing from larger batches, and their activations cost memory
+            max_batch=1 if model.device.type == "cpu" else 4,
+            folds=tuple({k: v.to(model.device) for k, v in one.items()} for one in several),
+            growth=8 if options.grow else 0,
         )
 
     @classmethod
     def from_folder(cls, model: Path, options: PredictOptions) -> PromptPredictor:
         """Loads a model folder once. Raises `ModelError`."""
-        return cls(load_model(model, options), step_size=options.step_size)
+        return cls(load_model(model, options), options)
 
     @property
     def n_image_channels(self) -> int:
@@ -59,29 +95,7 @@ class PromptPredictor:
         only in slices where it was prompted. Raises `ImageError` for images that do not fit the model or each other,
         and `PromptError` for prompts outside the image.
         """
-        data, grid, reader = self._preprocess(images)
-        file_to_pls = pls_map(images[0].affine, images[0].shape)
-        to_reader = reader if prompts.frame == "file" else file_to_pls.inverse().then(reader)
-        to_grid = to_reader.then(grid.to_grid)
-        labels = [label for label, said in prompts.labels.items() if not said.empty]
-        for label in labels:
-            prompts.labels[label].check_inside(to_reader.source_shape)
-        sets: list[PromptSet] = []
-        for label in labels:
-            others = [prompts.labels[other] for other in labels if other != label]
-            sets.append(to_grid.prompts(prompts.labels[label].with_negatives(others)))
-        if not sets:
-            return np.zeros(images[0].shape, np.int32)
-
-        def decode(logits: npt.NDArray[Any], from_crop: AxisMap) -> LabelMap:
-            gate = None
-            if prompts.slices is not None:
-                to_pls = from_crop.then(reader.inverse()).then(file_to_pls)
-                gate = slice_gate(prompts.slices, labels, to_pls)
-            return merge_objects(logits, labels, gate)
-
-        logits = self._ensemble(lambda: self.engine.objects(data, sets))
-        return self._restore(logits, grid, reader, decode)
+        return self.answer(self.place(images), prompts).labels
 
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
@@ -92,39 +106,102 @@ class PromptPredictor:
         """
         for name in wanted:
             self.table.find(name)
-        data, grid, reader = self._preprocess(images)
-        logits = self._ensemble(lambda: self.engine.structures(data))
+        case = self.place(images, whole=True)
+        assert isinstance(case.image, DenseImage)
+        logits = self.engine.structures(case.image.array)
+        found = [Found((0, 0, 0), one) for one in logits]
         return self._restore(
-            logits, grid, reader, lambda here, _: decode_structures(here, self.table, wanted)
+            case, found, lambda here, _: decode_structures(here, self.table, wanted)
         )
 
-    def _ensemble(self, run: Callable[[], Tensor]) -> Tensor:
-        """The mean of the logits over the folds."""
-        total: Tensor | None = None
-        for weights in self.model.weights:
-            if len(self.model.weights) > 1:
-                self.model.network.load_state_dict(weights)
-            logits = run()
-            total = logits if total is None else total + logits
-        assert total is not None  # a model folder has at least one fold
-        return total / len(self.model.weights)
+    def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> Placed:
+        """Preprocesses the channels of one case; `whole` resamples all of it at once, as does `window` "full".
 
-    def _preprocess(self, images: Sequence[NiftiVolume]) -> tuple[Tensor, Grid, AxisMap]:
-        """nnU-Net's preprocessing: data (C, *grid), how it came about, and the map from file to reader frame."""
+        Raises `ImageError` for images that do not fit the model or each other.
+        """
         _check_images(images, self.n_image_channels)
         first = images[0]
         reader = self._reader_map(first)
-        stack = np.stack([reader.apply(v.array) for v in images]).astype(np.float32)
+        channels = [reader.apply(v.array) for v in images]
         spacing = [first.spacing_mm[a] for a in reader.axes]
-        properties: dict[str, Any] = {"spacing": spacing}
+        plans, configuration = self.model.plans, self.model.configuration
+        lazily = None
+        if not whole and self.options.window == "prompted":
+            lazily = prepare(channels, spacing, plans, configuration)
+        image, properties = lazily or self._preprocessed(channels, spacing)
+        return Placed(
+            image=image,
+            grid=grid_of(properties, plans.transpose_forward, image.shape, configuration.spacing),
+            file_to_reader=reader,
+            file_to_pls=pls_map(first.affine, first.shape),
+        )
+
+    def answer(
+        self,
+        case: Placed,
+        prompts: CasePrompts,
+        *,
+        cache: TileCache | None = None,
+        known: Mapping[int, Sequence[Window]] | None = None,
+    ) -> Answer:
+        """What the prompts point at, and what it took. `cache` and `known` tiles come from answers for the same case.
+
+        Raises `PromptError` for prompts outside the image.
+        """
+        to_reader = case.file_to_reader
+        if prompts.frame != "file":
+            to_reader = case.file_to_pls.inverse().then(to_reader)
+        to_grid = to_reader.then(case.grid.to_grid)
+        labels = [label for label, said in prompts.labels.items() if not said.empty]
+        for label in labels:
+            prompts.labels[label].check_inside(to_reader.source_shape)
+        sets: list[PromptSet] = []
+        for label in labels:
+            others = [prompts.labels[other] for other in labels if other != label]
+            sets.append(to_grid.prompts(prompts.labels[label].with_negatives(others)))
+        found = self.engine.find(
+            case.image,
+            sets,
+            window=self.options.window,
+            limits=_limits(case, prompts, labels),
+            cache=cache,
+            known=[(known or {}).get(label, ()) for label in labels],
+        )
+        by_label = dict(zip(labels, found, strict=True))
+        return Answer(
+            self._merge(case, prompts, by_label),
+            {label: f.tiles for label, f in by_label.items()},
+            {label: f.grown for label, f in by_label.items()},
+            {label: f.windows for label, f in by_label.items()},
+        )
+
+    def _merge(self, case: Placed, prompts: CasePrompts, found: Mapping[int, Found]) -> LabelMap:
+        labels = list(found)
+
+        def decode(logits: npt.NDArray[Any], from_crop: AxisMap) -> LabelMap:
+            gate = None
+            if prompts.slices is not None:
+                to_pls = from_crop.then(case.file_to_reader.inverse()).then(case.file_to_pls)
+                gate = slice_gate(prompts.slices, labels, to_pls)
+            return merge_objects(logits, labels, gate)
+
+        return self._restore(case, list(found.values()), decode)
+
+    def _preprocessed(
+        self, channels: Sequence[npt.NDArray[Any]], spacing: Sequence[float]
+    ) -> tuple[DenseImage, dict[str, Any]]:
+        """nnU-Net's own preprocessing of the whole volume."""
         configuration, plans = self.model.configuration, self.model.plans
         preprocessor = configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
-            stack, None, properties, plans, configuration, self.model.dataset_json
+            np.stack(channels).astype(np.float32, copy=False),
+            None,
+            {"spacing": list(spacing)},
+            plans,
+            configuration,
+            self.model.dataset_json,
         )
-        shape = (int(data.shape[1]), int(data.shape[2]), int(data.shape[3]))
-        grid = grid_of(properties, plans.transpose_forward, shape, configuration.spacing)
-        return torch.from_numpy(np.ascontiguousarray(data)), grid, reader
+        return DenseImage(torch.from_numpy(np.ascontiguousarray(data))), properties
 
     def _reader_map(self, volume: NiftiVolume) -> AxisMap:
         """File frame to reader frame: canonical, or just reversed as nnU-Net's readers hand it over."""
@@ -132,10 +209,31 @@ class PromptPredictor:
             return canonical_map(volume.affine, volume.shape)
         return flip_permute((2, 1, 0), (False, False, False), volume.shape)
 
-    def _restore(self, logits: Tensor, grid: Grid, reader: AxisMap, decode: Decode) -> LabelMap:
+    def _restore(self, case: Placed, found: Sequence[Found], decode: Any) -> LabelMap:
+        labels = np.zeros(case.file_shape, np.int32)
         resampler = self.model.configuration.resampling_fn_probabilities
-        labels = grid.restore(logits, resampler, decode)
-        return np.ascontiguousarray(reader.inverse().apply(labels))
+        case.grid.paste(found, resampler, decode, case.file_to_reader.apply(labels))
+        return labels
+
+
+def _limits(case: Placed, prompts: CasePrompts, labels: Sequence[int]) -> list[Boxes]:
+    """The slices where each label may appear, as boxes on the grid; none where there is no such rule."""
+    if prompts.slices is None:
+        return []
+    to_grid = case.file_to_pls.inverse().then(case.file_to_reader).then(case.grid.to_grid)
+    rows, columns, count = to_grid.source_shape
+    boxes = []
+    for label in labels:
+        shown = [k for k, here in prompts.slices.items() if label in here and 0 <= k < count]
+        if not shown:
+            boxes.append(np.zeros((1, 3, 2), np.int64))
+            continue
+        box = to_grid.box(Box((0, 0, min(shown)), (rows, columns, max(shown) + 1)))
+        edges = zip(box.lower, box.upper, strict=True)
+        boxes.append(
+            np.array([[(math.floor(a - 0.5), math.ceil(b + 0.5)) for a, b in edges]], np.int64)
+        )
+    return boxes
 
 
 def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:

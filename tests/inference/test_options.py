@@ -18,6 +18,10 @@ def test_the_defaults_are_nnunets() -> None:
     assert options.checkpoint == "checkpoint_final.pth"
 
 
+def test_prompts_are_looked_at_where_they_lie() -> None:
+    assert PredictOptions().window == "prompted" and PredictOptions().grow
+
+
 @pytest.mark.parametrize("step", [0, -0.5, 1.01, float("nan")])
 def test_a_step_outside_its_range_is_refused(step: float) -> None:
     with pytest.raises(PromptError, match="step size"):
