@@ -7,7 +7,6 @@
       "priority": ["scar", "LV"],
       "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"], "weight": 0.05}, ...}
     }
-
 Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the
 union of its members, which always hold its own label. A case that is not listed annotates every structure. A label
 map may show more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that
