@@ -7,11 +7,18 @@
 #   make weights what adapting a large model costs in time and memory
 #   make clean   removes what the targets above made, the environment included
 #
+# The submission container (container/README.md); VARIANT is cpu or cuda:
+#
+#   make wheelhouse          downloads the pinned wheels that it installs
+#   make image MODEL=FOLDER  builds it round a trained model, without an index, with docker or else buildah
+#   make image-test          builds it round a tiny model and compares what it answers with what we answer outside
+#
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives.
 
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+VARIANT ?= cpu
 
 BIN := $(VENV)/bin
 # What the installation depends on: the packages asked for, and the checkout that the editable install points at.
@@ -20,7 +27,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real weights clean setup
+.PHONY: demo test check lint real weights clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -43,10 +50,43 @@ weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py
 
 clean:
-	rm -rf "$(VENV)" out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" out build dist wheelhouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)
+
+lint-image: $(STAMP)
+	$(BIN)/hadolint Dockerfile
+
+# The name of a complete wheelhouse holds what it was made from, so that it may be copied from another machine.
+LISTS := container/requirements.txt container/torch-$(VARIANT).txt
+WHEELS := wheelhouse/$(VARIANT)/.complete-$(shell cat $(LISTS) | cksum | cut -d ' ' -f 1)
+
+wheelhouse: $(WHEELS)
+
+$(WHEELS):
+	$(MAKE) setup
+	PYTHON="$(BIN)/python" container/wheelhouse.sh $(VARIANT) wheelhouse/$(VARIANT)
+	@touch "$@"
+
+# ENGINE is docker, podman or buildah; BASE another base with Python 3.11; MODEL_SHA256 the model that it has to be.
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
+IMAGE ?= nnunet-prompt:$(VARIANT)
+LICENCE ?= not stated
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+image: $(WHEELS)
+	@test -n "$(MODEL)" || { echo 'name a trained model: make image MODEL=FOLDER' >&2; exit 2; }
+	@test "$(LICENCE)" != 'not stated' || \
+		echo "warning: the image does not say under which licence its weights are: LICENCE='CC BY 4.0', say" >&2
+	sha256="$$($(PYTHON) container/stage_model.py "$(MODEL)" build/model)" && \
+		$(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker) $(BUILD_FLAGS) \
+			$(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION) \
+			--build-arg LICENCE="$(LICENCE)" --build-arg MODEL_SHA256="$(or $(MODEL_SHA256),$$sha256)" \
+			-t $(IMAGE) .
+
+image-test: $(WHEELS)
+	MAKE="$(MAKE)" PYTHON="$(PYTHON)" container/image_test.sh
 
 # Built in place, because an environment cannot be moved. An interrupted build leaves $(BROKEN) and starts afresh.
 $(STAMP):

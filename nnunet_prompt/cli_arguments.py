@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nnunet_prompt.care.arguments import add_care_arguments
 
@@ -102,12 +104,12 @@ def plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="default 2, if reduced")
 
 
-def _model(parser: argparse.ArgumentParser) -> None:
+def _model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> None:
     parser.add_argument(
         "-m",
         dest="model",
         type=Path,
-        required=True,
+        **_required_unless(variable),
         help="trained model: <trainer>__<plans>__<config>",
     )
     parser.add_argument(
@@ -183,16 +185,24 @@ def simulate(parser: argparse.ArgumentParser) -> None:
 
 def submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-i", dest="input", type=Path, required=True, help="folder with images/ and prompts.json"
+        "-i",
+        dest="input",
+        type=Path,
+        **_required_unless("nnUNet_prompt_input"),
+        help="folder with images/ and prompts.json",
     )
     parser.add_argument(
-        "-o", dest="output", type=Path, required=True, help="folder for <Case ID>_pred.nii.gz"
+        "-o",
+        dest="output",
+        type=Path,
+        **_required_unless("nnUNet_prompt_output"),
+        help="folder for <Case ID>_pred.nii.gz",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit code 1 if a case could not be done as it should"
     )
     _convention(parser)
-    _model(parser)
+    _model(parser, variable="nnUNet_prompt_model")
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +221,12 @@ def demo(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", type=Path, default=Path("out/demo"), help="default out/demo"
     )
     parser.add_argument("--seed", type=at_least(0), default=0)
+
+
+def _required_unless(variable: str | None) -> dict[str, Any]:
+    """An option that must be given, unless a container's environment says what it is."""
+    value = os.environ.get(variable) if variable else None
+    return {"default": Path(value)} if value else {"required": True}
 
 
 # What an argument may be ----------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+# The submission: `make image MODEL=FOLDER` puts wheels and model in place and builds this. No index is asked for anything.
+
+# The wheels in the wheelhouse are for Python 3.11; another base needs the same.
+ARG BASE=python:3.11.16-slim-bookworm@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84
+
+# What is installed: pinned wheels, and our own wheel, built with the pinned setuptools.
+FROM ${BASE} AS installed
+ARG VARIANT=cpu
+COPY wheelhouse/${VARIANT} /wheelhouse
+COPY container/requirements.txt container/torch-${VARIANT}.txt /lists/
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheelhouse PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# torch's own tests and headers are a tenth of the image
+RUN python3 -m venv /opt/venv && \
+    /opt/venv/bin/pip install --no-deps -r /lists/requirements.txt -r /lists/torch-${VARIANT}.txt && \
+    rm -rf /opt/venv/lib/python3*/site-packages/torch/test /opt/venv/lib/python3*/site-packages/torch/include \
+        /opt/venv/lib/python3*/site-packages/torch/bin/test_*
+COPY pyproject.toml README.md LICENSE /source/
+COPY nnunet_prompt /source/nnunet_prompt
+COPY trainers /source/trainers
+COPY dataset_conversion /source/dataset_conversion
+RUN /opt/venv/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel /source && \
+    /opt/venv/bin/pip install --no-deps /wheel/*.whl && \
+    /opt/venv/bin/pip uninstall --yes pip
+
+FROM ${BASE} AS runtime
+COPY --from=installed /opt/venv /opt/venv
+# LOGNAME: torch asks who runs it, also where the user has a number only. HOME: matplotlib wants to write somewhere.
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
+    LOGNAME=nnunet \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    nnUNet_prompt_input=/input \
+    nnUNet_prompt_output=/output \
+    nnUNet_prompt_model=/opt/model
+WORKDIR /tmp
+USER 10001:10001
+
+# The model is what was named, file by file, and it answers: else there is no image.
+FROM runtime AS checked
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+ARG MODEL_SHA256
+COPY build/model /opt/model
+WORKDIR /opt/model
+RUN test "$(sha256sum < model.sha256)" = "${MODEL_SHA256}  -" && \
+    sha256sum --check --strict model.sha256 && \
+    test "$(find . -type f | wc -l)" -eq "$(($(wc -l < model.sha256) + 1))" && \
+    python3 -m nnunet_prompt.challenge.self_check /opt/model
+
+FROM runtime
+ARG VERSION
+ARG MODEL_SHA256
+ARG LICENCE="not stated"
+LABEL org.opencontainers.image.title="nnunet-prompt submit" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      nnunet-prompt.model.licence="${LICENCE}" \
+      nnunet-prompt.model.sha256="${MODEL_SHA256}"
+COPY --from=checked /opt/model /opt/model
+HEALTHCHECK NONE
+ENTRYPOINT ["nnunet-prompt", "submit"]
