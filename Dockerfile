@@ -42,9 +42,10 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 ARG MODEL_SHA256
 COPY build/model /opt/model
 WORKDIR /opt/model
-RUN test "$(sha256sum < model.sha256)" = "${MODEL_SHA256}  -" && \
+RUN echo "${MODEL_SHA256}  model.sha256" | sha256sum --check --strict && \
     sha256sum --check --strict model.sha256 && \
-    test "$(find . -type f | wc -l)" -eq "$(($(wc -l < model.sha256) + 1))" && \
+    cut -c 67- model.sha256 > /tmp/named && \
+    find . -type f ! -name model.sha256 -printf '%P\n' | LC_ALL=C sort | diff /tmp/named - && \
     python3 -m nnunet_prompt.challenge.self_check /opt/model
 
 FROM runtime
