@@ -4,6 +4,8 @@
 #   make test    every test, the slow ones too
 #   make check   format, lint, types, fast tests: before every commit
 #   make real    the same comparison on real images:  make real DATA=../shared/data
+#   make start   short trainings from adapted weights and from scratch
+#   make peft    tuning few parameters: what it costs and what it brings
 #   make weights what adapting a large model costs in time and memory
 #   make clean   removes what the targets above made, the environment included
 #
@@ -27,7 +29,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real weights clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint real start peft weights clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -45,6 +47,9 @@ lint: $(STAMP)
 
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)"
+
+start peft: $(STAMP)
+	$(BIN)/python benchmarks/$@.py "$(DATA)"
 
 weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py

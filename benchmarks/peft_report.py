@@ -17,7 +17,7 @@ def report(results: dict[str, Any]) -> str:
     lines = [
         "# Tuning few parameters for a new structure",
         "",
-        f"`python benchmarks/peft.py ../shared/data`; hippocampus, the base trained for {results['base iterations']}"
+        f"`make peft DATA=../shared/data`; hippocampus, the base trained for {results['base iterations']}"
         f" iterations on the anterior part, then {results['iterations']} iterations on the posterior part of 5 or 10"
         f" other cases; Dice of the posterior part over {results['held out']} cases that none has seen, seed {seeds}."
         " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW, CPU, no mirroring at inference. Prompts are drawn from"

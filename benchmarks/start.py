@@ -1,0 +1,236 @@
+"""Prompt training from adapted weights beside training from scratch, both short, on hippocampus.
+
+    python benchmarks/start.py ../shared/data           # or: make start DATA=../shared/data
+
+DATA holds hippocampus.tar.gz, and sunnybrook.tar.gz for one of the two sources. The sources learn other organs with the
+same trainer and with the plans of the hippocampus, moved as nnU-Net's users move them before pre-training
+(`nnUNetv2_move_plans_between_datasets`): whole-heart phantoms, and Sunnybrook. `nnunet-prompt weights adapt` makes a
+start checkpoint of each, and stock `nnUNetv2_train -pretrained_weights` trains from it, with the schedule, the data and
+the seeds of the training from scratch. A finished step is not repeated. Writes benchmarks/results/start.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import real
+from rich.console import Console
+
+from nnunet_prompt.training.validation import VALIDATION_KINDS
+
+TARGET = real.Task("hippocampus", 801, "Hippocampus", 300)
+MOVED = "nnUNetPromptMovedPlans"
+SCRATCH = "from scratch"
+PHANTOMS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is learnt before: a data set, and the commands that make its raw folder from {source}."""
+
+    row: str
+    task: real.Task
+    commands: tuple[tuple[str, ...], ...]
+    archive: str | None = None
+
+
+SOURCES = (
+    Source(
+        "from whole-heart phantoms",
+        real.Task("whs", 805, "WholeHeartPhantom", 600),
+        (
+            ("nnunet-prompt", "phantom", "whs", "-o", "{source}", "-n", str(PHANTOMS)),
+            ("nnunet-prompt", "convert", "whs", "{source}/train", "-d", "805", "--name", "WholeHeartPhantom"),
+        ),
+    ),
+    Source(
+        "from Sunnybrook",
+        real.Task("sunnybrook", 802, "SunnybrookLV", 600),
+        (
+            ("nnunet-prompt", "convert", "nnunet", "{source}", "-d", "802", "--name", "SunnybrookLV",
+             "--patient-regex", r"^(.+)_e[ds]$"),
+        ),
+        "sunnybrook.tar.gz",
+    ),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Runs the comparison and writes its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with hippocampus.tar.gz")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/start"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--sources", nargs="+", default=[s.task.archive for s in SOURCES])
+    args = parser.parse_args()
+    console, archive = Console(), args.data / f"{TARGET.archive}.tar.gz"
+    if not archive.is_file():
+        console.print(f"{archive}: not found, nothing to compare", style="red")
+        return 1
+    real.prepare(TARGET, archive, args.output, console)
+    starts: dict[str, Path | None] = {SCRATCH: None}
+    for source in (s for s in SOURCES if s.task.archive in args.sources):
+        if source.archive is not None and not (args.data / source.archive).is_file():
+            console.print(f"{source.archive}: not found, {source.row} is left out", style="yellow")
+            continue
+        starts[source.row] = pretrain(source, args.data, args.output, console)
+    for seed in args.seeds:
+        for row, start in starts.items():
+            train(row, start, seed, args.output, console)
+    results = measure(list(starts), args.seeds, args.output)
+    text = report(results)
+    console.print(text, markup=False)
+    real.RESULTS.mkdir(exist_ok=True)
+    (real.RESULTS / "start.md").write_text(text)
+    (real.RESULTS / "start.json").write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+def pretrain(source: Source, data: Path, output: Path, console: Console) -> Path:
+    """Trains the source with the plans of the target and adapts it; returns the start checkpoint."""
+    task, variables = source.task, real.folders(output, 0)
+    start = output / f"start_{task.archive}.pth"
+    if start.is_file():
+        return start
+    prepared = Path(variables["nnUNet_preprocessed"]) / task.folder / ".prepared"
+    if not prepared.is_file():
+        prepare_source(source, data, output, console)
+        split_all_but_one(prepared.parent)
+        prepared.touch()
+    fold = Path(variables["nnUNet_results"]) / task.folder
+    fold = fold / f"{real.PROMPTED}__{MOVED}__{real.CONFIGURATION}" / "fold_0"
+    if not (fold / "checkpoint_final.pth").is_file():
+        going = ["--c"] if (fold / "checkpoint_latest.pth").is_file() else []
+        options = ["-tr", real.PROMPTED, "-p", MOVED, "-device", "cpu", *going]
+        command = ["nnUNetv2_train", str(task.dataset_id), real.CONFIGURATION, "0", *options]
+        real.run(command, variables | schedule(task, 0), console)
+    options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
+    final = str(fold / "checkpoint_final.pth")
+    command = ["nnunet-prompt", "weights", "adapt", final, *options, "-o", str(start)]
+    real.run(command, variables | schedule(task, 0), console)
+    return start
+
+
+def prepare_source(source: Source, data: Path, output: Path, console: Console) -> None:
+    """Makes, converts and preprocesses the data of a source with the plans of the target."""
+    task, variables = source.task, real.folders(output, 0)
+    folder = output / "source" / task.archive
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if source.archive is not None:
+        with tarfile.open(data / source.archive) as tar:
+            tar.extractall(folder.parent, filter="data")
+    number, target = str(task.dataset_id), str(TARGET.dataset_id)
+    moves = ["-s", target, "-t", number, "-sp", real.PLANS, "-tp", MOVED]
+    for command in (
+        *([word.format(source=folder) for word in words] for words in source.commands),
+        ["nnUNetv2_extract_fingerprint", "-d", number, "-np", "1"],
+        ["nnUNetv2_plan_experiment", "-d", number],
+        ["nnUNetv2_move_plans_between_datasets", *moves],
+        ["nnUNetv2_preprocess", "-d", number, "-plans_name", MOVED, "-c", real.CONFIGURATION, "-np", "1"],
+    ):  # fmt: skip
+        real.run(list(command), variables, console)
+
+
+def split_all_but_one(preprocessed: Path) -> None:
+    """nnU-Net validates after every training; nothing of it is wanted here, so one case must do."""
+    cases = sorted(
+        p.name.removesuffix(".nii.gz") for p in preprocessed.glob("gt_segmentations/*.gz")
+    )
+    split = [{"train": cases[1:], "val": cases[:1]}]
+    (preprocessed / "splits_final.json").write_text(json.dumps(split))
+
+
+def schedule(task: real.Task, seed: int) -> dict[str, str]:
+    return {
+        "nnUNet_prompt_iterations": str(task.iterations),
+        "nnUNet_prompt_seed": str(seed),
+        "nnUNet_n_proc_DA": "0",
+    }
+
+
+def results_folder(row: str, seed: int, output: Path) -> Path:
+    """nnU-Net's results of one row: its folder does not know what a training started from."""
+    return (output / f"nnUNet_results_{row.replace(' ', '_')}_seed{seed}").resolve()
+
+
+def fold_of(row: str, seed: int, output: Path) -> Path:
+    first = real.fold_folder(TARGET, real.PROMPTED, seed, output)
+    return results_folder(row, seed, output) / first.relative_to(first.parents[2])
+
+
+def train(row: str, start: Path | None, seed: int, output: Path, console: Console) -> None:
+    """Trains and validates one row, or goes on where it stopped."""
+    fold = fold_of(row, seed, output)
+    if (fold / "validation" / "summary.json").is_file():
+        return
+    options = ["-tr", real.PROMPTED, "-p", real.PLANS, "-device", "cpu"]
+    if (fold / "checkpoint_final.pth").is_file():
+        options.append("--val")
+    elif (fold / "checkpoint_latest.pth").is_file():
+        options.append("--c")
+    elif start is not None:
+        options += ["-pretrained_weights", str(start)]
+    variables = real.folders(output, seed) | schedule(TARGET, seed)
+    variables["nnUNet_results"] = str(results_folder(row, seed, output))
+    command = ["nnUNetv2_train", str(TARGET.dataset_id), real.CONFIGURATION, "0", *options]
+    real.run(command, variables, console)
+
+
+def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str, Any]:
+    """Per row and kind of prompt the Dice of each seed."""
+    dice: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        files = [fold_of(row, seed, output) / "validation" / "summary.json" for seed in seeds]
+        kinds = [json.loads(file.read_text())["prompt_kinds"] for file in files]
+        dice[row] = {
+            k: [one[k]["foreground_mean"]["Dice"] for one in kinds] for k in VALIDATION_KINDS
+        }
+    sources = {s.row: s.task.iterations for s in SOURCES if s.row in dice}
+    return {
+        "iterations": TARGET.iterations,
+        "sources": sources,
+        "seeds": list(seeds),
+        "dice": dice,
+    }
+
+
+def report(results: dict[str, Any]) -> str:
+    """The table as Markdown: mean over the seeds, and half their range."""
+    seeds = ", ".join(map(str, results["seeds"]))
+    before = ", ".join(f"{row} {n}" for row, n in results["sources"].items())
+    lines = [
+        "# Prompt training from adapted weights and from scratch",
+        "",
+        f"`make start DATA=../shared/data`; hippocampus, fold 0, {results['iterations']} iterations for every row, the"
+        f" same trainer (nnUNetTrainerPromptCPU), schedule, data and seeds ({seeds}); Dice, mean over both structures"
+        " and the seeds ± half their range. The sources were trained before on other organs with the plans of the"
+        f" hippocampus (iterations: {before}), one training each, and adapted with `nnunet-prompt weights adapt`."
+        " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW 3e-3, CPU, no mirroring at inference; prompts as in"
+        " real.md, the same for every row.",
+        "",
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",
+        "",
+        "| | " + " | ".join(VALIDATION_KINDS) + " |",
+        "|---|" + "---:|" * len(VALIDATION_KINDS),
+    ]
+    for row, kinds in results["dice"].items():
+        cells = []
+        for kind in VALIDATION_KINDS:
+            values = kinds[kind]
+            spread = f" ± {(max(values) - min(values)) / 2:.4f}" if len(values) > 1 else ""
+            cells.append(f"{fmean(values):.4f}{spread}")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
