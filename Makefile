@@ -5,6 +5,7 @@
 #   make check   format, lint, types, fast tests: before every commit
 #   make real    the same comparison on real images:  make real DATA=../shared/data
 #   make weights what adapting a large model costs in time and memory
+#   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
 #   make clean   removes what the targets above made, the environment included
 #
 # The submission container (container/README.md); VARIANT is cpu or cuda:
@@ -27,7 +28,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real weights clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint real weights inference clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -48,6 +49,10 @@ real: $(STAMP)
 
 weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py
+
+inference: $(STAMP)
+	$(BIN)/python benchmarks/inference.py $(if $(wildcard out/real),--real out/real)
+	$(BIN)/python benchmarks/training_step.py
 
 clean:
 	rm -rf "$(VENV)" out build dist wheelhouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
