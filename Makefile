@@ -7,6 +7,7 @@
 #   make start   short trainings from adapted weights and from scratch
 #   make peft    tuning few parameters: what it costs and what it brings
 #   make weights what adapting a large model costs in time and memory
+#   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
 #   make clean   removes what the targets above made, the environment included
 #
 # The submission container (container/README.md); VARIANT is cpu or cuda:
@@ -29,7 +30,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -53,6 +54,10 @@ start peft: $(STAMP)
 
 weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py
+
+inference: $(STAMP)
+	$(BIN)/python benchmarks/inference.py $(if $(wildcard out/real),--real out/real)
+	$(BIN)/python benchmarks/training_step.py
 
 clean:
 	rm -rf "$(VENV)" out build dist wheelhouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

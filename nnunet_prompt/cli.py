@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nnunet_prompt import __version__
 from nnunet_prompt import cli_arguments as takes
+from nnunet_prompt import cli_predict as predict
 from nnunet_prompt import cli_verbs as does
 from nnunet_prompt import cli_weights as weights
 from nnunet_prompt.errors import PromptError
@@ -103,7 +104,9 @@ VERBS = {
     "train": Verb(
         "nnUNetv2_train, with our trainers in sight: same arguments", takes.none, does.train
     ),
-    "predict": Verb("make masks from images, with or without prompts", takes.predict, does.predict),
+    "predict": Verb(
+        "make masks from images, with or without prompts", predict.add_arguments, does.predict
+    ),
     "simulate": Verb("make a prompts.json from label maps", takes.simulate, does.simulate),
     "submit": Verb(
         "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit

@@ -72,7 +72,7 @@ def phantom(parser: argparse.ArgumentParser) -> None:
     for kind in rehearsals:
         kind.add_argument(
             "--centres",
-            type=_names,
+            type=names,
             default=(),
             metavar="A,B",
             help="of training, validation and test cases, each where it has them (default: all)",
@@ -104,7 +104,8 @@ def plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="default 2, if reduced")
 
 
-def _model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> None:
+def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> None:
+    """The options of every verb that runs a model."""
     parser.add_argument(
         "-m",
         dest="model",
@@ -130,6 +131,18 @@ def _model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> N
         "-step_size", type=_fraction, default=0.5, metavar="S", help="of the window, default 0.5"
     )
     parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", metavar="FILE")
+    parser.add_argument(
+        "--window",
+        choices=("prompted", "full"),
+        default="prompted",
+        help="of prompts: run the tiles round them (default), or nnU-Net's sliding window where it sees them",
+    )
+    parser.add_argument(
+        "--no-grow",
+        dest="grow",
+        action="store_false",
+        help="do not go on where a mask reaches the border of these tiles",
+    )
 
 
 def _convention(parser: argparse.ArgumentParser) -> None:
@@ -142,28 +155,6 @@ def _convention(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inclusive", action="store_true", help="the upper corner of a box belongs to it"
     )
-
-
-def predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the masks")
-    parser.add_argument(
-        "-p", dest="prompts", type=Path, metavar="prompts.json", help="without it: every structure"
-    )
-    parser.add_argument(
-        "--structures",
-        type=_names,
-        default=(),
-        metavar="LV,scar",
-        help="only these, by name or official id",
-    )
-    parser.add_argument(
-        "--upload",
-        choices=UPLOADS,
-        help="-i is a validation or test download of CARE-Cardiac; -o gets its masks and their zip",
-    )
-    parser.add_argument("--team", metavar="NAME", help="of the zip, with --upload")
-    _model(parser)
 
 
 def simulate(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +193,7 @@ def submit(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="exit code 1 if a case could not be done as it should"
     )
     _convention(parser)
-    _model(parser, variable="nnUNet_prompt_model")
+    model(parser, variable="nnUNet_prompt_model")
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:
@@ -240,11 +231,11 @@ def fold(text: str) -> int | str:
     raise argparse.ArgumentTypeError(f"a fold is a number or 'all', found {text!r}")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
+def names(text: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
         raise argparse.ArgumentTypeError(f"expected names with commas between them, found {text!r}")
-    return names
+    return found
 
 
 def at_least(lowest: int) -> Callable[[str], int]:

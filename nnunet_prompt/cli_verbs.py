@@ -131,7 +131,7 @@ def predict(args: argparse.Namespace) -> int:
         return _predict_upload(args)
     from nnunet_prompt.inference.predict import predict_folder
 
-    written = predict_folder(
+    made = predict_folder(
         args.images,
         args.output,
         model=args.model,
@@ -139,7 +139,8 @@ def predict(args: argparse.Namespace) -> int:
         structures=args.structures,
         options=_predict_options(args),
     )
-    print(f"wrote {_count(written, 'mask')} to {args.output}")
+    kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""
+    print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
     return 0
 
 
@@ -150,6 +151,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise PromptError("--team names the zip of an upload: give --upload, too")
     if args.prompts is not None or args.structures:
         raise PromptError("--upload: neither prompts nor structures, its form says what is written")
+    if args.num_parts > 1 or args.dask is not None:
+        raise PromptError("--upload: neither --num-parts nor --dask, its zip is made in one run")
     made = predict_upload(
         args.images,
         args.output,
@@ -235,6 +238,14 @@ def _predict_options(args: argparse.Namespace) -> PredictOptions:
         use_mirroring=not args.disable_tta,
         step_size=args.step_size,
         checkpoint=args.checkpoint,
+        window=args.window,
+        grow=args.grow,
+        # the others are options of `predict` alone
+        overwrite=not getattr(args, "continue_prediction", False),
+        num_parts=getattr(args, "num_parts", 1),
+        part_id=getattr(args, "part_id", 0),
+        verbose=getattr(args, "verbose", False),
+        dask=getattr(args, "dask", None),
     )
 
 

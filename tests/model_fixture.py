@@ -87,6 +87,9 @@ def write_model_folder(
     from nnunet_prompt.training.trainer import PromptTrainer
 
     plans, described = hand_made_plans(), hand_made_dataset_json(table, channels)
+    plans["foreground_intensity_properties_per_channel"] = {str(c): {} for c in range(channels)}
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        plans["configurations"][configuration][key] *= channels
     manager = PlansManager(plans)
     settings = manager.get_configuration(configuration)
     folder.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,9 @@ def test_evaluate_fails_where_a_case_could_not_be_scored(
 
 def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.inference.predict import Predicted
 
-    call = fake("nnunet_prompt.inference.predict.predict_folder", 1)
+    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(1))
     assert run("predict -i images -o out -m model") == 0
     call.assert_called_once_with(
         Path("images"),
@@ -64,9 +65,12 @@ def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.inference.predict import Predicted
 
-    call = fake("nnunet_prompt.inference.predict.predict_folder", 12)
+    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(12, kept=2))
     line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --structures LV,2221"
+    line += " --window full --no-grow --continue_prediction --num-parts 3 --part-id 2 --verbose"
+    line += " --dask tcp://host:8786"
     assert run(f"{line} --disable_tta -step_size 0.7 -chk checkpoint_best.pth") == 0
     call.assert_called_once_with(
         Path("images"),
@@ -80,9 +84,35 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
             use_mirroring=False,
             step_size=0.7,
             checkpoint="checkpoint_best.pth",
+            overwrite=False,
+            window="full",
+            grow=False,
+            num_parts=3,
+            part_id=2,
+            verbose=True,
+            dask="tcp://host:8786",
         ),
     )
-    assert capsys.readouterr().out == "wrote 12 masks to out\n"
+    assert capsys.readouterr().out == "wrote 12 masks to out; kept 2 masks that were there\n"
+
+
+def test_predict_takes_nnunets_spellings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.inference.predict import Predicted
+
+    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(1))
+    assert run("predict -i images -o out -m model --c -num_parts 3 -part_id 1") == 0
+    options = PredictOptions(overwrite=False, num_parts=3, part_id=1)
+    assert call.call_args.kwargs["options"] == options
+    assert run("predict -i images -o out -m model -num_parts 3 -part_id 3") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "part id: expected a number from 0 to 2" in said and "found 3" in said
+
+
+@pytest.mark.parametrize("more", ["--num-parts 2", "--dask tcp://host:8786"])
+def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
+    assert "neither --num-parts nor --dask" in capsys.readouterr().err
 
 
 def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,12 +141,13 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
     from nnunet_prompt.inference.options import PredictOptions
 
     call = fake("nnunet_prompt.challenge.submit.submit", degraded)
-    assert run("submit -i in -o out -m model --disable_tta --order yx --base 1 --inclusive") == 0
+    line = "submit -i in -o out -m model --disable_tta --window full --no-grow"
+    assert run(f"{line} --order yx --base 1 --inclusive") == 0
     call.assert_called_once_with(
         Path("in"),
         Path("out"),
         model=Path("model"),
-        options=PredictOptions(use_mirroring=False),
+        options=PredictOptions(use_mirroring=False, window="full", grow=False),
         strict=False,
         convention=JsonConvention("yx", 1, True),
     )

@@ -15,6 +15,7 @@ class nnUNetTrainerPromptDemo(PromptTrainer):
         slices=0.65,
         volume=0.0,
         mask=0.0,
+        continued=0.0,
         none=0.35,
         p_box_only=0.1,
         p_points_only=0.1,

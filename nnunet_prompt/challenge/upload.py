@@ -12,15 +12,16 @@ from __future__ import annotations
 import re
 import sys
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, UploadForm, find_entries
-from nnunet_prompt.data.nifti import read_nifti, replacing, write_labels_like
+from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, replacing, write_labels_like
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.cases import Predictor, all_failures, each_case, make_folder
 from nnunet_prompt.inference.options import PredictOptions
@@ -99,29 +100,56 @@ def write_masks(predictor: Predictor, entries: Sequence[Entry], *, root: Path) -
             f"the model takes {predictor.n_image_channels} image channels, expected 1: an upload has one image per case"
         )
     asked = {e.mask.name: e.mask.ask(predictor.table) for e in entries}
+    stages = _Stages(predictor, asked, root)
+    missing = [entry for entry in entries if not (root / entry.member).exists()]
+    if missing:
+        _zip_of(root).unlink(missing_ok=True)  # it would not show the state of the masks
+    named = [(entry.member, entry) for entry in missing]
+    run = each_case(named, load=stages.load, work=stages.predict, write=stages.write, verb="upload")
+    if run.failed:
+        raise PromptError(f"{all_failures(run.failed, len(entries))}; no zip is written")
+    return len(missing), len(entries) - len(missing)
 
-    def write(entry: Entry) -> None:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Image:
+    """An entry on its way: its image, and with a mask the mask on the image's grid."""
+
+    entry: Entry
+    volume: NiftiVolume
+    mask: npt.NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stages:
+    """What is done to each entry; `asked` has the structures and values of each kind of mask."""
+
+    predictor: Predictor
+    asked: Mapping[str, tuple[tuple[str, ...], Mapping[int, int]]]
+    root: Path
+
+    def load(self, entry: Entry) -> _Image:
         volume = read_nifti(entry.image)
         if volume.replaced:
             _warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
-        names, values = asked[entry.mask.name]
-        labels = np.asarray(predictor.predict_structures([volume], names))
+        return _Image(entry, volume)
+
+    def predict(self, image: _Image) -> _Image:
+        entry = image.entry
+        names, values = self.asked[entry.mask.name]
+        labels = np.asarray(self.predictor.predict_structures([image.volume], names))
         mask = np.zeros(labels.shape, np.int32)
         for official, value in values.items():
             mask[labels == official] = value
         for name, value in entry.mask.values.items():
             if not (mask == value).any():
                 _warn(f"{entry.member}: no voxel of {name} ({value})")
-        make_folder((root / entry.member).parent)
-        write_labels_like(root / entry.member, mask, volume)
+        return replace(image, mask=mask)
 
-    missing = [entry for entry in entries if not (root / entry.member).exists()]
-    if missing:
-        _zip_of(root).unlink(missing_ok=True)  # it would not show the state of the masks
-    failed = each_case(((e.member, e) for e in missing), write, verb="upload")
-    if failed:
-        raise PromptError(f"{all_failures(failed, len(entries))}; no zip is written")
-    return len(missing), len(entries) - len(missing)
+    def write(self, image: _Image) -> None:
+        assert image.mask is not None
+        make_folder((self.root / image.entry.member).parent)
+        write_labels_like(self.root / image.entry.member, image.mask, image.volume)
 
 
 def _form(name: str) -> UploadForm:

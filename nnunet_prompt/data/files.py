@@ -8,7 +8,8 @@ time nor a name, so the same voxels give the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,20 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_once(path: Path, write: Callable[[Path], object], *, token: str = "") -> bool:
+    """Has `write` make a file under a hidden name, and gives it its own name unless that is taken by then.
+
+    So of several writers, on one machine or on many that share the folder, one is seen; returns whether it is this one.
+    `token` is part of the hidden name.
+    """
+    partial = path.with_name(f"{PARTIAL}{token}-{uuid.uuid4().hex[:12]}-{path.name}")
+    try:
+        write(partial)
+        return _take_name(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -65,3 +80,16 @@ def unpack(path: Path, size: int) -> bytes | None:
     except (RuntimeError, ValueError):  # another reader may know more, or say what is wrong
         return None
     return content if len(content) == size else None
+
+
+def _take_name(partial: Path, path: Path) -> bool:
+    """Gives a file a name that is still free; False if it is taken."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: then this is as good as it gets
+        if path.exists():
+            return False
+        partial.replace(path)
+    return True

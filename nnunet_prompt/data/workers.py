@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from nnunet_prompt.errors import PromptError
@@ -60,12 +61,10 @@ def in_order(
     if workers == 1:
         yield from map(function, items)
         return
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(workers, initializer=_enter, initargs=(stop,))
     pending: deque[Future[Result]] = deque()
     source = iter(items)
     failed: Exception | None = None
-    try:
+    with threads(workers) as pool:
         while failed is None:
             try:
                 pending.append(pool.submit(function, next(source)))
@@ -79,9 +78,22 @@ def in_order(
             yield pending.popleft().result()
         if failed is not None:
             raise failed
+
+
+@contextmanager
+def threads(count: int, *, finish: bool = False) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads of which nothing runs any longer when the block is left, in whatever way.
+
+    What has begun then ends at its next `checkpoint`, and what waits is dropped; with `finish` both are done first.
+    """
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(count, initializer=_enter, initargs=(stop,))
+    try:
+        yield pool
     finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+        if not finish:
+            stop.set()
+        pool.shutdown(cancel_futures=not finish)
 
 
 def checkpoint() -> None:

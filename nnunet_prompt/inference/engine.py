@@ -6,7 +6,6 @@ never a prompt tensor of the size of the volume.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -19,6 +18,9 @@ from tqdm import tqdm
 
 from nnunet_prompt.inference.cache import Key, TileCache
 from nnunet_prompt.inference.canvas import NOTHING, Canvas, Found
+from nnunet_prompt.inference.forward import mean_logits
+from nnunet_prompt.inference.grid_prompts import GridPrompts
+from nnunet_prompt.inference.plan import plan_tiles
 from nnunet_prompt.inference.region import DenseImage, GridImage
 from nnunet_prompt.inference.tiles import (
     Boxes,
@@ -26,11 +28,9 @@ from nnunet_prompt.inference.tiles import (
     clipped,
     cover,
     on_lattice,
-    plan_tiles,
-    prompted_boxes,
 )
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
-from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
+from nnunet_prompt.prompts.encode import PromptStyle, Window
 from nnunet_prompt.prompts.model import PromptSet, Shape
 
 __all__ = ["NOTHING", "Engine", "WindowMode"]
@@ -55,8 +55,9 @@ class Engine:
 
     `patch_size` has two numbers for a 2d configuration, which goes slice by slice along axis 0. `mirror_axes` are
     spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the tiles that share a forward pass.
-    `folds` are the weights of an ensemble, whose logits are averaged; with fewer than two the network is used as it
-    is. `growth` bounds the rounds in which tiles are added where a mask touches the border of what was computed.
+    `ensemble` are further networks, one per fold, whose logits are averaged with those of `network`. `growth` bounds
+    the rounds in which tiles are added where a mask touches the border of what was computed. `bfloat16` is for the
+    CPU (see `mean_logits`).
     """
 
     network: nn.Module
@@ -66,14 +67,15 @@ class Engine:
     mirror_axes: tuple[int, ...] = ()
     step_size: float = 0.5
     max_batch: int = 4
-    folds: tuple[dict[str, Tensor], ...] = ()
+    ensemble: tuple[nn.Module, ...] = ()
     growth: int = 8
+    bfloat16: bool = False
 
     @torch.inference_mode()
     def find(
         self,
         image: GridImage,
-        prompts: Sequence[PromptSet],
+        prompts: Sequence[PromptSet | GridPrompts],
         *,
         window: WindowMode = "prompted",
         limits: Sequence[Boxes] = (),
@@ -88,22 +90,24 @@ class Engine:
         each shown the mask so far in its mask channel. No set gets more tiles than the full window has.
         """
         tiling = Tiling(image.shape, self._tile_shape(), self.step_size)
-        boxes = [prompted_boxes(p, self.style) for p in prompts]
+        said = [p if isinstance(p, GridPrompts) else GridPrompts(p) for p in prompts]
+        boxes = [p.boxes(self.style) for p in said]
         if window == "full":
             windows = [on_lattice(b, tiling) for b in boxes]
         else:
-            windows = plan_tiles(boxes, tiling, known)
-        canvases = [Canvas(image.shape) for _ in prompts]
+            outlined = [any(b.positive for b in p.prompts.boxes) for p in said]
+            windows = plan_tiles(boxes, tiling, known, outlined=outlined)
+        canvases = [Canvas(image.shape) for _ in said]
         for canvas, own in zip(canvases, windows, strict=True):
             canvas.reserve(own)
         jobs = [Job(label, w) for label, own in enumerate(windows) for w in own]
-        self._run(image, jobs, prompts, canvases, cache)
+        self._run(image, jobs, said, canvases, cache)
         first = [len(c.windows) for c in canvases]
         for _ in range(self.growth if window == "prompted" else 0):
             jobs = self._next(jobs, canvases, tiling, limits)
             if not jobs:
                 break
-            self._run(image, jobs, prompts, canvases, cache)
+            self._run(image, jobs, said, canvases, cache)
         return [c.found(n, w) for c, n, w in zip(canvases, first, windows, strict=True)]
 
     def objects(self, image: Tensor, prompts: Sequence[PromptSet]) -> Tensor:
@@ -138,7 +142,7 @@ class Engine:
         self,
         image: GridImage,
         jobs: Sequence[Job],
-        prompts: Sequence[PromptSet],
+        prompts: Sequence[GridPrompts],
         canvases: Sequence[Canvas],
         cache: TileCache | None,
     ) -> None:
@@ -151,7 +155,7 @@ class Engine:
         self,
         image: GridImage,
         jobs: Sequence[Job],
-        prompts: Sequence[PromptSet],
+        prompts: Sequence[GridPrompts],
         cache: TileCache | None,
     ) -> Iterator[tuple[Job, Tensor]]:
         """The object's logits (*tile) of each job that sees something positive, tile by tile."""
@@ -192,9 +196,9 @@ class Engine:
                 cache.put(key, one.clone())
             yield job, one
 
-    def _draw(self, job: Job, prompts: PromptSet, out: npt.NDArray[np.float32]) -> bool:
+    def _draw(self, job: Job, prompts: GridPrompts, out: npt.NDArray[np.float32]) -> bool:
         """Rasterises what a tile is shown; False if nothing of it is positive."""
-        encode(prompts, job.window, self.style, out=out)
+        prompts.encode(job.window, self.style, out)
         if job.carried is not None:
             np.maximum(out[MASK], job.carried, out=out[MASK])
         return any(out[channel].any() for channel in POSITIVE_CHANNELS)
@@ -227,25 +231,9 @@ class Engine:
         """Logits (B, 1 + K, *tile), or of the first `heads`, float32 on the CPU; the mean over the folds."""
         flat = len(self.patch_size) == 2
         batch = (batch[:, :, 0] if flat else batch).to(self.device)
-        total: Tensor | None = None
-        for weights in self.folds if len(self.folds) > 1 else (None,):
-            if weights is not None:
-                self.network.load_state_dict(weights)
-            with torch.autocast("cuda", enabled=self.device.type == "cuda"):
-                logits = self._mirrored(batch, heads).float()
-            total = logits if total is None else total + logits
-        assert total is not None
-        total = (total / max(len(self.folds), 1)).cpu()
-        return total[:, :, None] if flat else total
-
-    def _mirrored(self, batch: Tensor, heads: int | None) -> Tensor:
-        """The mean over all flips along `mirror_axes`, prompts flipped with the image."""
-        logits: Tensor = self.network(batch)[:, :heads]
-        axes = [a + 2 for a in self.mirror_axes]
-        flips = [c for n in range(1, len(axes) + 1) for c in itertools.combinations(axes, n)]
-        for flip in flips:
-            logits = logits + torch.flip(self.network(torch.flip(batch, flip))[:, :heads], flip)
-        return logits / (len(flips) + 1)
+        networks = (self.network, *self.ensemble)
+        logits = mean_logits(networks, batch, self.mirror_axes, heads, bfloat16=self.bfloat16)
+        return (logits[:, :, None] if flat else logits).cpu()
 
     def _importance(self) -> Tensor:
         from nnunetv2.inference.sliding_window_prediction import compute_gaussian

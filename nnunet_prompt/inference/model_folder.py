@@ -20,7 +20,15 @@ from nnunet_prompt.weights.provenance import licence_notes, provenance_of
 from nnunet_prompt.weights.read import read_checkpoint
 
 # of a configuration, beside its network
-NEEDED = ("patch_size", "spacing", "preprocessor_class", "resampling_fn_probabilities")
+NEEDED = (
+    "patch_size",
+    "spacing",
+    "preprocessor_class",
+    "resampling_fn_probabilities",
+    "normalization_schemes",
+    "use_mask_for_norm",
+)
+STATISTICS = "foreground_intensity_properties_per_channel"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,25 +53,21 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     The network is built from its plans by our own class; no trainer is searched for and no code is read from files.
     Where the weights come from another model, its licence is printed to stderr.
     """
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
     capability = read_capability(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
     checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
     table = structures_from_dataset_json(dataset_json)
     weights = tuple(plain_names(c["network_weights"]) for c in checkpoints)
     try:
-        manager = PlansManager(plans)
-        configuration = manager.get_configuration(checkpoints[0]["init_args"]["configuration"])
-        for needed in NEEDED:
-            getattr(configuration, needed)
-        network, channels = _build(manager, configuration, dataset_json)
+        name = checkpoints[0]["init_args"]["configuration"]
+        manager, configuration, network, channels = _build(plans, name, dataset_json)
         for one in weights:  # every fold must fit before the first case is read
             network.load_state_dict(one)
     except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
         raise ModelError(
-            f"{folder}: the checkpoint does not fit its plans.json ({_first_line(error)})"
+            f"{folder}: the checkpoint does not fit its plans.json ({_short(error)})"
         ) from None
+    _check_channels(folder, manager, configuration, channels)
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
         print(line, file=sys.stderr)
     where = device(options.resolved_device())
@@ -82,24 +86,49 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     )
 
 
-def _build(manager: Any, configuration: Any, dataset_json: dict[str, Any]) -> tuple[nn.Module, int]:
-    """The network without deep supervision, and how many image channels it takes."""
+def _build(
+    plans: dict[str, Any], name: str, dataset_json: dict[str, Any]
+) -> tuple[Any, Any, nn.Module, int]:
+    """The plans, their configuration of that name, its network without deep supervision, and its image channels."""
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnunet_prompt.training.trainer import PromptTrainer
 
+    manager = PlansManager(plans)
+    configuration = manager.get_configuration(name)
+    for needed in NEEDED:
+        getattr(configuration, needed)
     channels = int(determine_num_input_channels(manager, configuration, dataset_json))
     heads = manager.get_label_manager(dataset_json).num_segmentation_heads
     network = PromptTrainer.build_network_architecture(
         manager, configuration, channels, heads, False
     )
-    return network, channels
+    return manager, configuration, network, channels
 
 
-def _first_line(error: Exception) -> str:
-    """What an error says; of a `KeyError` also that it is one, because it says the key alone."""
+def _check_channels(folder: Path, manager: Any, configuration: Any, channels: int) -> None:
+    """nnU-Net looks these up channel by channel, and only when it meets the first case."""
+    for key, values in (
+        ("normalization_schemes", configuration.normalization_schemes),
+        ("use_mask_for_norm", configuration.use_mask_for_norm),
+        (STATISTICS, manager.plans.get(STATISTICS, {})),
+    ):
+        if len(values) != channels:
+            raise ModelError(
+                f"{folder / 'plans.json'}: {key}: expected one entry for each of the {channels} image channel(s) of"
+                f" dataset.json, found {len(values)}; copy both files from the trained model"
+            )
+
+
+def _short(error: Exception) -> str:
+    """What an error says in one line; of a `KeyError` also that it is one, because it says the key alone.
+
+    torch names a weight that does not fit in its second line.
+    """
     text = repr(error) if isinstance(error, KeyError) else str(error).strip()
-    return (text or repr(error)).splitlines()[0]
+    lines = (text or repr(error)).splitlines()
+    return " ".join(line.strip() for line in lines[:2])
 
 
 def _checkpoints(folder: Path, options: PredictOptions) -> list[Path]:

@@ -18,7 +18,9 @@ from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference.cache import TileCache
 from nnunet_prompt.inference.canvas import Found
 from nnunet_prompt.inference.engine import Engine
+from nnunet_prompt.inference.forward import networks
 from nnunet_prompt.inference.grid import Grid, grid_of
+from nnunet_prompt.inference.grid_prompts import GridPrompts
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.options import PredictOptions
@@ -26,7 +28,7 @@ from nnunet_prompt.inference.region import DenseImage, GridImage, prepare
 from nnunet_prompt.inference.tiles import Boxes
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, PromptSet, Shape
+from nnunet_prompt.prompts.model import Box, CasePrompts, Shape
 
 LabelMap = npt.NDArray[np.int32]
 
@@ -56,14 +58,18 @@ class Answer:
 
 
 class PromptPredictor:
-    """A loaded model. It keeps nothing of one case for the next, and is not safe for several threads."""
+    """A loaded model. It keeps nothing of one case for the next.
+
+    Not safe for several threads but for one thing: `place`, which changes nothing in it and does not ask the network,
+    may run in one thread while another case is answered in a second one.
+    """
 
     def __init__(self, model: LoadedModel, options: PredictOptions = PredictOptions()) -> None:  # noqa: B008 - frozen
         self.model = model
         self.options = options
-        several = model.weights if len(model.weights) > 1 else ()
+        network, *others = networks(model)
         self.engine = Engine(
-            network=model.network,
+            network=network,
             patch_size=tuple(int(n) for n in model.configuration.patch_size),
             style=model.capability.style(),
             device=model.device,
@@ -71,8 +77,9 @@ class PromptPredictor:
             step_size=options.step_size,
             # a processor gains nothing from larger batches, and their activations cost memory
             max_batch=1 if model.device.type == "cpu" else 4,
-            folds=tuple({k: v.to(model.device) for k, v in one.items()} for one in several),
+            ensemble=tuple(others),
             growth=8 if options.grow else 0,
+            bfloat16=options.bfloat16,
         )
 
     @classmethod
@@ -106,7 +113,10 @@ class PromptPredictor:
         """
         for name in wanted:
             self.table.find(name)
-        case = self.place(images, whole=True)
+        return self.answer_structures(self.place(images, whole=True), wanted)
+
+    def answer_structures(self, case: Placed, wanted: Sequence[str] = ()) -> LabelMap:
+        """As `predict_structures`, for a case that was placed as a whole."""
         assert isinstance(case.image, DenseImage)
         logits = self.engine.structures(case.image.array)
         found = [Found((0, 0, 0), one) for one in logits]
@@ -155,10 +165,10 @@ class PromptPredictor:
         labels = [label for label, said in prompts.labels.items() if not said.empty]
         for label in labels:
             prompts.labels[label].check_inside(to_reader.source_shape)
-        sets: list[PromptSet] = []
+        sets = []
         for label in labels:
             others = [prompts.labels[other] for other in labels if other != label]
-            sets.append(to_grid.prompts(prompts.labels[label].with_negatives(others)))
+            sets.append(GridPrompts.of(prompts.labels[label].with_negatives(others), to_grid))
         found = self.engine.find(
             case.image,
             sets,

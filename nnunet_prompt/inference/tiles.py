@@ -85,31 +85,6 @@ def mask_boxes(mask: npt.NDArray[np.bool_]) -> Boxes:
     return np.array(found, np.int64).reshape(-1, 3, 2)
 
 
-def plan_tiles(
-    boxes: Sequence[Boxes], tiling: Tiling, known: Sequence[Sequence[Window]] = ()
-) -> list[list[Window]]:
-    """The tiles to run for each label, given the boxes of its prompts; none for a label without boxes.
-
-    The lattice's own tiles where those that touch the prompts are as few as tiles round them: then the result is the
-    full window's. One tile for all labels where it holds the prompts of all. Else the fewest round each label's own.
-    Tiles of `known` (per label) are kept where they hold all prompts of the label with their margin.
-    """
-    seen = [clipped(b, tiling.bounds()) for b in boxes]
-    shared = cover(np.concatenate([*seen, np.zeros((0, 3, 2), np.int64)]), tiling)
-    plan = []
-    for label, own in enumerate(seen):
-        before = list(known[label]) if label < len(known) else []
-        stock = on_lattice(own, tiling)
-        alone = shared if len(shared) == 1 and len(own) else cover(own, tiling)
-        if len(stock) <= len(alone):
-            plan.append(stock)
-        elif before and holds(before, own, tiling):
-            plan.append(before)
-        else:
-            plan.append(alone)
-    return plan
-
-
 def cover(boxes: Boxes, tiling: Tiling) -> list[Window]:
     """Few tiles that hold every box with its margin, in the order of their origins; none without boxes.
 

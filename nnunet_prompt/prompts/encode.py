@@ -19,6 +19,7 @@ from scipy.ndimage import distance_transform_edt
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.model import VOXEL, Box, Coordinate, PromptSet, Scribble, Shape
+from nnunet_prompt.prompts.voxels import bounding_box
 
 FloatArray = npt.NDArray[np.float32]
 PointShape = Literal["edt", "gaussian", "ball"]
@@ -86,6 +87,12 @@ def encode(
         raise ValueError(f"out must have the shape {shape}, found {out.shape}")
     else:
         out.fill(0.0)
+    stamp(prompts, window, style, out)
+    return out
+
+
+def stamp(prompts: PromptSet, window: Window, style: PromptStyle, out: FloatArray) -> None:
+    """What `encode` writes into `out`, float32 (7, *window.shape), which holds zeros and nothing else."""
     if prompts.mask is not None:
         _copy_mask(prompts.mask, window, out[MASK])
     for box in prompts.boxes:
@@ -95,7 +102,6 @@ def encode(
         _stamp(kernel, _voxel(point.position), window, out[signed(POINT, point.positive)])
     for scribble in prompts.scribbles:
         _draw(scribble, window, style, out[signed(SCRIBBLE, scribble.positive)])
-    return out
 
 
 @lru_cache(maxsize=64)
@@ -139,9 +145,20 @@ def _voxel(position: Coordinate) -> Shape:
 
 
 def _stamp(kernel: FloatArray, centre: Shape, window: Window, channel: FloatArray) -> None:
+    (depth, rows, columns), (a, b, c), (n, h, w) = kernel.shape, window.origin, window.shape
+    z, y, x = centre[0] - depth // 2 - a, centre[1] - rows // 2 - b, centre[2] - columns // 2 - c
+    # nearly all points lie inside, and there are hundreds of them in a patch
+    if 0 <= z <= n - depth and 0 <= y <= h - rows and 0 <= x <= w - columns:
+        view = channel[z : z + depth, y : y + rows, x : x + columns]
+        np.maximum(view, kernel, out=view)
+    else:
+        _stamp_part(kernel, (z, y, x), window.shape, channel)
+
+
+def _stamp_part(kernel: FloatArray, corner: Shape, shape: Shape, channel: FloatArray) -> None:
+    """Stamps what lies inside the window of a kernel whose first voxel is at `corner` of it."""
     target, source = [], []
-    for c, k, o, n in zip(centre, kernel.shape, window.origin, window.shape, strict=True):
-        start = c - k // 2 - o
+    for start, k, n in zip(corner, kernel.shape, shape, strict=True):
         low, high = max(start, 0), min(start + k, n)
         if low >= high:
             return
@@ -189,4 +206,7 @@ def _copy_mask(mask: npt.NDArray[np.bool_], window: Window, channel: FloatArray)
             return
         target.append(slice(low - o, high - o))
         source.append(slice(low, high))
-    channel[tuple(target)] = mask[tuple(source)]
+    here = mask[tuple(source)]
+    box = bounding_box(here)
+    if box is not None:
+        channel[tuple(target)][box] = here[box]

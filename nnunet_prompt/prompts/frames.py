@@ -96,7 +96,7 @@ class AxisMap:
     def prompts(self, prompts: PromptSet) -> PromptSet:
         """The prompts in the target frame: points and scribbles keep their extent, boxes their edges.
 
-        A mask is carried over by nearest neighbour.
+        A mask is carried over by nearest neighbour; where that leaves nothing of it, its voxels are.
         """
         return PromptSet(
             tuple(
@@ -107,7 +107,7 @@ class AxisMap:
                 Scribble(tuple(map(self, s.path)), s.positive, self._extent(s.extent))
                 for s in prompts.scribbles
             ),
-            None if prompts.mask is None else self._nearest(prompts.mask),
+            None if prompts.mask is None else self._mask(prompts.mask),
         )
 
     def box(self, box: Box) -> Box:
@@ -124,18 +124,35 @@ class AxisMap:
             [float(abs(k)) * extent[axis] for axis, k in zip(self.axes, self.scale, strict=True)]
         )
 
-    def _nearest(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def voxels(self, index: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """The target voxels in which the centres of source voxels lie, both (N, 3); those outside are left out."""
+        scale, offset = np.array(self.scale, float), np.array(self.offset, float)
+        there = np.floor(index[:, self.axes] * scale + offset + 0.5).astype(np.int64)
+        return np.asarray(there[((there >= 0) & (there < self.target_shape)).all(1)])
+
+    def nearest(
+        self, mask: npt.NDArray[np.bool_], spans: Sequence[tuple[int, int]]
+    ) -> npt.NDArray[np.bool_]:
+        """The voxels `spans` (half-open, within the target) of a mask of the source, by nearest neighbour.
+
+        A mask that is finer than the target may leave nothing there: see `voxels`.
+        """
         back = self.inverse()
         index = []
         for source, target in enumerate(back.axes):
-            n = self.target_shape[target]
-            position = np.arange(n) * float(back.scale[source]) + float(back.offset[source])
-            index.append(np.floor(position + 0.5).astype(int))
-        inside = [(i >= 0) & (i < n) for i, n in zip(index, array.shape, strict=True)]
-        clipped = [np.clip(i, 0, n - 1) for i, n in zip(index, array.shape, strict=True)]
+            position = np.arange(*spans[target]) * float(back.scale[source])
+            index.append(np.floor(position + float(back.offset[source]) + 0.5).astype(int))
+        inside = [(i >= 0) & (i < n) for i, n in zip(index, mask.shape, strict=True)]
+        clipped = [np.clip(i, 0, n - 1) for i, n in zip(index, mask.shape, strict=True)]
         a, b, c = inside
         seen = a[:, None, None] & b[:, None] & c
-        return np.asarray((array[np.ix_(*clipped)] & seen).transpose(self.axes))
+        return np.asarray((mask[np.ix_(*clipped)] & seen).transpose(self.axes))
+
+    def _mask(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        moved = self.nearest(mask, [(0, n) for n in self.target_shape])
+        if not moved.any():
+            moved[tuple(self.voxels(np.argwhere(mask)).T)] = True
+        return moved
 
 
 def identity(shape: Shape) -> AxisMap:

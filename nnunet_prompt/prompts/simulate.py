@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
+from nnunet_prompt.prompts.masks import continued, corrupt
 from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet
+from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
 
-Kind = Literal["slices", "volume", "mask", "none"]
-KINDS: tuple[Kind, ...] = ("slices", "volume", "mask", "none")
+__all__ = ["EXACT", "KINDS", "Kind", "SimulationOptions", "corrupt", "random_points", "simulate"]
+
+Kind = Literal["slices", "volume", "mask", "continue", "none"]
+KINDS: tuple[Kind, ...] = ("slices", "volume", "mask", "continue", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,10 @@ def simulate(
 ) -> PromptSet:
     """Prompts of one kind for the object `target`; `others` are structures whose points serve as negatives.
 
-    An empty target gives an empty set for `slices` and `volume`, and possibly invented blobs for `mask`. Raises
-    `ValueError` for an unknown kind.
+    `slices`: a box and points in every slice; `volume`: points or one box in 3D; `mask`: a rough mask, sometimes with
+    clicks on its errors; `continue`: a part of the mask that enters at the border (see `continued`) and nothing else;
+    `none`: nothing. An empty target gives an empty set, but for `mask` possibly invented blobs. Raises `ValueError`
+    for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
@@ -65,50 +69,13 @@ def simulate(
         return _slices(target, rng, others, options)
     if kind == "volume":
         return _volume(target, rng, others, options)
+    if kind == "continue":
+        return PromptSet(mask=continued(target, rng, slice_axis=options.slice_axis))
     mask = corrupt(target, rng, slice_axis=options.slice_axis)
     clicks = rng.random() < 0.5
     return PromptSet(
         points=_clicks_on_errors(target, mask, rng, options) if clicks else (), mask=mask
     )
-
-
-def random_points(
-    mask: BoolArray, count: int, rng: np.random.Generator, *, deep: bool = False
-) -> npt.NDArray[np.int64]:
-    """Up to `count` distinct voxels of `mask`, (n, 3). With `deep` they come from the inside: from the voxels that
-    are farther from the border than half of them, where there are any; in an image of one slice that is the border
-    in the plane. Never a centroid, which may lie outside. An empty mask gives none.
-    """
-    voxels = np.flatnonzero(mask)
-    if deep and voxels.size > 1:
-        border = [(1, 1) if n > 1 else (0, 0) for n in mask.shape]
-        inner = tuple(slice(a, a + n) for (a, _), n in zip(border, mask.shape, strict=True))
-        depth = ndimage.distance_transform_edt(np.pad(mask, border))[inner].ravel()[voxels]
-        inner = depth > np.median(depth)
-        voxels = voxels[inner] if inner.any() else voxels
-    if voxels.size > count:
-        voxels = rng.choice(voxels, count, replace=False)
-    return np.stack(np.unravel_index(voxels, mask.shape), axis=1)
-
-
-def corrupt(mask: BoolArray, rng: np.random.Generator, *, slice_axis: int = 0) -> BoolArray:
-    """A rough version of `mask`: components dropped, shifted, grown, shrunk, holes and invented blobs.
-
-    One time in ten the mask is perfect, so that a good mask is also trusted. Something of a mask is always left.
-    """
-    if rng.random() < 0.1:
-        return mask.copy()
-    result = np.zeros_like(mask)
-    labelled, count = ndimage.label(mask)
-    for index, box in enumerate(ndimage.find_objects(labelled), start=1):
-        if count > 1 and rng.random() < 0.2:
-            continue
-        _paste_changed(labelled[box] == index, box, rng, result, slice_axis=slice_axis)
-    if rng.random() < 0.25:
-        _blob(result, rng, value=True)
-    if rng.random() < 0.15 and result.any():
-        _blob(result, rng, value=False, inside=result)
-    return result if result.any() else mask.copy()
 
 
 def _slices(
@@ -118,21 +85,26 @@ def _slices(
     options: SimulationOptions,
 ) -> PromptSet:
     axis = options.slice_axis
-    areas = target.sum(axis=tuple(a for a in range(3) if a != axis))
+    inside = Layers(target, axis)
     boxes: list[Box] = []
     points: list[Point] = []
-    negatives = [o for o in others if options.points and rng.random() < options.p_negatives]
-    for index in np.flatnonzero(areas >= max(1, options.min_voxels)):
+    negatives = [
+        Layers(other, axis, without=target)
+        for other in others
+        if options.points and rng.random() < options.p_negatives
+    ]
+    for index in np.flatnonzero(inside.areas >= max(1, options.min_voxels)).tolist():
         if rng.random() < options.p_drop:
             continue
-        here = np.take(target, [index], axis)
+        here, shift = _slice(target, axis, index), _at(axis, index)
         if options.boxes:
-            boxes.append(_box(here, rng, options, _at(axis, int(index))))
+            boxes.append(_box(inside.extent(index), here.shape, rng, options))
         if options.points:
-            points += _points(here, rng, options, _at(axis, int(index)))
+            found = inside.points(index, _count(rng, options), rng)
+            points += _points(found, here, rng, options, shift=shift)
         for other in negatives:
-            slice_of = np.take(other, [index], axis)
-            points += _points(slice_of & ~here, rng, options, _at(axis, int(index)), positive=False)
+            found = other.points(index, _count(rng, options), rng)
+            points += _points(found, here, rng, options, shift=shift, positive=False)
     return PromptSet(tuple(points), tuple(boxes))
 
 
@@ -151,17 +123,29 @@ def _volume(
     form = rng.choice(forms)
     if form == "slice box":
         axis = options.slice_axis
-        areas = target.sum(axis=tuple(a for a in range(3) if a != axis)).astype(float)
+        inside = Layers(target, axis)
+        areas = inside.areas.astype(float)
         index = int(rng.choice(len(areas), p=areas / areas.sum()))
-        boxes.append(_box(np.take(target, [index], axis), rng, options, _at(axis, index)))
+        here = _slice(target, axis, index)
+        boxes.append(_box(inside.extent(index), here.shape, rng, options))
     elif form == "3D box":
-        boxes.append(_box(target, rng, options, (0, 0, 0)))
+        spans = [(side.start, side.stop) for side in bounding_box(target) or ()]
+        boxes.append(_box(spans, target.shape, rng, options))
     if form == "points" or (options.points and rng.random() < 0.5):
-        points += _points(target, rng, options, (0, 0, 0), deep=True)
+        count = _count(rng, options)
+        deep = bool(rng.random() < 0.5)
+        found = random_points(target, count, rng, deep=deep).tolist()
+        points += _points(found, target, rng, options)
     for other in others:
         if options.points and rng.random() < options.p_negatives * 0.5:
-            points += _points(other & ~target, rng, options, (0, 0, 0), positive=False)
+            found = random_points(other & ~target, _count(rng, options), rng).tolist()
+            points += _points(found, target, rng, options, positive=False)
     return PromptSet(tuple(points), tuple(boxes))
+
+
+def _slice(mask: BoolArray, axis: int, index: int) -> BoolArray:
+    """One slice, as an array of three axes."""
+    return mask[(*(slice(None),) * axis, slice(index, index + 1))]
 
 
 def _at(axis: int, index: int) -> tuple[int, int, int]:
@@ -169,55 +153,57 @@ def _at(axis: int, index: int) -> tuple[int, int, int]:
     return a, b, c
 
 
+def _count(rng: np.random.Generator, options: SimulationOptions) -> int:
+    if options.fixed_points:
+        return options.max_points
+    return int(rng.integers(1, options.max_points + 1))
+
+
 def _box(
-    mask: BoolArray,
+    spans: Sequence[tuple[int, int]],
+    shape: Sequence[int],
     rng: np.random.Generator,
     options: SimulationOptions,
-    shift: tuple[int, int, int],
 ) -> Box:
-    """The tight box of `mask` (not empty), its edges jittered where the mask has more than one voxel.
+    """The box of three spans, its edges jittered inside `shape` along the axes of more than one voxel.
 
     Empty results are drawn again, axis by axis, which favours neither direction.
     """
     lower, upper = [], []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low, high = int(line[0]), int(line[-1]) + 1
+    for (low, high), size in zip(spans, shape, strict=True):
         start, stop = low, high
-        while options.jitter and mask.shape[axis] > 1:
+        while options.jitter and size > 1:
             a, b = rng.integers(-options.jitter, options.jitter + 1, 2)
-            start, stop = max(low + int(a), 0), min(high + int(b), mask.shape[axis])
+            start, stop = max(low + int(a), 0), min(high + int(b), size)
             if start < stop:
                 break
-        lower.append(float(start + shift[axis]))
-        upper.append(float(stop + shift[axis]))
+        lower.append(float(start))
+        upper.append(float(stop))
     return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
 
 
 def _points(
-    mask: BoolArray,
+    found: list[list[int]],
+    here: BoolArray,
     rng: np.random.Generator,
     options: SimulationOptions,
-    shift: tuple[int, int, int],
     *,
+    shift: tuple[int, int, int] = (0, 0, 0),
     positive: bool = True,
-    deep: bool = False,
 ) -> list[Point]:
-    count = options.max_points
-    if not options.fixed_points:
-        count = int(rng.integers(1, options.max_points + 1))
-    found = random_points(mask, count, rng, deep=deep and bool(rng.random() < 0.5))
-    if options.jitter and len(found):
-        size = np.array(mask.shape)
+    """Points at the voxels `found` of the array `here`, which holds the target and begins at `shift`: jittered in it
+    along the axes of more than one voxel, and sometimes one of them put outside the target.
+    """
+    if options.jitter and found:
+        size = np.array(here.shape)
         reach = np.where(size > 1, options.jitter, 0)
-        found = np.clip(found + rng.integers(-reach, reach + 1, found.shape), 0, size - 1)
-    if positive and len(found) and rng.random() < options.p_wrong:
-        outside = random_points(~mask, 1, rng)
-        found[: len(outside)] = outside
-    return [
-        Point((float(z + shift[0]), float(y + shift[1]), float(x + shift[2])), positive)
-        for z, y, x in found
-    ]
+        moved = found + rng.integers(-reach, reach + 1, (len(found), 3))
+        found = np.clip(moved, 0, size - 1).tolist()
+    if positive and found and rng.random() < options.p_wrong:
+        outside = random_points(~here, 1, rng).tolist()
+        found = outside + found[len(outside) :]
+    a, b, c = shift
+    return [Point((float(z + a), float(y + b), float(x + c)), positive) for z, y, x in found]
 
 
 def _clicks_on_errors(
@@ -229,71 +215,3 @@ def _clicks_on_errors(
     return tuple(Point((float(z), float(y), float(x)), True) for z, y, x in missing) + tuple(
         Point((float(z), float(y), float(x)), False) for z, y, x in spurious
     )
-
-
-def _paste_changed(
-    component: BoolArray,
-    box: tuple[slice, ...],
-    rng: np.random.Generator,
-    result: BoolArray,
-    *,
-    slice_axis: int = 0,
-) -> None:
-    """Shrinks or grows one component, moves it a little, and adds it to `result`.
-
-    By up to a fifth of its width and at most three voxels, so that something of it is always left.
-    """
-    reach = int(np.clip(round(np.count_nonzero(component) ** (1 / 3) / 5), 1, 3))
-    radius = int(rng.integers(1, reach + 1))
-    room = [radius if n > 1 else 0 for n in result.shape]
-    padded = np.pad(component, [(r, r) for r in room])
-    near = ndimage.generate_binary_structure(3, 1)
-    flat = [axis for axis, n in enumerate(result.shape) if n == 1]
-    if component.shape[slice_axis] == 1 or rng.random() < 0.3:  # thick slices grow within the slice
-        flat.append(slice_axis)
-    for axis in flat:
-        near.swapaxes(0, axis)[[0, 2]] = False
-    draw = rng.random()
-    if draw < 0.4:
-        shrunk = ndimage.binary_erosion(padded, near, radius)
-        padded = shrunk if shrunk.any() else padded
-    elif draw < 0.8:
-        padded = ndimage.binary_dilation(padded, near, radius)
-    shift = [
-        int(rng.integers(-reach, reach + 1)) if n > 1 and rng.random() < 0.5 else 0
-        for n in result.shape
-    ]
-    corner = [b.start - r + s for b, r, s in zip(box, room, shift, strict=True)]
-    _paste(padded, corner, result)
-
-
-def _paste(part: BoolArray, corner: Sequence[int], result: BoolArray) -> None:
-    """Adds `part` to `result` with its first voxel at `corner`; what leaves `result` is cut off."""
-    target, source = [], []
-    for start, n, size in zip(corner, result.shape, part.shape, strict=True):
-        low, high = max(start, 0), min(start + size, n)
-        if low >= high:
-            return
-        target.append(slice(low, high))
-        source.append(slice(low - start, high - start))
-    result[tuple(target)] |= part[tuple(source)]
-
-
-def _blob(
-    mask: BoolArray, rng: np.random.Generator, *, value: bool, inside: BoolArray | None = None
-) -> None:
-    """Writes an ellipsoid of 2 to 6 voxels radius into `mask`, in place."""
-    centre = (
-        [int(rng.integers(0, n)) for n in mask.shape]
-        if inside is None
-        else [int(v) for v in random_points(inside, 1, rng)[0]]
-    )
-    radii = [min(float(rng.uniform(2, 6)), n / 2) for n in mask.shape]
-    window = tuple(
-        slice(max(0, int(c - r)), int(c + r) + 1) for c, r in zip(centre, radii, strict=True)
-    )
-    grid = np.ogrid[
-        tuple(slice(w.start, min(w.stop, n)) for w, n in zip(window, mask.shape, strict=True))
-    ]
-    distance = sum(((g - c) / r) ** 2 for g, c, r in zip(grid, centre, radii, strict=True))
-    mask[window][np.asarray(distance) <= 1.0] = value

@@ -13,9 +13,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
+from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.encode import PromptStyle, Window, stamp
 from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.simulate import simulate
+from nnunet_prompt.prompts.voxels import bounding_box
 from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.mixture import PromptMixture
 
@@ -82,13 +84,18 @@ class SimulatePrompts(BasicTransform):
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         image: Tensor = data_dict["image"]
         heads: npt.NDArray[np.int8] = params["heads"]
-        shape = heads.shape[1:]
-        channels = encode(
-            params["prompts"], Window((0, 0, 0), shape), self.targets.style
-        )  # (7, *shape)
-        patch = image.shape[1:]
-        prompt_channels = torch.from_numpy(channels).reshape(-1, *patch)
-        data_dict["image"] = torch.cat([image, prompt_channels.to(image.dtype)])
+        shape, patch = heads.shape[1:], image.shape[1:]
+        # of numpy's zeros only what is written to becomes memory: most of the prompt channels never does
+        channels = np.zeros((len(image) + N_PROMPT_CHANNELS, *shape), np.float32)
+        stamp(
+            params["prompts"],
+            Window((0, 0, 0), shape),
+            self.targets.style,
+            channels[len(image) :],
+        )
+        shown = torch.from_numpy(channels).reshape(-1, *patch)
+        shown[: len(image)] = image
+        data_dict["image"] = shown.to(image.dtype)
         data_dict["segmentation"] = torch.from_numpy(heads).reshape(-1, *patch)
         return data_dict
 
@@ -107,8 +114,11 @@ def head_targets(
         if structure.label not in known:
             heads[structure.label] = UNKNOWN
         else:
-            for member in structure.members:
-                heads[structure.label] |= labels == member
+            inside = heads[structure.label].view(bool)
+            first, *more = structure.members
+            np.equal(labels, first, out=inside)
+            for member in more:
+                inside |= labels == member
     if targets.ignore_label is not None:
         heads[:, labels == targets.ignore_label] = UNKNOWN
     return heads
@@ -124,37 +134,37 @@ def draw_object(
 ) -> tuple[npt.NDArray[np.int8], PromptSet]:
     """Draws the object of this patch and its prompts; returns the object head's target and the prompts.
 
-    The object is a structure that its own head knows, or one of those in `prompted` (labels of structures that the
-    label map shows although their heads do not learn them). Changes `heads` in place where the mixture hides the
-    structures that are pointed at from their own heads.
+    `heads` are those of `head_targets`, with an empty object head. The object is a structure that its own head knows,
+    or one of those in `prompted` (labels of structures that the label map shows although their heads do not learn
+    them). Changes `heads` in place where the mixture hides the structures that are pointed at from their own heads.
 
     A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
     structure in the patch, or where the prompts come out empty, the target is empty, too: with nothing said there is
     nothing to segment.
     """
     mixture = targets.mixture
-    empty = np.where(heads[0] == UNKNOWN, np.int8(UNKNOWN), np.int8(0))
+    empty = heads[0].copy()
     kind = mixture.draw_kind(rng)
     shown = _shown(heads, labels, targets.table, prompted)
     present = list(shown)
     if kind == "none" or not present:
         return empty, PromptSet()
-    chosen, target = _choose(shown, labels, rng, mixture)
-    others = [(labels == k) & ~target for k in present if k != chosen]
+    own = _own(shown, labels, targets.table)
+    chosen, target = _choose(shown, own, rng, mixture)
+    others = [own[k] for k in present if k != chosen]
     options = mixture.draw_options(rng, slice_axis=targets.slice_axis)
     prompts = simulate(target, rng, kind=kind, others=others, options=options)
     if not _points_somewhere(prompts):
         return empty, PromptSet()
+    found = empty | target.view(np.int8)  # unknown is -1, all of its bits are set
     if mixture.p_hide and rng.random() < mixture.p_hide:
-        for k in present:
-            if target[heads[k] == 1].any():
-                heads[k] = UNKNOWN
-    return np.where(empty == UNKNOWN, empty, target.astype(np.int8)), prompts
+        heads[[k for k in present if target[heads[k] == 1].any()]] = UNKNOWN
+    return found, prompts
 
 
 def _choose(
     shown: dict[int, BoolArray],
-    labels: npt.NDArray[np.integer[Any]],
+    own: dict[int, BoolArray],
     rng: np.random.Generator,
     mixture: PromptMixture,
 ) -> tuple[int, BoolArray]:
@@ -162,9 +172,8 @@ def _choose(
     present = list(shown)
     chosen = int(rng.choice(present))
     target = shown[chosen]
-    own = target & (labels == chosen)
-    if own.any() and rng.random() < 0.5:
-        target = own
+    if own[chosen].any() and rng.random() < 0.5:
+        target = own[chosen]
     if len(present) > 1 and rng.random() < mixture.p_union:
         target = target | shown[int(rng.choice([k for k in present if k != chosen]))]
     if rng.random() < mixture.p_component:
@@ -178,10 +187,14 @@ def _shown(
     table: StructureTable,
     prompted: frozenset[int],
 ) -> dict[int, BoolArray]:
-    """The masks of the structures in a patch, by label: of those with a head that knows them, and of `prompted`."""
+    """The masks of the structures in a patch, by label: of those with a head that knows them, and of `prompted`.
+
+    They may be views of `heads`.
+    """
     masks: dict[int, BoolArray] = {}
     for s in table.structures:
-        mask = heads[s.label] == 1
+        head = heads[s.label]
+        mask = head.view(bool) if head.min(initial=0) == 0 else head == 1
         if s.label in prompted and not mask.any():
             mask = np.isin(labels, s.members)
         if mask.any():
@@ -189,9 +202,21 @@ def _shown(
     return masks
 
 
+def _own(
+    shown: dict[int, BoolArray], labels: npt.NDArray[np.integer[Any]], table: StructureTable
+) -> dict[int, BoolArray]:
+    """What each of the structures shown is without the other members of its union."""
+    alone = {s.label for s in table.structures if s.members == (s.label,)}
+    return {k: mask if k in alone else labels == k for k, mask in shown.items()}
+
+
 def _one_component(target: BoolArray, rng: np.random.Generator) -> BoolArray:
-    labelled, count = ndimage.label(target)
-    return np.asarray(labelled == int(rng.integers(1, count + 1)))
+    box = bounding_box(target)
+    assert box is not None  # a structure that is shown has voxels
+    labelled, count = ndimage.label(target[box])
+    component = np.zeros_like(target)
+    component[box] = labelled == int(rng.integers(1, count + 1))
+    return component
 
 
 def _points_somewhere(prompts: PromptSet) -> bool:

@@ -46,6 +46,9 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     `validation/CASE` holds the masks without prompts, `validation/KIND/CASE` those with. `summary.json` has nnU-Net's
     keys for the former and `prompt_kinds` for all: Dice, HD and HD95 (mm) per structure. A case counts for the
     structures that it annotates. Under DDP each device takes its share of the cases.
+
+    Every tile of nnU-Net's sliding window that sees a prompt is run, so that the numbers compare with nnU-Net's own;
+    `predict` runs fewer.
     """
     if save_probabilities:
         trainer.print_to_log_file(

@@ -99,14 +99,8 @@ def test_what_is_no_model_is_said_in_one_line(
 @pytest.mark.slow
 def test_a_real_network_of_two_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_model_folder(tmp_path / "model", channels=2)
-    assert main([str(model)]) == 1, "its plans normalise one channel only"
-    assert "does not segment a phantom" in capsys.readouterr().err
     plans = json.loads((model / "plans.json").read_text())
-    plans["foreground_intensity_properties_per_channel"]["1"] = {}
-    settings = plans["configurations"]["3d_fullres"]
-    settings["patch_size"] = [8, 64, 64]
-    settings["normalization_schemes"] *= 2
-    settings["use_mask_for_norm"] *= 2
+    plans["configurations"]["3d_fullres"]["patch_size"] = [8, 64, 64]
     (model / "plans.json").write_text(json.dumps(plans))
     assert main([str(model)]) == 0
     assert "voxels, " in capsys.readouterr().out

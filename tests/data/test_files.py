@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunet_prompt.data import files
-from nnunet_prompt.data.files import remove_partials, save_nifti, unpack
+from nnunet_prompt.data.files import PARTIAL, remove_partials, save_nifti, unpack, write_once
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
 
@@ -84,3 +84,31 @@ def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
     remove_partials(tmp_path)
     left = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert left == [tmp_path / "imagesTr" / "b.nii.gz"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_several_writers_the_first_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(files.os, "link", Mock(side_effect=PermissionError("no links here")))
+    target = tmp_path / "a.txt"
+
+    def late(path: Path) -> None:
+        assert path.parent == tmp_path and path.name.startswith(f"{PARTIAL}run7-")
+        path.write_text("late")
+        assert write_once(target, lambda other: other.write_text("first"))
+
+    assert not write_once(target, late, token="run7")
+    assert target.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def half(path: Path) -> None:
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_once(tmp_path / "a.txt", half)
+    assert list(tmp_path.iterdir()) == []

@@ -318,6 +318,7 @@ class TestRefusals:
         change(normalization_schemes=["ZScoreNormalization"] * 2, use_mask_for_norm=[False, False])(
             plans
         )
+        plans["foreground_intensity_properties_per_channel"]["1"] = {}
         model = write_model(tmp_path / "ours", plans=plans, channels=2)
         assert self.refusal(model, tmp_path) == (
             "dataset.json: channel_names has 2 image channels, nnInteractive gives one; train on one of them"

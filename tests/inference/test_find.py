@@ -145,7 +145,7 @@ def test_the_logits_are_there_only_where_tiles_were() -> None:
 class TestLabels:
     def test_labels_in_one_tile_share_a_batch(self) -> None:
         network = Sees()
-        sets = [box((5, 17, 14), (7, 20, 17)), box((4, 20, 17), (6, 23, 22)), PromptSet()]
+        sets = [box((4, 19, 17), (6, 22, 20)), box((4, 19, 18), (6, 22, 20)), PromptSet()]
         found = engine(network).find(image(), sets)
         assert network.batches == [2]
         assert found[0].windows == found[1].windows and found[2].windows == ()
@@ -155,7 +155,7 @@ class TestLabels:
 
     def test_labels_apart_are_run_where_their_own_prompts_lie(self) -> None:
         network = Sees()
-        sets = [box((2, 4, 4), (7, 10, 10)), box((4, 28, 24), (9, 34, 33))]
+        sets = [box((2, 4, 4), (7, 10, 10)), box((4, 30, 27), (6, 34, 33))]
         found = engine(network, max_batch=1).find(image(), sets)
         assert network.batches == [1, 1]
         assert [f.tiles for f in found] == [1, 1]
@@ -197,12 +197,13 @@ class TestGrowth:
         network = Spreads()
         (found,) = engine(network, growth=1).find(tube(), [self.said])
         assert found.grown == 1
-        first, grown = network.shown
-        assert first[POINT[0]].any() and not first[MASK].any()
+        *first, grown = network.shown
+        assert all(tile[POINT[0]].any() and not tile[MASK].any() for tile in first)
         assert not grown[POINT[0]].any() and grown[MASK].any()
         (start,) = engine(Spreads(), growth=0).find(tube(), [self.said])
-        (window,) = engine(Spreads()).find(tube(), [self.said])[0].windows
-        low = window.origin[1] + 16 - 4  # half a tile further, in the middle of a tile of 16
+        windows = engine(Spreads()).find(tube(), [self.said])[0].windows
+        assert len(windows) == len(first) and {w.origin[1] for w in windows} == {0}
+        low = 16 - 4  # half a tile further, in the middle of a tile of 16
         assert torch.equal(grown[MASK][:, :4] > 0, start.whole(SHAPE)[2:10, low : low + 4, :16] > 0)
         assert not grown[MASK][:, 4:].any()
 
@@ -247,17 +248,14 @@ class TestGrowth:
 
 class TestEnsembleAndCache:
     def test_folds_are_averaged_tile_by_tile(self) -> None:
-        network = nn.Conv3d(8, 1, 1)
         folds = []
         for bias in (0.0, 3.0):
             torch.manual_seed(0)
-            folds.append({"weight": torch.randn(1, 8, 1, 1, 1), "bias": torch.tensor([bias])})
+            folds.append(nn.Conv3d(8, 1, 1))
+            nn.init.constant_(folds[-1].bias, bias)  # type: ignore[arg-type]
         said = [box((2, 4, 4), (7, 10, 10))]
-        (both,) = engine(network, folds=tuple(folds), growth=0).find(image(), said)
-        alone = []
-        for fold in folds:
-            network.load_state_dict(fold)
-            alone.append(engine(network, growth=0).find(image(), said)[0].logits)
+        (both,) = engine(folds[0], ensemble=(folds[1],), growth=0).find(image(), said)
+        alone = [engine(fold, growth=0).find(image(), said)[0].logits for fold in folds]
         assert torch.allclose(both.logits, (alone[0] + alone[1]) / 2, atol=1e-5)
         assert not torch.allclose(both.logits, alone[0])
 

@@ -213,6 +213,26 @@ class TestRefusals:
         torch.save(content, path)
         assert "does not fit" in refusal(folder)
 
+    @pytest.mark.parametrize("key", ["normalization_schemes", "use_mask_for_norm"])
+    def test_plans_of_another_number_of_channels(self, tmp_path: Path, key: str) -> None:
+        folder = write_model_folder(tmp_path / "m", channels=2)
+        change(folder / "plans.json", lambda p: p["configurations"]["3d_fullres"][key].pop())
+        assert refusal(folder) == (
+            f"{folder / 'plans.json'}: {key}: expected one entry for each of the 2 image channel(s) of dataset.json,"
+            " found 1; copy both files from the trained model"
+        )
+
+    def test_statistics_of_another_number_of_channels(self, folder: Path) -> None:
+        key = "foreground_intensity_properties_per_channel"
+        change(folder / "plans.json", lambda plans: plans.pop(key))
+        assert f"plans.json: {key}: expected one entry" in refusal(folder)
+
+    def test_weights_of_another_number_of_channels(self, tmp_path: Path) -> None:
+        folder = write_model_folder(tmp_path / "m")
+        change(folder / "dataset.json", lambda d: d["channel_names"].update({"1": "T2"}))
+        message = refusal(folder)
+        assert "does not fit" in message and "size mismatch" in message and "[4, 8, " in message
+
     @pytest.mark.filterwarnings("ignore")  # nnU-Net looks for it in all of its modules, loudly
     def test_an_architecture_that_is_not_installed(self, folder: Path) -> None:
         change(

@@ -33,6 +33,39 @@ def test_a_step_within_its_range(step: float) -> None:
     assert PredictOptions(step_size=step).step_size == step
 
 
+def test_a_part_is_every_nth_case() -> None:
+    assert PredictOptions().part("abcde") == "abcde"
+    parts = [PredictOptions(num_parts=3, part_id=i).part("abcde") for i in range(3)]
+    assert parts == ["ad", "be", "c"]
+    assert PredictOptions(num_parts=6, part_id=5).part("abcde") == ""
+
+
+@pytest.mark.parametrize(
+    ("num_parts", "part_id", "message"),
+    [
+        (0, 0, "number of parts: expected a number from 1 up, found 0"),
+        (3, 3, r"from 0 to 2, as there are 3 part\(s\) \(--num-parts\), found 3"),
+        (3, -1, "from 0 to 2, .*, found -1"),
+        (1, 1, "from 0 to 0, .*, found 1"),
+    ],
+)
+def test_a_part_that_is_none(num_parts: int, part_id: int, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        PredictOptions(num_parts=num_parts, part_id=part_id)
+
+
+def test_masks_are_overwritten_but_never_on_a_cluster() -> None:
+    assert PredictOptions().overwrites
+    assert not PredictOptions(overwrite=False).overwrites
+    assert not PredictOptions(dask="tcp://host:8786").overwrites
+
+
+@pytest.mark.parametrize("window", ["all", ""])
+def test_an_unknown_window_is_refused(window: Any) -> None:
+    with pytest.raises(PromptError, match="window: expected prompted or full"):
+        PredictOptions(window=window)
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:1", "", "CPU"])
 def test_an_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(PromptError, match="device"):

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from nnunet_prompt.challenge.images import ImageCase, group_images, image_files
+from nnunet_prompt.challenge.images import group_images, image_files
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError, ModelError, PromptError
+from nnunet_prompt.inference.case_stages import Asked, CaseToDo
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.predict import predict_cases, predict_folder
-from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.predict import Predicted, predict_cases, predict_folder
+from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.weights.names import stock_names
 from tests.model_fixture import write_model_folder
@@ -34,31 +35,35 @@ class Fake:
     n_image_channels = 1
     table = TABLE
 
-    def __init__(self, fail: Callable[[str], Exception | None] = lambda name: None) -> None:
+    def __init__(self, fail: Callable[[str], BaseException | None] = lambda name: None) -> None:
         self.fail = fail
         self.seen: list[str] = []
         self.wanted: tuple[str, ...] = ()
         self.prompts: list[CasePrompts] = []
+        self.whole: list[bool] = []
 
-    def predict_structures(
-        self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
+    def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> NiftiVolume:
+        self.whole.append(whole)
+        return images[0]
+
+    def answer_structures(
+        self, case: NiftiVolume, wanted: Sequence[str] = ()
     ) -> npt.NDArray[np.int32]:
         self.wanted = tuple(wanted)
-        return self._answer(images)
+        return self._answer(case)
 
-    def predict_prompts(
-        self, images: Sequence[NiftiVolume], prompts: CasePrompts
-    ) -> npt.NDArray[np.int32]:
+    def answer(self, case: NiftiVolume, prompts: CasePrompts) -> Answer:
         self.prompts.append(prompts)
-        return self._answer(images)
+        count = len(self.prompts)
+        return Answer(self._answer(case), {500: count, 200: 1}, {500: count - 1, 200: 0})
 
-    def _answer(self, images: Sequence[NiftiVolume]) -> npt.NDArray[np.int32]:
-        name = images[0].path.name
+    def _answer(self, case: NiftiVolume) -> npt.NDArray[np.int32]:
+        name = case.path.name
         error = self.fail(name)
         if error is not None:
             raise error
         self.seen.append(name)
-        return np.full(images[0].shape, 500 + len(self.seen), np.int32)
+        return np.full(case.shape, 500 + len(self.seen), np.int32)
 
 
 def image(path: Path, shape: tuple[int, ...] = SHAPE) -> Path:
@@ -69,10 +74,18 @@ def image(path: Path, shape: tuple[int, ...] = SHAPE) -> Path:
     return path
 
 
-def cases(folder: Path, *names: str) -> list[ImageCase]:
+def cases(folder: Path, *names: str) -> list[CaseToDo]:
+    """Cases of a folder whose masks belong beside it."""
     for name in names:
         image(folder / name)
-    return group_images(image_files(folder), keys=(), n_channels=1)
+    found = group_images(image_files(folder), keys=(), n_channels=1)
+    return [CaseToDo(case, folder.parent / f"{case.case}.nii.gz") for case in found]
+
+
+def prompts_file(path: Path, *names: str) -> Path:
+    said = {name: {"500": {"points": [{"position": [1, 1, 1]}]}} for name in names}
+    path.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+    return path
 
 
 def mask(path: Path) -> npt.NDArray[Any]:
@@ -89,11 +102,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 class TestPredictCases:
     def test_every_case_gets_a_mask_on_its_grid(self, tmp_path: Path) -> None:
+        some = cases(tmp_path / "in", "a_0000.nii.gz", "b.nii.gz")
         fake = Fake()
-        failed = predict_cases(
-            fake, cases(tmp_path / "in", "a_0000.nii.gz", "b.nii.gz"), output=tmp_path
-        )
-        assert failed == {}
+        run = predict_cases(fake, some, Asked())
+        assert run.failed == {} and run.done == {"a": None, "b": None}
+        assert fake.whole == [True, True]
         for number, name in enumerate(("a", "b"), start=1):
             written = nib.load(tmp_path / f"{name}.nii.gz")
             source = nib.load(next((tmp_path / "in").glob(f"{name}*")))
@@ -107,8 +120,8 @@ class TestPredictCases:
         errors = {"b.nii.gz": ImageError("b is odd"), "c.nii.gz": MemoryError("no\nroom")}
         fake = Fake(errors.get)
         names = ("a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")
-        failed = predict_cases(fake, cases(tmp_path / "in", *names), output=tmp_path)
-        assert failed == {"b": "b is odd", "c": "MemoryError: no"}
+        run = predict_cases(fake, cases(tmp_path / "in", *names), Asked())
+        assert run.failed == {"b": "b is odd", "c": "MemoryError: no"}
         assert {p.name for p in tmp_path.glob("*.nii.gz")} == {"a.nii.gz", "d.nii.gz"}
         printed = capsys.readouterr().err
         assert "error: case b: b is odd" in printed and "error: case c: MemoryError: no" in printed
@@ -116,36 +129,42 @@ class TestPredictCases:
     def test_an_image_that_cannot_be_read(self, tmp_path: Path) -> None:
         some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")
         (tmp_path / "in" / "a.nii.gz").write_bytes(b"nothing")
-        failed = predict_cases(Fake(), some, output=tmp_path)
-        assert set(failed) == {"a"} and "a.nii.gz" in failed["a"]
+        run = predict_cases(Fake(), some, Asked())
+        assert set(run.failed) == {"a"} and "a.nii.gz" in run.failed["a"]
         assert (tmp_path / "b.nii.gz").exists()
 
-    def test_masks_that_are_there_are_kept_if_so_wished(self, tmp_path: Path) -> None:
+    def test_a_mask_that_cannot_be_written(self, tmp_path: Path) -> None:
         some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")
-        predict_cases(Fake(), some[:1], output=tmp_path)
-        before = (tmp_path / "a.nii.gz").read_bytes()
-        fake = Fake()
-        predict_cases(fake, some, output=tmp_path, overwrite=False)
-        assert fake.seen == ["b.nii.gz"]
-        assert (tmp_path / "a.nii.gz").read_bytes() == before
-        predict_cases(fake, some, output=tmp_path)
-        assert fake.seen == ["b.nii.gz", "a.nii.gz", "b.nii.gz"]
+        some[0].target.mkdir()
+        run = predict_cases(Fake(), some, Asked())
+        assert set(run.failed) == {"a"} and run.failed["a"].startswith("IsADirectoryError: ")
+        assert (tmp_path / "b.nii.gz").is_file() and not list(tmp_path.glob(".*"))
+
+    def test_voxels_that_are_not_finite_are_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        some = cases(tmp_path / "in", "a.nii.gz")
+        nib.save(
+            nib.Nifti1Image(np.full(SHAPE, np.nan, np.float32), np.eye(4)), some[0].images.first
+        )
+        predict_cases(Fake(), some, Asked())
+        said = capsys.readouterr().err
+        assert "warning: case a: " in said and "24 voxels are not finite and taken as 0" in said
 
     def test_a_stopped_run_is_stopped(self, tmp_path: Path) -> None:
-        def stop(name: str) -> Exception | None:
-            raise KeyboardInterrupt
-
+        stop = {"b.nii.gz": KeyboardInterrupt()}
+        some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz", "c.nii.gz")
         with pytest.raises(KeyboardInterrupt):
-            predict_cases(Fake(stop), cases(tmp_path / "in", "a.nii.gz"), output=tmp_path)
-        assert not list(tmp_path.glob("*.nii.gz"))
+            predict_cases(Fake(stop.get), some, Asked())
+        assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.nii.gz"]  # and no half
 
 
 class TestPredictFolder:
     def test_structures_by_name(self, tmp_path: Path, fake: Fake) -> None:
         image(tmp_path / "in" / "a.nii.gz")
         out = tmp_path / "new" / "out"
-        count = predict_folder(tmp_path / "in", out, model=tmp_path, structures=("wall", "500"))
-        assert count == 1 and fake.wanted == ("wall", "500")
+        made = predict_folder(tmp_path / "in", out, model=tmp_path, structures=("wall", "500"))
+        assert made == Predicted(1) and fake.wanted == ("wall", "500")
         assert [p.name for p in out.iterdir()] == ["a.nii.gz"]
 
     def test_an_unknown_structure_is_refused_before_anything_is_written(
@@ -161,14 +180,63 @@ class TestPredictFolder:
     ) -> None:
         for name in ("a", "b"):
             image(tmp_path / "in" / f"{name}.nii.gz")
-        said = {"a": {"500": {"points": [{"position": [1, 1, 1]}]}}}
-        prompts = tmp_path / "prompts.json"
-        prompts.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+        prompts = prompts_file(tmp_path / "prompts.json", "a")
         with pytest.raises(PromptError, match=r"1 of 2 cases have no mask.*b"):
             predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts)
         (given,) = fake.prompts
         assert given.labels[500].points[0].position == (1, 1, 1)
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
+        assert fake.whole == [False]
+
+    def test_the_tiles_are_told_in_short_and_by_case(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        prompts = prompts_file(tmp_path / "prompts.json", "a", "b")
+        for verbose in (False, True):
+            options = PredictOptions(verbose=verbose)
+            predict_folder(
+                tmp_path / "in", tmp_path, model=tmp_path, prompts=prompts, options=options
+            )
+            said = [x for x in capsys.readouterr().err.splitlines() if " tile" in x]
+            short = said.pop()
+            fake.prompts.clear()
+            assert short == (
+                "ran 5 tiles for 4 labels in 2 cases, 1 of them grown where a mask reached the border of the first ones"
+            )
+            each = ["case a: label 500: 1 tile; label 200: 1 tile"]
+            each.append("case b: label 500: 2 tiles, 1 of them grown; label 200: 1 tile")
+            assert said == each * verbose
+
+    def test_masks_that_are_there_are_kept_if_so_wished(self, tmp_path: Path, fake: Fake) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        out = tmp_path / "out"
+        image(out / "a.nii.gz")
+        before = (out / "a.nii.gz").read_bytes()
+
+        def run(**options: Any) -> Predicted:
+            return predict_folder(
+                tmp_path / "in", out, model=tmp_path, options=PredictOptions(**options)
+            )
+
+        assert run(overwrite=False) == Predicted(written=1, kept=1)
+        assert fake.seen == ["b.nii.gz"] and (out / "a.nii.gz").read_bytes() == before
+        assert run() == Predicted(written=2)
+        assert fake.seen == ["b.nii.gz", "a.nii.gz", "b.nii.gz"]
+
+    def test_parts_share_the_cases(self, tmp_path: Path, fake: Fake) -> None:
+        for name in "abcde":
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        seen = []
+        for num_parts, part_id in ((3, 0), (3, 1), (3, 2), (6, 5)):
+            options = PredictOptions(num_parts=num_parts, part_id=part_id)
+            fake.seen.clear()
+            made = predict_folder(tmp_path / "in", tmp_path, model=tmp_path, options=options)
+            assert made.written == len(fake.seen)
+            seen.append([name[0] for name in fake.seen])
+        assert seen == [["a", "d"], ["b", "e"], ["c"], []]
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="not both"):
@@ -200,8 +268,8 @@ class TestPredictFolder:
             content = torch.load(path, weights_only=False)
             torch.save(content | {"network_weights": stock_names(content["network_weights"])}, path)
         options = PredictOptions(device="cpu")
-        count = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
-        assert count == 1
+        made = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
+        assert made.written == 1
         found = mask(tmp_path / "out" / "a.nii.gz")
         assert found.shape == (9, 11, 6)
         assert set(np.unique(found)) <= {0, 500, 200, 2221}

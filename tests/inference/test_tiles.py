@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_prompt.inference.engine import POSITIVE_CHANNELS
+from nnunet_prompt.inference.plan import plan_tiles
 from nnunet_prompt.inference.tiles import (
     Boxes,
     Tiling,
@@ -18,7 +19,6 @@ from nnunet_prompt.inference.tiles import (
     holds,
     mask_boxes,
     on_lattice,
-    plan_tiles,
     prompted_boxes,
 )
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
@@ -104,37 +104,6 @@ class TestCover:
     def test_nothing(self) -> None:
         assert cover(NONE, self.tiling) == []
         assert cover(boxes([(40, 50), (0, 3), (0, 3)]), self.tiling) == []  # beyond the volume
-
-
-class TestPlan:
-    tiling = Tiling((32, 64, 64), (16, 32, 32))
-
-    def test_the_lattice_where_it_is_as_cheap(self) -> None:
-        corner = boxes([(0, 4), (0, 10), (0, 12)])
-        assert plan_tiles([corner], self.tiling) == [[Window((0, 0, 0), (16, 32, 32))]]
-        whole = Tiling((16, 32, 20), (16, 32, 32))
-        assert plan_tiles([boxes([(0, 16), (0, 32), (3, 4)])], whole) == [whole.lattice()]
-
-    def test_one_tile_for_all_labels_where_it_holds_them(self) -> None:
-        first, second = boxes([(10, 14), (20, 30), (30, 38)]), boxes([(14, 20), (28, 40), (26, 30)])
-        shared = cover(np.concatenate([first, second]), self.tiling)
-        assert plan_tiles([first, NONE, second], self.tiling) == [shared, [], shared]
-
-    def test_else_each_label_has_its_own(self) -> None:
-        first, second = boxes([(10, 14), (20, 30), (18, 26)]), boxes([(14, 20), (28, 40), (40, 48)])
-        found = plan_tiles([first, second], self.tiling)
-        assert found == [cover(first, self.tiling), cover(second, self.tiling)]
-        assert found[0] != found[1]
-
-    def test_known_tiles_stay_while_they_hold_the_prompts(self) -> None:
-        before = cover(boxes([(10, 14), (20, 30), (18, 26)]), self.tiling)
-        more = boxes([(10, 14), (20, 30), (18, 26)], [(12, 15), (31, 35), (18, 20)])
-        assert plan_tiles([more], self.tiling, [before]) == [before] != [cover(more, self.tiling)]
-        beyond = boxes([(10, 14), (20, 30), (18, 26)], [(12, 15), (44, 50), (18, 20)])
-        assert plan_tiles([beyond], self.tiling, [before]) == [cover(beyond, self.tiling)]
-
-    def test_no_labels(self) -> None:
-        assert plan_tiles([], self.tiling) == []
 
 
 class TestPromptedBoxes:

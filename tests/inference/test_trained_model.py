@@ -113,14 +113,14 @@ def test_mirroring_is_used_only_if_the_recipe_allows_it(model: Trained) -> None:
 
 def test_a_folder_of_images(model: Trained, tmp_path: Path) -> None:
     data, folder = model
-    count = predict_folder(
+    made = predict_folder(
         data.raw / "imagesTr",
         tmp_path,
         model=folder,
         structures=("ball",),
         options=PredictOptions(device="cpu"),
     )
-    assert count == len(NAMES)
+    assert made.written == len(NAMES)
     for name in NAMES:
         written, source = (
             nib.load(p)

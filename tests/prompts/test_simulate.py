@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.model import Box, PromptSet
@@ -15,10 +15,9 @@ from nnunet_prompt.prompts.simulate import (
     EXACT,
     KINDS,
     SimulationOptions,
-    corrupt,
-    random_points,
     simulate,
 )
+from tests.mask_fixture import ball, masks, modest, rng, seeds
 
 C_SHAPE = np.array(
     [
@@ -33,23 +32,7 @@ C_SHAPE = np.array(
     bool,
 )
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
-seeds = st.integers(0, 2**32)
 NOISY = SimulationOptions(jitter=2, p_drop=0.2, p_wrong=0.3, p_negatives=0.7, max_points=4)
-
-
-@st.composite
-def masks(draw: st.DrawFn) -> Any:
-    """One to seven voxels along each axis, at least one of them set."""
-    shape = draw(st.tuples(*[st.integers(1, 7)] * 3))
-    rng = np.random.default_rng(draw(seeds))
-    mask = rng.random(shape) < draw(st.sampled_from([0.05, 0.5, 1.0]))
-    mask.flat[rng.integers(mask.size)] = True
-    return mask
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def voxel(position: Any) -> Any:
@@ -66,12 +49,6 @@ def said(prompts: PromptSet) -> Any:
 def tight(mask: Any) -> Box:
     where = np.argwhere(mask)
     return Box(tuple(map(float, where.min(0))), tuple(map(float, where.max(0) + 1)))
-
-
-def ball(shape: Any, radius: float) -> Any:
-    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
-    centre = [(n - 1) / 2 for n in shape]
-    return sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2
 
 
 # --- chance
@@ -139,42 +116,6 @@ def test_the_centre_of_a_c_is_never_clicked(kind: Any, axis: int) -> None:
             assert target[voxel(point.position)]
             clicked.add(point.position)
     assert len(clicked) == target.sum()  # every voxel has its chance
-
-
-@modest
-@given(masks(), seeds, st.integers(1, 9), st.booleans())
-def test_random_points_are_different_voxels_of_the_mask(
-    mask: Any, seed: int, count: int, deep: bool
-) -> None:
-    points = random_points(mask, count, rng(seed), deep=deep)
-    assert points.shape[1] == 3
-    assert len({tuple(p) for p in points.tolist()}) == len(points)
-    assert all(mask[tuple(p)] for p in points)
-    if deep:
-        assert 1 <= len(points) <= count
-    else:
-        assert len(points) == min(count, mask.sum())
-
-
-def test_no_voxel_no_point() -> None:
-    for deep in (False, True):
-        assert random_points(np.zeros((2, 3, 4), bool), 5, rng(), deep=deep).shape == (0, 3)
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("thickness", [1, 9])
-def test_deep_points_keep_away_from_the_border_also_in_one_slice(axis: int, thickness: int) -> None:
-    mask = np.moveaxis(np.ones((thickness, 9, 9), bool), 0, axis)
-    found = np.moveaxis(random_points(mask, 999, rng(), deep=True), 1, 0)
-    here = np.zeros_like(mask)
-    here[tuple(found)] = True
-    inner = (
-        2 if thickness == 1 else 1
-    )  # the median depth of a square of 9 is 2, of a cube of 9 it is 1
-    expected = np.zeros((9, 9), bool)
-    expected[inner:-inner, inner:-inner] = True
-    np.testing.assert_array_equal(np.moveaxis(here, axis, 0)[thickness // 2], expected)
-    assert random_points(np.ones((1, 1, 1), bool), 3, rng(), deep=True).tolist() == [[0, 0, 0]]
 
 
 def test_how_many_points() -> None:
@@ -375,7 +316,7 @@ def test_negatives_are_as_frequent_as_said() -> None:
 
 def test_an_empty_target_has_no_prompt() -> None:
     nothing = np.zeros((3, 4, 5), bool)
-    for kind in ("slices", "volume", "none"):
+    for kind in ("slices", "volume", "continue", "none"):
         kind_: Any = kind
         prompts = simulate(nothing, rng(), kind=kind_, others=[~nothing])
         assert prompts.empty
@@ -387,6 +328,16 @@ def test_an_empty_target_has_no_prompt() -> None:
         for point in prompts.points:  # on a blob that should not be there
             assert not point.positive
             assert prompts.mask[voxel(point.position)]
+
+
+def test_what_goes_on_is_a_part_of_the_mask_and_nothing_else() -> None:
+    target = np.ones((6, 8, 16), bool)
+    for seed in range(20):
+        prompts = simulate(target, rng(seed), kind="continue", others=[~target], options=NOISY)
+        assert prompts.mask is not None
+        assert prompts.mask.any() and not prompts.mask.all()
+        assert not (prompts.points or prompts.boxes or prompts.scribbles)
+    assert simulate(np.ones((1, 1, 1), bool), rng(), kind="continue").empty
 
 
 def test_none_says_nothing() -> None:
@@ -428,60 +379,3 @@ def test_a_mask_may_come_with_clicks_on_its_errors() -> None:
             assert prompts.mask[here] != point.positive
             clicked.add(point.positive)
     assert clicked == {True, False}
-
-
-# --- corrupt
-
-
-@modest
-@given(masks(), seeds, st.integers(0, 2))
-def test_a_corrupted_mask_is_a_mask_of_the_same_shape(mask: Any, seed: int, axis: int) -> None:
-    before = mask.copy()
-    result = corrupt(mask, rng(seed), slice_axis=axis)
-    np.testing.assert_array_equal(mask, before)
-    assert result.dtype == bool
-    assert result.shape == mask.shape
-    assert result.any()  # a mask that lost everything would be no prompt
-    assert not np.shares_memory(result, mask)
-
-
-def test_how_a_mask_is_corrupted() -> None:
-    mask = ball((8, 20, 20), 5)
-    mask[3, 1, 1] = True  # a second component
-    results = [corrupt(mask, rng(seed)) for seed in range(200)]
-    perfect = [bool((r == mask).all()) for r in results]
-    assert 0.05 < np.mean(perfect) < 0.3
-    assert any((r & ~mask).any() and not (mask & ~r).any() for r in results)  # only grown
-    assert any((mask & ~r).any() and not (r & ~mask).any() for r in results)  # only shrunk
-    assert any(not r[3, :3, :3].any() for r in results)  # a component is gone
-    dice = [2 * (r & mask).sum() / (r.sum() + mask.sum()) for r in results]
-    assert np.median(dice) > 0.6
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_one_slice_grows_and_shrinks_in_its_plane(axis: int) -> None:
-    mask = np.moveaxis(ball((1, 25, 25), 8), 0, axis)
-    assert mask.shape[axis] == 1
-    results = [corrupt(mask, rng(seed), slice_axis=axis) for seed in range(60)]
-    shrunk = [r for r in results if not (r & ~mask).any() and r.sum() < 0.9 * mask.sum()]
-    grown = [r for r in results if not (mask & ~r).any() and r.sum() > 1.1 * mask.sum()]
-    assert shrunk
-    assert grown
-    assert len({r.tobytes() for r in results}) > 20
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_an_image_of_one_slice_is_flat_along_any_axis(axis: int) -> None:
-    """Also along another axis than that of the slices: what has one voxel cannot be eroded along it."""
-    mask = np.moveaxis(ball((1, 25, 25), 8), 0, axis)
-    for slices in range(3):
-        results = [corrupt(mask, rng(seed), slice_axis=slices) for seed in range(80)]
-        assert any(not (r & ~mask).any() and r.sum() < 0.9 * mask.sum() for r in results)
-
-
-def test_an_empty_mask_stays_empty_or_gets_blobs() -> None:
-    nothing = np.zeros((3, 10, 11), bool)
-    results = [corrupt(nothing, rng(seed)) for seed in range(40)]
-    assert {bool(r.any()) for r in results} == {True, False}
-    assert all(r.shape == nothing.shape and r.dtype == bool for r in results)
-    assert not nothing.any()

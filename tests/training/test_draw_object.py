@@ -37,6 +37,7 @@ CLEAN = PromptMixture(
     slices=1,
     volume=0,
     mask=0,
+    continued=0,
     none=0,
     p_jitter=0,
     p_sparse=0,
@@ -142,7 +143,7 @@ def test_heads_whose_structure_is_pointed_at_are_hidden() -> None:
 
 
 def test_nothing_is_hidden_where_nothing_is_said() -> None:
-    setup = targets(PromptMixture(slices=0, volume=0, mask=0, none=1, p_hide=1.0))
+    setup = targets(PromptMixture(slices=0, volume=0, mask=0, continued=0, none=1, p_hide=1.0))
     heads = head_targets(LABELS, setup, "full")
     draw_object(heads, LABELS, np.random.default_rng(0), setup)
     assert (heads >= 0).all()

@@ -18,18 +18,29 @@ def rng() -> np.random.Generator:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_alone_is_always_drawn(kind: str) -> None:
     weights = {other: 1.0 if other == kind else 0.0 for other in KINDS}
+    weights["continued"] = weights.pop("continue")  # which is no name in Python
     mixture = PromptMixture(**weights)
     generator = rng()
     assert {mixture.draw_kind(generator) for _ in range(20)} == {kind}
 
 
 def test_weights_need_not_sum_to_one() -> None:
-    mixture = PromptMixture(slices=6, volume=2, mask=2, none=0)
+    mixture = PromptMixture(slices=6, volume=2, mask=1, continued=1, none=0)
     generator = rng()
     drawn = Counter(mixture.draw_kind(generator) for _ in range(4000))
     assert drawn["none"] == 0
     assert drawn["slices"] / 4000 == pytest.approx(0.6, abs=0.03)
     assert drawn["volume"] / 4000 == pytest.approx(0.2, abs=0.03)
+    assert drawn["continue"] / 4000 == pytest.approx(0.1, abs=0.03)
+
+
+def test_growing_takes_its_share_from_the_masks_alone() -> None:
+    """The same draws as before there was such a kind, but for some of the masks."""
+    now, before = PromptMixture(), PromptMixture(mask=0.10, continued=0.0)
+    a, b = rng(), rng()
+    pairs = Counter((now.draw_kind(a), before.draw_kind(b)) for _ in range(4000))
+    assert {pair for pair in pairs if pair[0] != pair[1]} == {("continue", "mask")}
+    assert pairs[("continue", "mask")] / 4000 == pytest.approx(0.03, abs=0.01)
 
 
 def test_boxes_alone_points_alone_and_both() -> None:

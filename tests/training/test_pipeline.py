@@ -32,6 +32,7 @@ BOXES = PromptMixture(
     slices=1,
     volume=0,
     mask=0,
+    continued=0,
     none=0,
     p_jitter=0,
     p_sparse=0,

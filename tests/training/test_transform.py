@@ -14,7 +14,7 @@ import torch
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
-from nnunet_prompt.prompts.encode import PromptStyle, style_for
+from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.transform import (
@@ -47,6 +47,7 @@ CLEAN = PromptMixture(
     slices=1,
     volume=0,
     mask=0,
+    continued=0,
     none=0,
     p_jitter=0,
     p_sparse=0,
@@ -106,10 +107,13 @@ def test_an_ignored_voxel_stays_unknown_in_the_object() -> None:
 
 
 KINDS = {
-    "slices": PromptMixture(slices=1, volume=0, mask=0, none=0, p_sparse=1, p_wrong=1, p_jitter=1),
-    "volume": PromptMixture(slices=0, volume=1, mask=0, none=0, p_wrong=1, p_jitter=1),
-    "mask": PromptMixture(slices=0, volume=0, mask=1, none=0, p_component=0.5),
-    "none": PromptMixture(slices=0, volume=0, mask=0, none=1),
+    "slices": PromptMixture(
+        slices=1, volume=0, mask=0, continued=0, none=0, p_sparse=1, p_wrong=1, p_jitter=1
+    ),
+    "volume": PromptMixture(slices=0, volume=1, mask=0, continued=0, none=0, p_wrong=1, p_jitter=1),
+    "mask": PromptMixture(slices=0, volume=0, mask=1, continued=0, none=0, p_component=0.5),
+    "continue": PromptMixture(slices=0, volume=0, mask=0, continued=1, none=0, p_component=0.5),
+    "none": PromptMixture(slices=0, volume=0, mask=0, continued=0, none=1),
     "mixed": PromptMixture(),
 }
 
@@ -191,6 +195,35 @@ def test_masks_and_boxes_are_binary_and_points_peak_at_one() -> None:
                 assert channels[channel].max() == 1.0
         seen |= {c for c in range(N_PROMPT_CHANNELS) if channels[c].any()}
     assert seen >= {MASK, BOX[0], *POINT}
+
+
+def test_the_part_that_goes_on_is_shown_alone_and_the_whole_object_is_asked_for() -> None:
+    np.random.seed(3)  # noqa: NPY002
+    labels = np.zeros((4, 8, 16), np.int16)
+    labels[1:3, 2:6] = 1  # from face to face of the last axis
+    mixture = replace(CLEAN, slices=0, continued=1)
+    less = 0
+    for _ in range(40):
+        result = transform(mixture)(**sample(labels))
+        prompts = result["image"][2:].numpy()
+        assert prompts[MASK].any()
+        assert not np.delete(prompts, MASK, axis=0).any()
+        np.testing.assert_array_equal(result["segmentation"][0].numpy(), labels)
+        less += prompts[MASK].sum() < labels.sum()
+    assert less > 30
+
+
+def test_a_channel_holds_what_encode_draws() -> None:
+    """The transform stamps into one array for image and prompts, which it makes afresh for each patch."""
+    np.random.seed(1)  # noqa: NPY002
+    for mixture in KINDS.values():
+        step = transform(mixture)
+        for _ in range(5):
+            params = step.get_parameters(**sample())
+            first, second = (step.apply(sample(), **params)["image"] for _ in range(2))
+            expected = encode(params["prompts"], Window((0, 0, 0), LABELS.shape), STYLE)
+            np.testing.assert_array_equal(first[2:].numpy(), expected)
+            assert torch.equal(first, second) and first.data_ptr() != second.data_ptr()
 
 
 def test_a_2d_patch_is_one_slice() -> None:

@@ -1,0 +1,262 @@
+"""The tables of the inference benchmark, each ratio with its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PARTS = ("read", "preprocess", "network", "export")
+NAMES = {
+    "stock": "(a) stock nnU-Net, automatic",
+    "one_by_one": "(b) full window once per label",
+    "full": "ours, full window",
+    "ours": "(d) **ours**",
+    "padded": "ours, in 8 times the volume",
+    "nninteractive": "(c) nnInteractive",
+    "ours_voxels": "(d) **ours**, same model as (c)",
+}
+LARGE = 1000
+# of each task: what is divided by what, which measure, and the bar
+RATIOS = {
+    "WholeHeart": (
+        ("ours", "stock", "total", 0.3),
+        ("ours", "one_by_one", "total", 0.08),
+        ("ours_voxels", "nninteractive", "total", 0.5),
+        ("ours", "stock", "peak", 0.5),
+        ("padded", "ours", "total", 1.3),
+    ),
+    "ShortAxis": (("ours", "one_by_one", "total", 1.05),),
+    "Liver": (("ours", "stock", "total", 0.4),),
+    "LeftAtrium": (("ours", "stock", "total", 0.4),),
+}
+DRAWING, DICE_LOSS, AGREEMENT = 0.02, 0.005, 0.98
+INTRO = (
+    "`make inference`: phantom cases of the real sizes with a fixed seed; in every slice of every label a box, one to"
+    " five points, and the points of the other labels as negatives. One network per task with nnU-Net's plan,"
+    " {network}, trained for {iterations} iterations on other phantoms so that masks are sensible. Nobody mirrors."
+    " Every side is a process of its own; libraries and model are loaded before its clock starts, memory is the most"
+    " that the whole process had."
+)
+SIDES = """
+* (a) `nnUNetPredictor` on what `weights export --format nnunet` wrote: structure heads, no prompts, one pass for all
+  labels; read, preprocess, sliding window and export are nnU-Net's own functions.
+* (b) what one gets without an engine: one read and one preprocessing of the volume; then, for each label, its prompts
+  as channels of the whole volume and nnU-Net's sliding window over all of its tiles, object head only; its logits
+  resampled to the file's grid, and per voxel the largest of them above zero. Every label takes the same, so for the
+  whole heart two labels were run and network and export counted for seven.
+* ours, full window: our engine and every tile of the full window that sees a prompt of a label. Its masks are what ours
+  are compared with.
+* (c) nnInteractive's session from PyPI on what `weights export --format nninteractive` wrote: a second model, without
+  resampling and with its own patch, which (d) then answers with, too. Auto-zoom is on. One object after the other; it
+  is told all prompts of an object and predicts once, the largest box last, because it looks where the last prompt is.
+* (d) `PromptPredictor`, all labels in one call, as `nnunet-prompt predict` runs it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number with what it has to keep; `most` tells whether the bar is above it or below."""
+
+    what: str
+    value: float
+    bar: float
+    most: bool = True
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.bar if self.most else self.value >= self.bar
+
+    def row(self) -> str:
+        sign = "at most" if self.most else "at least"
+        said = "met" if self.met else "**missed**"
+        return f"| {self.what} | {self.value:.3f} | {sign} {self.bar:g} | {said} | {self.note} |"
+
+
+def report(results: Mapping[str, Any]) -> str:
+    """All tables as Markdown."""
+    tasks = {name: r for name, r in results.items() if name != "real"}
+    every = [bar for name, r in tasks.items() for bar in bars(name, r)]
+    every += list(real_bars(results.get("real", {})))
+    lines = ["# What an answer costs", "", intro(tasks), SIDES]
+    lines += dict.fromkeys(machine(r) for r in tasks.values())
+    lines += [
+        "",
+        "## The bars",
+        "",
+        "| | found | bar | | where the time goes |",
+        "|---|---:|---:|---|---|",
+    ]
+    lines += [bar.row() for bar in every]
+    for r in tasks.values():
+        lines += ["", f"## {r['title']}", "", *task_lines(r)]
+    lines += real_lines(results.get("real", {}))
+    return "\n".join(lines) + "\n"
+
+
+def intro(tasks: Mapping[str, Any]) -> str:
+    models = [r["models"]["plain"] for r in tasks.values()]
+    if not models:
+        return ""
+    parameters = sorted(m["parameters"] / 1e6 for m in models)
+    network = f"{parameters[0]:.2f} to {parameters[-1]:.2f} M parameters" + (
+        ", reduced by `nnunet-prompt plan` (features 8, 16, 32, 64)"
+        if models[0]["device"] == "CPU"
+        else ""
+    )
+    return INTRO.format(network=network, iterations=models[0]["iterations"])
+
+
+def machine(result: Mapping[str, Any]) -> str:
+    model = result["models"]["plain"]
+    return f"{result['machine']}, network on {model['device']}, {model['threads']} threads."
+
+
+def bars(name: str, result: Mapping[str, Any]) -> Iterator[Bar]:
+    """The bars of a task of which both numbers are there."""
+    sides, title = result["sides"], result["title"].split(",")[0]
+    for ours, other, measure, bar in RATIOS.get(name, ()):
+        if ours in sides and other in sides:
+            value = sides[ours][measure] / sides[other][measure]
+            what = "peak memory" if measure == "peak" else "time"
+            label = f"{title}: {what}, {plain(ours)} / {plain(other)}"
+            note = where(sides[ours]) if measure == "total" else ""
+            if f"{ours}_{other}" in result["scores"]:
+                alike = [v["dice"] for v in result["scores"][f"{ours}_{other}"].values()]
+                note += f"; lowest Dice between both {min(alike):.4f}"
+            yield Bar(label, value, bar, note=note)
+    if "ours" in sides:
+        side = sides["ours"]
+        share = side["drawing"] / max(side["forward"], 1e-9)
+        yield Bar(f"{title}: rasterising / forward passes", share, DRAWING)
+    yield from mask_bars(title, result)
+
+
+def mask_bars(title: str, result: Mapping[str, Any]) -> Iterator[Bar]:
+    scores, sides = result["scores"], result["sides"]
+    if "ours_full" not in scores:
+        return
+    found = scores["ours_full"]
+    lattice = [k for k in found if k in sides["ours"]["on_lattice"]]
+    if lattice:
+        same = sum(found[k]["same"] for k in lattice) / len(lattice)
+        note = f"{len(lattice)} of {len(found)} labels"
+        yield Bar(f"{title}: lattice tiles, same mask as the full window", same, 1, False, note)
+    moved = [k for k in found if k not in lattice]
+    if moved:
+        loss = mean(scores["dice"]["full"], moved) - mean(scores["dice"]["ours"], moved)
+        note = f"{mean(scores['dice']['ours'], moved):.4f} with {len(moved)} of {len(found)} labels"
+        yield Bar(f"{title}: recentred tiles, Dice to the truth lost", loss, DICE_LOSS, True, note)
+    large = [found[k]["dice"] for k in moved if found[k]["voxels"] > LARGE]
+    if large:
+        note = f"labels above {LARGE} voxels"
+        yield Bar(f"{title}: lowest Dice with the full window", min(large), AGREEMENT, False, note)
+
+
+def task_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    about, model = result["about"], result["models"]["plain"]
+    size = " x ".join(map(str, about["shape"]))
+    yield (
+        f"{size} voxels, {about['prompts']} positive prompts. Labels are {about['labelled']:.1%} of the volume, the box"
+        f" round all of them {about['box']:.1%}, that of one {about['boxes']:.1%}. Patch"
+        f" {by(model['patch'])}, {model['parameters'] / 1e6:.2f} M parameters"
+        + (
+            f"; without resampling {by(result['models']['voxels']['patch'])}"
+            if "voxels" in result["models"]
+            else ""
+        )
+        + "."
+    )
+    yield ""
+    yield (
+        "| | time (s) | read | preprocess | network | export | forward passes | tiles | memory (GB) | Dice |"
+    )
+    yield "|---|" + "---:|" * 9
+    for side, r in result["sides"].items():
+        parts = " | ".join(f"{r['parts'][p]:.2f}" for p in PARTS)
+        dice = result["scores"]["dice"].get(side)
+        score = f"{mean(dice, list(dice)):.3f}" if dice else ""
+        yield (
+            f"| {NAMES[side]} | {r['total']:.2f} | {parts} | {r['forward']:.2f} | {r['tiles']} |"
+            f" {r['peak'] / 1e9:.2f} | {score} |"
+        )
+    for side, why in result.get("left_out", {}).items():
+        yield f"| {NAMES[side]} | {why} |" + " |" * 8
+    for side in ("ours", "ours_voxels", "nninteractive"):
+        if side in result["sides"]:
+            yield from ["", tiles(side, result["sides"][side])]
+
+
+def tiles(side: str, found: Mapping[str, Any]) -> str:
+    """How many tiles each label got."""
+    grown = found.get("grown", {})
+    counts = ", ".join(
+        f"{k}: {n}" + (f" ({grown[k]} grown)" if grown.get(k) else "")
+        for k, n in found["by_label"].items()
+    )
+    return f"Tiles by label, {plain(side)}: {counts}."
+
+
+def real_bars(real: Mapping[str, Any]) -> Iterator[Bar]:
+    for dataset, found in real.items():
+        title = dataset.split("_")[-1]
+        lattice = [r for r in found["rows"] if r["on_lattice"]]
+        moved = [r for r in found["rows"] if not r["on_lattice"]]
+        if lattice:
+            same = sum(r["same"] for r in lattice) / len(lattice)
+            note = f"{len(lattice)} masks"
+            yield Bar(f"{title}: lattice tiles, same mask as the full window", same, 1, False, note)
+        if moved:
+            ours, full = (sum(r["dice"][i] for r in moved) / len(moved) for i in (0, 1))
+            note = f"{len(moved)} masks, {ours:.4f} and {full:.4f}"
+            yield Bar(
+                f"{title}: recentred tiles, Dice to the truth lost",
+                full - ours,
+                DICE_LOSS,
+                True,
+                note,
+            )
+        large = [r["agreement"] for r in moved if r["voxels"] > LARGE]
+        if large:
+            note = f"{len(large)} masks above {LARGE} voxels"
+            yield Bar(
+                f"{title}: lowest Dice with the full window", min(large), AGREEMENT, False, note
+            )
+
+
+def real_lines(real: Mapping[str, Any]) -> Iterator[str]:
+    """The real images: the models of benchmarks/real.py on their validation cases."""
+    if not real:
+        return
+    yield from ["", "## Real images", ""]
+    yield "The models of `benchmarks/real.py` (seed 0) on their validation cases; boxes and points in every slice."
+    yield from [
+        "",
+        "| | patch | masks | tiles, ours | full window with prompts | all of it | Dice, ours | full window |",
+    ]
+    yield "|---|---|" + "---:|" * 6
+    for dataset, found in real.items():
+        rows = found["rows"]
+        counts = [sum(r["tiles"][i] for r in rows) for i in range(3)]
+        scores = [sum(r["dice"][i] for r in rows) / len(rows) for i in (0, 1)]
+        numbers = " | ".join([*map(str, counts), *(f"{s:.4f}" for s in scores)])
+        yield f"| {dataset.split('_')[-1]} | {by(found['patch'])} | {len(rows)} | {numbers} |"
+
+
+def where(side: Mapping[str, Any]) -> str:
+    """The parts of a side's time, the largest first."""
+    parts = sorted(side["parts"].items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {seconds / side['total']:.0%}" for name, seconds in parts)
+
+
+def mean(scores: Mapping[str, float], keys: list[str]) -> float:
+    return sum(scores[k] for k in keys) / len(keys)
+
+
+def plain(side: str) -> str:
+    return NAMES[side].replace("**", "")
+
+
+def by(numbers: list[int]) -> str:
+    return " x ".join(map(str, numbers))

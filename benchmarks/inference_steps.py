@@ -1,0 +1,257 @@
+"""The steps of the inference benchmark, each in a process of its own: draw, train, answer, score.
+
+OUTPUT/TASK/training.npz                 drawn cases to learn from
+OUTPUT/TASK/case, padded                 image files and prompts
+OUTPUT/TASK/plain, voxels                models of ours: with resampling, and without as nnInteractive needs it
+OUTPUT/TASK/stock, nninteractive         what `weights export` made of them
+OUTPUT/TASK/masks, records               what the sides answered, and what it took
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from inference_phantoms import draw, refine
+from inference_tasks import SEED, Array, Task
+
+TRAINING_CASES = 2
+LARGE = 1000  # voxels, above which a label's agreement counts
+PAD = 2  # times as long along every axis
+MODEL_OF = {
+    "stock": "stock",
+    "nninteractive": "nninteractive",
+    "ours_voxels": "voxels",
+}  # all others: plain
+
+
+def draw_step(task: Task, folder: Path) -> dict[str, Any]:
+    """Draws the training cases and the case of the benchmark with its prompts."""
+    from nnunet_prompt.training.validation import simulated_prompts
+
+    rng = np.random.default_rng([SEED, task.dataset_id])
+    labels, images = refine(task, *draw(task, rng), rng)
+    truth = to_file(labels)
+    write(folder / "case" / "truth.nii.gz", truth, task)
+    for channel, image in enumerate(images):
+        write(folder / "case" / f"case_{channel:04d}.nii.gz", to_file(image), task)
+    masks = {value: truth == value for value in task.values.values()}
+    sets = simulated_prompts(masks, "box + points", task.name, slice_axis=2)
+    save_prompts(folder / "case", sets)
+    if task.padded:
+        pad(task, folder, to_file(images[0]), sets)
+    boxes = {k: _box(m) for k, m in masks.items()}
+    union = _volume([(min(a), max(b)) for a, b in _sides(list(boxes.values()))])
+    del masks, images
+    drawn = [draw(task, rng) for _ in range(TRAINING_CASES)]
+    np.savez(
+        folder / "training.npz",
+        labels=np.stack([d[0] for d in drawn]),
+        images=np.stack([d[1] for d in drawn]),
+    )
+    return {
+        "shape": list(truth.shape),
+        "labelled": float((truth > 0).mean()),
+        "box": union / truth.size,
+        "boxes": float(np.mean([_volume(b) for b in boxes.values()])) / truth.size,
+        "prompts": sum(len(s.boxes) + sum(p.positive for p in s.points) for s in sets.values()),
+    }
+
+
+def pad(task: Task, folder: Path, image: Array, sets: dict[int, Any]) -> None:
+    """The same case in the middle of empty space."""
+    from nnunet_prompt.prompts.frames import crop
+
+    large = tuple(PAD * n for n in image.shape)
+    inside = [((b - n) // 2, (b - n) // 2 + n) for b, n in zip(large, image.shape, strict=True)]
+    padded = np.zeros(large, np.int16)
+    padded[tuple(slice(a, b) for a, b in inside)] = np.rint(image)
+    write(folder / "padded" / "case_0000.nii.gz", padded, task)
+    there = crop(large, inside).inverse()
+    save_prompts(folder / "padded", {k: there.prompts(s) for k, s in sets.items()})
+
+
+def model_step(task: Task, folder: Path, *, voxels: bool, iterations: int) -> dict[str, Any]:
+    """Trains a model and exports it to those whom it is compared with."""
+    import torch
+    from inference_models import train
+
+    from nnunet_prompt.export.export import export_model
+
+    stored = np.load(folder / "training.npz")
+    cases = list(zip(stored["labels"], stored["images"], strict=True))
+    model = folder / ("voxels" if voxels else "plain")
+    about = train(task, cases, model, voxels=voxels, iterations=iterations)
+    target = folder / ("nninteractive" if voxels else "stock")
+    export_model(model, target, "nninteractive" if voxels else "nnunet")
+    cuda = torch.cuda.is_available()
+    return about | {
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def side_step(task: Task, folder: Path, side: str) -> dict[str, Any]:
+    """One side's answer; the medians of its repeats in this process."""
+    from inference_clock import PARTS, Case, warm_up
+    from inference_sides import SIDES
+
+    warm_up()
+    files = folder / ("padded" if side == "padded" else "case")
+    mask = folder / "masks" / f"{side}.nii.gz"
+    mask.parent.mkdir(exist_ok=True)
+    case = Case(
+        tuple(sorted(files.glob("case_*.nii.gz"))), files / "prompts.pkl", mask, task.sampled
+    )
+    run = SIDES[side](case, folder / MODEL_OF.get(side, "plain"))
+    runs = [run() for _ in range(task.repeats)]
+    parts = {p: statistics.median(r["parts"][p] for r in runs) for p in PARTS}
+    total = statistics.median(sum(r["parts"].values()) for r in runs)
+    return runs[-1] | {
+        "parts": parts,
+        "total": total,
+        "forward": statistics.median(r["forward"] for r in runs),
+    }
+
+
+def score_step(task: Task, folder: Path) -> dict[str, Any]:
+    """Dice to the truth by side and label, and how ours agrees with the full window."""
+    from nnunet_prompt.data.nifti import read_labels
+
+    truth = read_labels(folder / "case" / "truth.nii.gz")
+    names = ("one_by_one", "full", "ours", "nninteractive", "ours_voxels", "padded")
+    found = {
+        name: read_labels(path)
+        for name in names
+        if (path := folder / "masks" / f"{name}.nii.gz").is_file()
+    }
+    if "padded" in found:
+        inside = [slice((PAD - 1) * n // 2, (PAD - 1) * n // 2 + n) for n in truth.shape]
+        found["padded"] = found["padded"][tuple(inside)]
+    values = list(task.values.values())
+    if task.sampled is not None:
+        found.pop("one_by_one", None)  # some of its labels only
+    scores: dict[str, Any] = {
+        "dice": {
+            name: {str(v): dice(mask == v, truth == v) for v in values}
+            for name, mask in found.items()
+        }
+    }
+    for name, reference in (("ours", "full"), ("padded", "ours")):
+        if name in found and reference in found:
+            scores[f"{name}_{reference}"] = agreement(found[name], found[reference], values)
+    return scores
+
+
+def agreement(mask: Array, reference: Array, values: list[int]) -> dict[str, Any]:
+    """Whether two label maps are the same, by label, and the Dice between them."""
+    return {
+        str(v): {
+            "voxels": int((reference == v).sum()),
+            "same": bool(np.array_equal(mask == v, reference == v)),
+            "dice": dice(mask == v, reference == v),
+        }
+        for v in values
+    }
+
+
+def dice(a: Array, b: Array) -> float:
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+def to_file(array: Array) -> Array:
+    """From the drawn frame to the file's."""
+    return np.ascontiguousarray(array.transpose(1, 0, 2))
+
+
+def write(path: Path, array: Array, task: Task) -> None:
+    """A file whose axes grow to left, posterior and superior; images as 16-bit integers, as scanners store them."""
+    import nibabel as nib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    posterior, left, superior = task.spacing_mm
+    stored = array if array.dtype.kind in "ui" else np.rint(array).astype(np.int16)
+    nib.save(nib.Nifti1Image(stored, np.diag([-left, -posterior, superior, 1.0])), path)
+
+
+def save_prompts(folder: Path, sets: dict[int, Any]) -> None:
+    from nnunet_prompt.prompts.model import CasePrompts
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prompts.pkl").write_bytes(pickle.dumps(CasePrompts(sets)))
+
+
+def _box(mask: Array) -> list[tuple[int, int]]:
+    spans = []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        spans.append((int(line[0]), int(line[-1]) + 1))
+    return spans
+
+
+def _sides(boxes: list[list[tuple[int, int]]]) -> list[tuple[list[int], list[int]]]:
+    return [([b[a][0] for b in boxes], [b[a][1] for b in boxes]) for a in range(3)]
+
+
+def _volume(box: list[tuple[int, int]]) -> int:
+    (a, b), (c, d), (e, f) = box
+    return (b - a) * (d - c) * (f - e)
+
+
+def real_step(model: Path, raw: Path) -> dict[str, Any]:
+    """Accuracy of a model that benchmarks/real.py trained, on its validation cases: the tiles round the prompts
+    beside the full window, by label and case."""
+    from nnunet_prompt.data.nifti import read_labels, read_nifti
+    from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.inference.predictor import PromptPredictor
+    from nnunet_prompt.inference.tiles import Tiling
+    from nnunet_prompt.prompts.model import CasePrompts
+    from nnunet_prompt.training.validation import simulated_prompts
+
+    sides = {
+        window: PromptPredictor.from_folder(
+            model,
+            PredictOptions(use_mirroring=False, window=window),  # type: ignore[arg-type]
+        )
+        for window in ("prompted", "full")
+    }
+    rows = []
+    for path in sorted((model / "fold_0" / "validation").glob("*.nii.gz")):
+        name = path.name.removesuffix(".nii.gz")
+        images = [read_nifti(p) for p in sorted((raw / "imagesTr").glob(f"{name}_*.nii.gz"))]
+        truth = read_labels(raw / "labelsTr" / path.name)
+        masks = {int(v): truth == v for v in np.unique(truth) if v}
+        axis = int(np.argmax(images[0].spacing_mm))
+        prompts = CasePrompts(simulated_prompts(masks, "box + points", name, slice_axis=axis))
+        found, placed = {}, None
+        for window, predictor in sides.items():
+            placed = predictor.place(images)
+            found[window] = predictor.answer(placed, prompts)
+        assert placed is not None
+        engine = sides["full"].engine
+        lattice = set(Tiling(placed.image.shape, engine.patch_size, engine.step_size).lattice())  # type: ignore[arg-type]
+        ours, full = found["prompted"], found["full"]
+        for v in masks:
+            rows.append(
+                {
+                    "case": name,
+                    "label": v,
+                    "voxels": int((full.labels == v).sum()),
+                    "tiles": [ours.tiles[v], full.tiles[v], len(lattice)],
+                    "on_lattice": set(ours.windows[v]) <= lattice and not ours.grown[v],
+                    "same": bool(np.array_equal(ours.labels == v, full.labels == v)),
+                    "agreement": dice(ours.labels == v, full.labels == v),
+                    "dice": [dice(a.labels == v, masks[v]) for a in (ours, full)],
+                }
+            )
+    return {"rows": rows, "patch": list(sides["full"].engine.patch_size)}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found

@@ -1,0 +1,65 @@
+"""What `nnunet-prompt predict` takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nnunet_prompt.cli_arguments import UPLOADS, at_least, model, names
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the masks")
+    parser.add_argument(
+        "-p", dest="prompts", type=Path, metavar="prompts.json", help="without it: every structure"
+    )
+    parser.add_argument(
+        "--structures",
+        type=names,
+        default=(),
+        metavar="LV,scar",
+        help="only these, by name or official id",
+    )
+    parser.add_argument(
+        "--upload",
+        choices=UPLOADS,
+        help="-i is a validation or test download of CARE-Cardiac; -o gets its masks and their zip",
+    )
+    parser.add_argument("--team", metavar="NAME", help="of the zip, with --upload")
+    model(parser)
+    _many_cases(parser)
+
+
+def _many_cases(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--continue_prediction",
+        "--c",
+        action="store_true",
+        help="go on with a run that was stopped: masks that are there are kept",
+    )
+    parser.add_argument(
+        "--num-parts",
+        "-num_parts",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="this is one of N such runs, on as many machines or GPUs (default 1)",
+    )
+    parser.add_argument(
+        "--part-id",
+        "-part_id",
+        type=at_least(0),
+        default=0,
+        metavar="I",
+        help="which one, from 0 to N - 1 (default 0)",
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="SCHEDULER",
+        help="spread the cases over the workers of this Dask scheduler (tcp://host:8786, or its file), and"
+        " keep masks that are there; workers see all folders under the same paths",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="tell how many tiles each label of a case took"
+    )

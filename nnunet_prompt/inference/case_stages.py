@@ -1,0 +1,107 @@
+"""One case on its way: read and preprocessed, then answered by the network, then written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.challenge.images import ImageCase, find_key
+from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, write_labels_like
+from nnunet_prompt.data.workers import checkpoint
+from nnunet_prompt.inference.cases import StagedPredictor
+from nnunet_prompt.inference.prompt_file import PromptFile
+from nnunet_prompt.inference.tally import Tally
+from nnunet_prompt.prompts.model import CasePrompts
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them."""
+
+    prompts: PromptFile | None = None
+    structures: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> Collection[str]:
+        """The cases that the prompts file names."""
+        return () if self.prompts is None else self.prompts.cases
+
+    def of(self, case: str) -> Asked:
+        """What is asked of one case, without the prompts of the others, where the file names it."""
+        key = find_key(self.named, case)
+        if self.prompts is None or key is None:
+            return self
+        return replace(self, prompts=replace(self.prompts, cases={key: self.prompts.cases[key]}))
+
+
+@dataclass(frozen=True, slots=True)
+class CaseToDo:
+    """The images of a case and where its mask belongs."""
+
+    images: ImageCase
+    target: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedCase:
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users."""
+
+    case: CaseToDo
+    reference: NiftiVolume
+    placed: Any
+    prompts: CasePrompts | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedCase:
+    """A label map on the grid of `reference`, and the tiles that it took where it was prompted."""
+
+    case: CaseToDo
+    reference: NiftiVolume
+    labels: npt.NDArray[np.int32]
+    tally: Tally | None
+
+
+def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
+    """Reads the images and prompts of a case and preprocesses it. Raises `PromptError` for what does not fit.
+
+    It may run in one thread while `predict_case` runs in another one.
+    """
+    paths, note = case.images.pick(predictor.n_image_channels)
+    volumes = [read_nifti(path) for path in paths]
+    notes = [note] if note else []
+    notes += [
+        f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
+        for v in volumes
+        if v.replaced
+    ]
+    prompts = None
+    if asked.prompts is not None:
+        prompts = asked.prompts.prompts(case.images.case, volumes[0])
+    checkpoint()
+    placed = predictor.place(volumes, whole=prompts is None)
+    nothing = np.broadcast_to(np.float32(0), volumes[0].shape)
+    return LoadedCase(case, replace(volumes[0], array=nothing), placed, prompts, tuple(notes))
+
+
+def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
+    """Asks the network. Raises `PromptError` for prompts outside the image."""
+    tally = None
+    if loaded.prompts is None:
+        labels = predictor.answer_structures(loaded.placed, asked.structures)
+    else:
+        answer = predictor.answer(loaded.placed, loaded.prompts)
+        labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))
+    return MaskedCase(loaded.case, loaded.reference, labels, tally)
+
+
+def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
+    """Writes the mask to `path`, or where it belongs; what is under its name is always complete."""
+    write_labels_like(path or masked.case.target, masked.labels, masked.reference)
+    return masked.tally

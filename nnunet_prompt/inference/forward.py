@@ -1,0 +1,116 @@
+"""The forward pass: one network per fold, mirrored, and as the device runs it fastest."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from nnunet_prompt.inference.model_folder import LoadedModel
+
+
+def networks(model: LoadedModel) -> tuple[nn.Module, ...]:
+    """One network for each fold of a model, on its device; on the CPU they share their memory with `model.weights`.
+
+    With `nnUNet_compile` set to true, as for nnU-Net's predictor, they are compiled by torch.
+    """
+    if len(model.weights) == 1:
+        return (_compiled(model.network),)
+    found = []
+    for weights in model.weights:
+        network = copy.deepcopy(model.network)
+        there = {
+            k: v.to(model.device, torch.float32 if v.is_floating_point() else v.dtype)
+            for k, v in weights.items()
+        }
+        network.load_state_dict(there, assign=True)
+        found.append(_compiled(network))
+    return tuple(found)
+
+
+def mean_logits(
+    folds: Sequence[nn.Module],
+    batch: Tensor,
+    mirror_axes: Sequence[int] = (),
+    heads: int | None = None,
+    *,
+    bfloat16: bool = False,
+) -> Tensor:
+    """Logits (B, 1 + K, *patch), or of the first `heads`, float32 on the device of `batch`: the mean over the folds.
+
+    Each is the mean over all flips along `mirror_axes` (spatial axes), the prompts flipped with the image. CUDA runs
+    under autocast, as nnU-Net does; `bfloat16` lets the CPU do so, which is faster where it has the instructions, and
+    changes logits by some hundredths.
+    """
+    total: Tensor | None = None
+    for network in folds:
+        with _fastest(batch.device.type, bfloat16=bfloat16):
+            logits = _mirrored(network, batch, mirror_axes, heads).float()
+        total = logits if total is None else total + logits
+    assert total is not None  # a model has at least one fold
+    return total / len(folds)
+
+
+class OneDNN(TorchFunctionMode):
+    """Convolutions in 32 bits on the CPU by oneDNN, always.
+
+    torch leaves a convolution with few channels and slices to its own loops, by a rule that does not count the last
+    axis (`use_mkldnn` of aten/src/ATen/native/Convolution.cpp): flat patches then take up to four times as long.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        del types
+        if func in (nn.functional.conv2d, nn.functional.conv3d) and len(args) == 7 and not kwargs:
+            image, weight, bias, stride, padding, dilation, groups = args
+            if image.dtype == weight.dtype == torch.float32 and not isinstance(padding, str):
+                return torch.mkldnn_convolution(
+                    image.contiguous(), weight, bias, padding, stride, dilation, groups
+                )
+        return func(*args, **(kwargs or {}))
+
+
+def _fastest(device: str, *, bfloat16: bool) -> AbstractContextManager[Any]:
+    if device == "cuda":
+        return torch.autocast("cuda")
+    if device != "cpu":
+        return nullcontext()
+    if bfloat16:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    # compiled networks choose for themselves, and other processors' oneDNN has only its slow reference in 3d
+    available: Any = torch.backends.mkldnn.is_available
+    intel = platform.machine().lower() in ("x86_64", "amd64") and available()
+    return OneDNN() if intel and not _compile_wanted() else nullcontext()
+
+
+def _mirrored(
+    network: nn.Module, batch: Tensor, mirror_axes: Sequence[int], heads: int | None
+) -> Tensor:
+    logits: Tensor = network(batch)[:, :heads]
+    axes = [a + 2 for a in mirror_axes]
+    flips = [c for n in range(1, len(axes) + 1) for c in itertools.combinations(axes, n)]
+    for flip in flips:
+        logits = logits + torch.flip(network(torch.flip(batch, flip))[:, :heads], flip)
+    return logits / (len(flips) + 1)
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    compiled: nn.Module = torch.compile(network) if _compile_wanted() else network  # type: ignore[assignment]
+    return compiled
+
+
+def _compile_wanted() -> bool:
+    return os.environ.get("nnUNet_compile", "").lower() in ("true", "1", "t")
