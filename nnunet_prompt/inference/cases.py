@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.model import CasePrompts
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.object_logits import ObjectLogits
 
 Case = TypeVar("Case")
 
@@ -34,6 +37,9 @@ class Predictor(Protocol):
         self, images: Sequence[NiftiVolume], prompts: CasePrompts
     ) -> npt.NDArray[np.int32]:
         """What the prompts point at, with their label ids."""
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """What `predict_prompts` merges into them."""
 
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from nnunet_prompt.challenge.fusion import predict_case, read_case
 from nnunet_prompt.challenge.images import ImageCase, group_images, image_files
-from nnunet_prompt.data.nifti import read_nifti, write_labels_like
+from nnunet_prompt.data.nifti import write_labels_like
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.cases import Predictor, all_failures, each_case, make_folder
 from nnunet_prompt.inference.options import PredictOptions
@@ -71,15 +72,17 @@ def predict_cases(
         return output / f"{case.case}.nii.gz"
 
     def predict(case: ImageCase) -> None:
-        paths, note = case.pick(predictor.n_image_channels)
-        if note:
-            tqdm.write(f"warning: case {case.case}: {note}", file=sys.stderr)
-        volumes = [read_nifti(path) for path in paths]
+        def warn(line: str) -> None:
+            tqdm.write(f"warning: case {case.case}: {line}", file=sys.stderr)
+
+        volumes = read_case(case.pick(predictor.n_image_channels), warn=warn)
+        first = next(iter(volumes.values()))
         if said is None:
-            labels = predictor.predict_structures(volumes, structures)
+            labels = predictor.predict_structures(list(volumes.values()), structures)
         else:
-            labels = predictor.predict_prompts(volumes, said.prompts(case.case, volumes[0]))
-        write_labels_like(target(case), labels, volumes[0])
+            prompts = said.prompts(case.case, first)
+            labels = predict_case(predictor, volumes, prompts, warn=warn)
+        write_labels_like(target(case), labels, first)
 
     wanted = [c for c in cases if overwrite or not target(c).exists()]
     return each_case(((c.case, c) for c in wanted), predict, verb="predict")

@@ -17,6 +17,7 @@ from nnunet_prompt.challenge.images import ImageCase, group_images, image_files
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError, ModelError, PromptError
+from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict import predict_cases, predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -51,6 +52,14 @@ class Fake:
     ) -> npt.NDArray[np.int32]:
         self.prompts.append(prompts)
         return self._answer(images)
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """LGE shows everything, the others nothing."""
+        (volume,) = images
+        self.seen.append(volume.path.name)
+        sign = 1 if "LGE" in volume.path.name else -1
+        logits = np.full((len(prompts.labels), *volume.shape), 9 * sign, np.float32)
+        return ObjectLogits(tuple(prompts.labels), (0, 0, 0), logits, [(0, n) for n in SHAPE])
 
     def _answer(self, images: Sequence[NiftiVolume]) -> npt.NDArray[np.int32]:
         name = images[0].path.name
@@ -169,6 +178,20 @@ class TestPredictFolder:
         (given,) = fake.prompts
         assert given.labels[500].points[0].position == (1, 1, 1)
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
+
+    def test_the_sequences_of_a_patient_are_fused(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("C0", "LGE", "T2"):
+            image(tmp_path / "in" / f"a_{name}.nii.gz")
+        (tmp_path / "in" / "a_C0.nii.gz").write_bytes(b"nothing")
+        said = {"a": {"2221": {"points": [{"position": [1, 1, 1]}]}}}
+        prompts = tmp_path / "prompts.json"
+        prompts.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+        assert predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts) == 1
+        assert fake.seen == ["a_LGE.nii.gz", "a_T2.nii.gz"]
+        assert (mask(tmp_path / "o" / "a.nii.gz") == 2221).all()
+        assert "a_C0.nii.gz: cannot be read" in capsys.readouterr().err
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="not both"):
