@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.care.arguments import add_care_arguments
+from nnunet_prompt.cli_check import add_check
 
 # The downloads of the CARE challenges, each with a converter of its own.
 CARE = {
@@ -128,7 +129,7 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         "--disable_tta", action="store_true", help="no mirroring: faster, a little less accurate"
     )
     parser.add_argument(
-        "-step_size", type=_fraction, default=0.5, metavar="S", help="of the window, default 0.5"
+        "-step_size", type=_above_0(1), default=0.5, metavar="S", help="of the window, default 0.5"
     )
     parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", metavar="FILE")
     parser.add_argument(
@@ -143,6 +144,16 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         action="store_false",
         help="do not go on where a mask reaches the border of these tiles",
     )
+
+
+def _given_convention(parser: argparse.ArgumentParser) -> None:
+    order = "xy: axis 0 first; yx: axis 1; auto (default): as prompts and images tell"
+    parser.add_argument("--order", choices=("auto", "xy", "yx"), default="auto", help=order)
+    base = "the first index, default auto"
+    parser.add_argument("--base", choices=("auto", "0", "1"), default="auto", help=base)
+    inclusive = parser.add_argument("--inclusive", nargs="?", const="yes", default="auto")
+    inclusive.choices = ("auto", "yes", "no")
+    inclusive.help = "whether the upper corner of a box belongs to it, default auto"
 
 
 def _convention(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +203,15 @@ def submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="exit code 1 if a case could not be done as it should"
     )
-    _convention(parser)
+    again = "do cases again whose masks are there"
+    parser.add_argument("--overwrite", action="store_true", help=again)
+    parser.add_argument(
+        "--report", type=Path, metavar="JSON", help="what became of each case; not in the output"
+    )
+    by_then = "then every case has a mask, if need be from its prompts alone"
+    parser.add_argument("--budget-minutes", type=_above_0(100_000), metavar="M", help=by_then)
+    _given_convention(parser)
+    add_check(parser)
     model(parser, variable="nnUNet_prompt_model")
 
 
@@ -257,11 +276,16 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(at_least(1)(part) for part in text.split(","))
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and up to 1, found {text!r}")
-    return value
+def _above_0(most: int) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number above 0 and up to {most}, found {text!r}"
+            )
+        return value
+
+    return number

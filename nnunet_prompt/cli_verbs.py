@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
 from nnunet_prompt.cli_arguments import CARE
+from nnunet_prompt.cli_check import run_check
 from nnunet_prompt.errors import PromptError
 
 if TYPE_CHECKING:
@@ -184,7 +185,10 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def submit(args: argparse.Namespace) -> int:
-    from nnunet_prompt.challenge.convention import JsonConvention
+    if args.check is not None:
+        return run_check(args)
+    from nnunet_prompt.challenge.convention import given_convention
+    from nnunet_prompt.challenge.submit import SubmitOptions
     from nnunet_prompt.challenge.submit import submit as submit_folder
 
     degraded = submit_folder(
@@ -192,8 +196,13 @@ def submit(args: argparse.Namespace) -> int:
         args.output,
         model=args.model,
         options=_predict_options(args),
-        strict=args.strict,
-        convention=JsonConvention(args.order, args.base, args.inclusive),
+        how=SubmitOptions(
+            convention=given_convention(args.order, args.base, args.inclusive),
+            strict=args.strict,
+            overwrite=args.overwrite,
+            report=args.report,
+            budget_minutes=args.budget_minutes,
+        ),
     )
     note = f"; {_count(degraded, 'case')} degraded, see the warnings" if degraded else ""
     print(f"wrote the masks to {args.output}{note}")

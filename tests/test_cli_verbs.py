@@ -137,7 +137,8 @@ def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from nnunet_prompt.challenge.convention import JsonConvention
+    from nnunet_prompt.challenge.convention import GivenConvention
+    from nnunet_prompt.challenge.submit import SubmitOptions
     from nnunet_prompt.inference.options import PredictOptions
 
     call = fake("nnunet_prompt.challenge.submit.submit", degraded)
@@ -148,16 +149,45 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
         Path("out"),
         model=Path("model"),
         options=PredictOptions(use_mirroring=False, window="full", grow=False),
-        strict=False,
-        convention=JsonConvention("yx", 1, True),
+        how=SubmitOptions(convention=GivenConvention("yx", 1, True)),
     )
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("", (None, None, None)),
+        ("--order auto --base auto --inclusive auto", (None, None, None)),
+        ("--order xy --base 0 --inclusive no", ("xy", 0, False)),
+        ("--inclusive --base 1", (None, 1, True)),
+    ],
+)
+def test_submit_leaves_open_what_is_not_given(line: str, given: Any, fake: Any) -> None:
+    from nnunet_prompt.challenge.convention import GivenConvention
+
+    call = fake("nnunet_prompt.challenge.submit.submit", 0)
+    assert run(f"submit -i in -o out -m model {line}") == 0
+    assert call.call_args.kwargs["how"].convention == GivenConvention(*given)
+
+
+def test_submit_as_a_container_runs_it(fake: Any) -> None:
+    from nnunet_prompt.challenge.submit import SubmitOptions
+
+    call = fake("nnunet_prompt.challenge.submit.submit", 0)
+    line = "submit -i in -o out -m model --overwrite --report log/report.json --budget-minutes 2.5"
+    assert run(line) == 0
+    expected = SubmitOptions(overwrite=True, report=Path("log/report.json"), budget_minutes=2.5)
+    assert call.call_args.kwargs["how"] == expected
+    for minutes in ("0", "-1", "nan", "inf", "soon"):
+        with pytest.raises(SystemExit, match="2"):
+            run(f"submit -i in -o out -m model --budget-minutes {minutes}")
 
 
 def test_submit_strict(fake: Any) -> None:
     call = fake("nnunet_prompt.challenge.submit.submit", 0)
     assert run("submit -i in -o out -m model --strict") == 0
-    assert call.call_args.kwargs["strict"] is True
+    assert call.call_args.kwargs["how"].strict is True
     call.side_effect = PromptError("--strict, and 1 case is degraded")
     assert run("submit -i in -o out -m model --strict") == 1
 

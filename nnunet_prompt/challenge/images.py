@@ -2,13 +2,14 @@
 
     Case7.nii.gz                                   one image, case Case7
     Case7_0000.nii.gz, Case7_0001.nii.gz           the channels of case Case7, as nnU-Net names them
-    Case7_C0.nii.gz, Case7_LGE.nii.gz, ...         the sequences of patient Case7 (MyoPS)
+    Case7_C0.nii.gz, Case7_LGE.nii.gz, ...         the sequences of patient Case7 (MyoPS), any of which may be missing
 
 A prompts file may name a case with its file ending and with a sequence.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +19,9 @@ from pathlib import Path
 from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name
 from nnunet_prompt.errors import ImageError, PromptError
 
-SEQUENCES = ("LGE", "DE", "C0", "T2")  # the order in which a model of one channel wants them
+# The mask of a patient lies on the grid of the first that is there. DE is another name of LGE.
+SEQUENCES = ("LGE", "DE", "C0", "T2")
+STACKED = ("C0", "LGE", "T2")  # the channels that `convert myops --stack-sequences` makes of them
 PLAIN = ""  # the tag of a file that is the only image of its case
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<tag>[0-9]{4})", re.DOTALL)
@@ -37,33 +40,43 @@ class ImageCase:
 
     @property
     def first(self) -> Path:
-        """The file whose grid the case has when no others can be picked."""
-        return next(iter(self.files.values()))[0]
+        """The file whose grid the mask of the case has, if it can be read."""
+        return self.ordered[0]
 
-    def pick(self, n_channels: int) -> tuple[tuple[Path, ...], str | None]:
-        """The files for a model of `n_channels`, in its order, and what the user should know of the choice.
+    @property
+    def ordered(self) -> tuple[Path, ...]:
+        """All files; the mask has the grid of the first that can be read: sequences in the order of `SEQUENCES`."""
+        sequences = [tag for tag in SEQUENCES if tag in self.files]
+        tags = [*sequences, *(tag for tag in self.files if tag not in sequences)]
+        return tuple(path for tag in tags for path in self.files[tag])
 
-        A model of one channel takes the first sequence of `SEQUENCES` that is there. Raises `ImageError` if the files
-        do not fit the model or cannot be told apart.
+    def pick(self, n_channels: int) -> dict[str, Path]:
+        """The files for a model of `n_channels` by their tags; the mask of the case has the grid of the first.
+
+        Channels come in the model's order, and sequences in that of `SEQUENCES`, all that are there: a model of one
+        channel looks at one after the other, and one of three takes them as `STACKED` (`fusion.predict_case`). Raises
+        `ImageError` if the files do not fit the model or cannot be told apart.
         """
         double = next((paths for paths in self.files.values() if len(paths) > 1), None)
         if double:
             names = " and ".join(p.name for p in double)
             raise ImageError(f"{names} are both an image of this case: keep one of them")
         files = {tag: paths[0] for tag, paths in self.files.items()}
-        found = ", ".join(p.name for p in files.values())
         wanted = [f"{i:04d}" for i in range(n_channels)]
         if sorted(files) == wanted:
-            return tuple(files[tag] for tag in wanted), None
-        sequences = [tag for tag in SEQUENCES if tag in files]
-        if n_channels == 1 and len(sequences) == len(files):
-            chosen = files[sequences[0]]
-            note = f"of {found} only {chosen.name} is used" if len(files) > 1 else None
-            return (chosen,), note
+            return {tag: files[tag] for tag in wanted}
+        if n_channels in (1, len(STACKED)) and are_sequences(files):
+            return {tag: files[tag] for tag in SEQUENCES if tag in files}
         if n_channels == 1 and list(files) == [PLAIN]:
-            return (files[PLAIN],), None
+            return files
+        found = ", ".join(p.name for p in files.values())
         names = ", ".join(f"{self.case}_{tag}.nii.gz" for tag in wanted)
         raise ImageError(f"the model takes {n_channels} image channel(s), {names}; found {found}")
+
+
+def are_sequences(tags: Collection[str]) -> bool:
+    """Whether the tags of a case are all sequences, which may be missing, and not channels, of which none may."""
+    return bool(tags) and all(tag in SEQUENCES for tag in tags)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -105,6 +118,16 @@ def group_images(
         files = cases.setdefault(case, {})
         files[tag] = (*files.get(tag, ()), path)
     return [ImageCase(case, files) for case, files in sorted(cases.items())]
+
+
+def count_channels(paths: Iterable[Path]) -> int:
+    """How many channels the files speak of: case_0000, case_0001 and so on of any case without a gap; at least 1."""
+    stems = {without_ending(path.name) for path in paths}
+    cases = {_split(_CHANNEL, stem)[0] for stem in stems}
+    counts = (
+        next(n for n in itertools.count() if f"{case}_{n:04d}" not in stems) for case in cases
+    )
+    return max([1, *counts])
 
 
 def find_key(keys: Iterable[str], case: str) -> str | None:

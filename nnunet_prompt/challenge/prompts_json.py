@@ -33,9 +33,10 @@ from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.prompts.model import CasePrompts
 
-MAX_BYTES = 2**28
+MAX_BYTES = 2**26  # 40 whole hearts with every label in every slice take a third of it, indented
 MAX_NUMBER = 1e6  # far beyond any image
 
+_LONGEST_INTEGER = 18  # digits; what is longer is no number of ours
 _WHOLE = re.compile("-?[0-9]{1,9}")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
@@ -99,23 +100,25 @@ def write_prompts_json(
 
 
 class JsonObject(dict[str, Any]):
-    """A JSON object that knows which keys its text had more than once; the last value of a key is kept."""
+    """A JSON object whose text had keys more than once, `twice`; the last value of a key is kept."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        counts = Counter(key for key, _ in pairs) if len(self) < len(pairs) else {}
-        self.twice = frozenset(key for key, n in counts.items() if n > 1)
+        self.twice = frozenset(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
 
 
 def load_json(path: Path) -> Any:
-    """The content of a JSON file, its objects as `JsonObject`. NaN and Infinity become numbers, for the caller to find.
+    """The content of a JSON file, objects with a key more than once as `JsonObject`.
 
-    Raises `PromptFileError`.
+    NaN, Infinity and endless integers become numbers, for the caller to find. Raises `PromptFileError`.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise PromptFileError(f"{path}: cannot be read: it is no file")
         if path.stat().st_size > MAX_BYTES:
             raise PromptFileError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so no prompts file")
-        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=JsonObject)
+        text = path.read_bytes().decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_to_object, parse_int=_to_integer)
     except PromptFileError:
         raise
     except OSError as error:
@@ -125,8 +128,19 @@ def load_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise PromptFileError(f"{path}: broken JSON in {place}: {error.msg}") from error
-    except (RecursionError, ValueError) as error:  # ValueError: an integer of thousands of digits
-        raise PromptFileError(f"{path}: nested too deeply, or a number is too long") from error
+    except RecursionError as error:
+        raise PromptFileError(f"{path}: nested too deeply") from error
+    except MemoryError as error:
+        raise PromptFileError(f"{path}: takes more memory than there is") from error
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else JsonObject(pairs)
+
+
+def _to_integer(text: str) -> float:
+    return int(text) if len(text) <= _LONGEST_INTEGER else float(text)
 
 
 def shorten(value: Any) -> str:

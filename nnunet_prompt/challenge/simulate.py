@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from nnunet_prompt.challenge.convention import MAX_POINTS, JsonConvention
+from nnunet_prompt.challenge.convention import MAX_POINTS, JsonConvention, plane_axes
 from nnunet_prompt.challenge.images import image_files, without_ending
 from nnunet_prompt.challenge.prompts_json import write_prompts_json
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
@@ -93,20 +93,22 @@ def slice_prompts(
     *,
     max_points: int = MAX_POINTS,
     jitter: int = 0,
+    slice_axis: int = 2,
 ) -> CasePrompts:
-    """The prompts of one label map (PLS, integers from 0): every slice of axis 2 is named, empty ones too.
+    """The prompts of one label map (PLS, integers from 0): every slice along `slice_axis` is named, empty ones too.
 
     Per slice and label above 0: the tight box, and 1 to `max_points` different pixels of the label.
     """
-    options = SimulationOptions(max_points=max_points, jitter=jitter, slice_axis=2)
+    options = SimulationOptions(max_points=max_points, jitter=jitter, slice_axis=slice_axis)
     values = [int(v) for v in np.unique(labels) if v]
     masks = {value: labels == value for value in values}
     sets = {v: simulate(mask, rng, kind="slices", options=options) for v, mask in masks.items()}
-    shown = {value: mask.any(axis=(0, 1)) for value, mask in masks.items()}
+    shown = {value: mask.any(axis=plane_axes(slice_axis)) for value, mask in masks.items()}
     slices = {
-        k: frozenset(value for value in values if shown[value][k]) for k in range(labels.shape[2])
+        k: frozenset(value for value in values if shown[value][k])
+        for k in range(labels.shape[slice_axis])
     }
-    return CasePrompts(sets, "PLS", slices)
+    return CasePrompts(sets, "PLS", slices, slice_axis)
 
 
 def _label_files(labels: Path) -> list[Path]:

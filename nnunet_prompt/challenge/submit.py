@@ -1,50 +1,60 @@
 """The challenge run: INPUT/images and INPUT/prompts.json to one OUTPUT/<case>_pred.nii.gz per case.
 
 A case never stops the others. Where its image, its prompts or its prediction fail, the mask comes from what is left:
-the prompts alone (filled boxes), or zeros. stderr tells which case, at which stage and why, in one line each.
+the prompts alone, or zeros. stderr tells which case, at which stage and why, in one line each. A run that was stopped
+goes on where it was, for a mask appears under its name only when it is complete.
 """
 
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from nnunet_prompt.challenge.convention import DEFAULT, JsonConvention
-from nnunet_prompt.challenge.fallback import keep_allowed, mask_from_prompts, read_grid
+from nnunet_prompt.challenge.budget import Budget
+from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
+from nnunet_prompt.challenge.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.challenge.evidence import Reading, settle
 from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.challenge.prompts_json import PromptsJson, read_prompts_json
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, write_labels_like
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
+from nnunet_prompt.data.files import remove_partials
+from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.inference.cases import Predictor, make_folder
-from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.inference.limits import free_bytes
+from nnunet_prompt.inference.retry import passes_per_tile
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
 
-Stage = Literal["image", "prompts", "prediction", "output"]
-LONGEST_REASON = 400
-
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What went wrong with one case. `has_mask` is False if an image of the case is there but no mask."""
+class SubmitOptions:
+    """How a challenge folder is answered.
 
-    case: str
-    stage: Stage
-    reason: str
-    has_mask: bool = True
+    convention      what the user knows of prompts.json; the rest is settled once, from all cases, done or not
+    strict          refuse to guess, and raise at the end if a case could not be done as it should
+    overwrite       do the cases again whose masks are there
+    report          a JSON file with what became of each case; it lies outside the input and the output folder
+    budget_minutes  every case has its mask by then, if need be from the prompts alone
+    """
 
-    def __str__(self) -> str:
-        return f"case {self.case!r}, {self.stage}: {self.reason}"
+    convention: GivenConvention = ALL_OPEN
+    strict: bool = False
+    overwrite: bool = False
+    report: Path | None = None
+    budget_minutes: float | None = None
+
+    def start(self) -> Budget:
+        """The budget, which runs from now on."""
+        return Budget(None if self.budget_minutes is None else self.budget_minutes * 60)
+
+
+DEFAULTS = SubmitOptions()
 
 
 def submit(
@@ -53,28 +63,25 @@ def submit(
     *,
     model: Path,
     options: PredictOptions,
-    strict: bool = False,
-    convention: JsonConvention = DEFAULT,
+    how: SubmitOptions = DEFAULTS,
 ) -> int:
     """Runs the challenge folder and returns how many cases are degraded. The model is loaded once.
 
     Raises `PromptError` at the end if an image has no mask, or, if `strict`, if any case is degraded; at the start if
-    the folder, prompts.json as a whole or the model cannot be used.
+    the folders, the report or the model cannot be used or there is no prompts.json. One that cannot be read as a whole
+    names no label, so all masks are empty (refused if `strict`).
     """
+    budget = how.start()
+    _check_folders(input_folder, output_folder, how)
     images = image_files(input_folder / "images")
-    prompts = read_prompts_json(input_folder / "prompts.json")
+    prompts = _read_prompts(input_folder / "prompts.json", strict=how.strict)
     from nnunet_prompt.inference.predictor import PromptPredictor
 
     predictor = PromptPredictor.from_folder(model, options)
     troubles = run_cases(
-        predictor,
-        prompts,
-        images=images,
-        output_folder=output_folder,
-        convention=convention,
-        overwrite=options.overwrite,
+        predictor, prompts, images=images, output_folder=output_folder, how=how, budget=budget
     )
-    return _conclude(troubles, output_folder, strict=strict)
+    return _conclude(troubles, output_folder, strict=how.strict)
 
 
 def run_cases(
@@ -83,125 +90,107 @@ def run_cases(
     *,
     images: Iterable[Path],
     output_folder: Path,
-    convention: JsonConvention = DEFAULT,
-    overwrite: bool = False,
+    how: SubmitOptions = DEFAULTS,
+    budget: Budget | None = None,
 ) -> list[Trouble]:
     """Writes the mask of every case and returns what went wrong, which it also tells on stderr.
 
-    Masks that are there already are kept unless `overwrite`. Keys of `prompts` without an image are troubles too.
+    Masks that are there already are kept unless told otherwise. Keys of `prompts` without an image are troubles too.
+    Raises `PromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave
+    something to guess.
     """
+    budget = budget or how.start()
     cases = group_images(images, keys=prompts.cases, n_channels=predictor.n_image_channels)
+    keys = {case.case: find_key(prompts.cases, case.case) for case in cases}
+    reading = _settle(prompts, cases, keys, how)
     make_folder(output_folder)
-    troubles: list[Trouble] = []
-    used: set[str] = set()
-    for case in tqdm(cases, "submit", unit="case", file=sys.stderr):
-        key = find_key(prompts.cases, case.case)
-        used |= {key} if key is not None else set()
-        target = output_folder / f"{case.case}_pred.nii.gz"
-        if target.exists() and not overwrite:
-            continue
-        run = _CaseRun(predictor, case, prompts, key, convention)
-        run.write(target)
-        for trouble in run.troubles:
-            _warn(str(trouble))
-        troubles += run.troubles
-    for key in prompts.cases:
-        if key not in used:
-            lost = Trouble(key, "prompts", f"{prompts.source} names it, but it has no image")
-            _warn(str(lost))
-            troubles.append(lost)
-    return troubles
+    remove_partials(output_folder)
+    report = Report(how.report, output_folder, notes=(*reading.notes, *reading.guessed))
+    report.forget({*keys, *prompts.cases})
+    setting = Setting(predictor, prompts, reading, budget, free_bytes())
+    targets = {case.case: output_folder / f"{case.case}_pred.nii.gz" for case in cases}
+    todo = [c for c in cases if how.overwrite or not _is_finished(targets[c.case])]
+    for case in cases:
+        if case not in todo:
+            _add(report, case.case, report.earlier.get(case.case, Entry("kept")))
+    for i, case in enumerate(tqdm(todo, "submit", unit="case", file=sys.stderr)):
+        entry = _run(setting, case, keys[case.case], targets[case.case], left=len(todo) - i)
+        for line in (*(f"case {case.case!r}: {n}" for n in entry.notes), *entry.troubles):
+            _warn(str(line))
+        _add(report, case.case, entry)
+    for key in [key for key in prompts.cases if key not in keys.values()]:
+        lost = Trouble(key, "prompts", f"{prompts.source} names it, but it has no image")
+        _warn(str(lost))
+        _add(report, key, Entry("missing", troubles=(lost,)))
+    return [trouble for entry in report.entries.values() for trouble in entry.troubles]
 
 
-class _CaseRun:
-    """One case on its way from files to a mask; its troubles gather in `troubles`."""
+def _read_prompts(path: Path, *, strict: bool) -> PromptsJson:
+    """The prompts; none, if the file cannot be read as a whole. Raises `PromptFileError` if there is no file."""
+    try:
+        return read_prompts_json(path)
+    except PromptFileError as error:
+        if strict or not path.is_file():
+            raise
+        tqdm.write(f"error: {error}; it names no label, so EVERY MASK IS EMPTY", file=sys.stderr)
+        return PromptsJson(path.name, {})
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        case: ImageCase,
-        prompts: PromptsJson,
-        key: str | None,
-        convention: JsonConvention,
-    ) -> None:
-        self.predictor = predictor
-        self.case = case
-        self.json = prompts
-        self.key = key
-        self.convention = convention
-        self.troubles: list[Trouble] = []
 
-    def write(self, target: Path) -> None:
-        """Writes the mask, or leaves a trouble without mask."""
-        try:
-            volumes = self._read()
-            reference = volumes[0] if volumes else read_grid(self.case.first)
-            to_pls = pls_map(reference.affine, reference.shape)
-        except Exception as error:
-            self._trouble("image", error, has_mask=False)
-            return
-        prompts = self._prompts(to_pls.target_shape)
-        labels = self._predict(volumes, prompts)
-        try:
-            if labels is None:
-                in_pls = mask_from_prompts(prompts, to_pls.target_shape)
-            else:
-                in_pls = to_pls.apply(labels)
-            allowed = to_pls.inverse().apply(keep_allowed(in_pls, prompts))
-            write_labels_like(target, allowed, reference)
-        except Exception as error:
-            self._trouble("output", error, has_mask=False)
+def _run(setting: Setting, case: ImageCase, key: str | None, target: Path, *, left: int) -> Entry:
+    """Does one case, the first of `left`."""
+    budget = setting.budget
+    run = CaseRun(setting, case, key)
+    begun = budget.clock()
+    effort = budget.plan(left, passes_per_tile(setting.predictor))
+    loaded = run.load(voxels=effort.voxels)
+    network = 0.0
+    if loaded is not None:
+        before = budget.clock()
+        labels = run.predict(loaded, effort)
+        network = budget.clock() - before
+        run.write(loaded, labels, target)
+    seconds = budget.clock() - begun
+    budget.learn(effort, network if run.tiles else 0.0, seconds - network)
+    return entry_of(run.troubles, seconds=seconds, tiles=run.tiles, notes=run.notes)
 
-    def _read(self) -> list[NiftiVolume]:
-        """The images for the model, or none if they cannot be read or do not fit it."""
-        try:
-            paths, note = self.case.pick(self.predictor.n_image_channels)
-            volumes = [read_nifti(path) for path in paths]
-            if any(v.shape != volumes[0].shape for v in volumes):
-                raise ImageError(f"its images have the shapes {[v.shape for v in volumes]}")
-        except Exception as error:
-            self._trouble("image", error)
-            return []
-        if note:
-            _warn(f"case {self.case.case!r}: {note}")
-        for volume in volumes:
-            if volume.replaced:
-                _warn(f"{volume.path}: {volume.replaced} voxels are not finite and taken as 0")
-        return volumes
 
-    def _prompts(self, pls_shape: tuple[int, int, int]) -> CasePrompts:
-        if self.key is None:
-            self._trouble("prompts", f"{self.json.source} does not name it; its mask is empty")
-            return CasePrompts({}, "PLS", {})
-        prompts, problems = self.json.cases[self.key].place(pls_shape, self.convention)
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            self._trouble("prompts", f"{problems[0]}{more}; mended or left out")
-        return prompts
+def _settle(
+    prompts: PromptsJson,
+    cases: Sequence[ImageCase],
+    keys: Mapping[str, str | None],
+    how: SubmitOptions,
+) -> Reading:
+    """How prompts.json is to be read; also finished cases have their say, so that a restart changes nothing."""
+    named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
+    reading = settle(prompts, named, how.convention)
+    for line in reading.notes:
+        tqdm.write(line, file=sys.stderr)
+    for line in reading.guessed:
+        _warn(line)
+    if how.strict and reading.guessed:
+        raise PromptError(f"--strict, and prompts.json leaves something open: {reading.guessed[0]}")
+    return reading
 
-    def _predict(
-        self, volumes: Sequence[NiftiVolume], prompts: CasePrompts
-    ) -> npt.NDArray[Any] | None:
-        """The predicted label map in the file frame, or None where there can be none."""
-        if not volumes or not prompts.labels:
-            return None
-        try:
-            labels = np.asarray(self.predictor.predict_prompts(volumes, prompts))
-            if labels.shape != volumes[0].shape:
-                raise ImageError(f"the prediction has shape {labels.shape}, not {volumes[0].shape}")
-        except Exception as error:
-            self._trouble("prediction", error)
-            return None
-        return labels
 
-    def _trouble(self, stage: Stage, reason: Exception | str, *, has_mask: bool = True) -> None:
-        text = str(reason)
-        if isinstance(reason, Exception) and not isinstance(reason, PromptError):
-            text = f"{type(reason).__name__}: {text}"
-        if isinstance(reason, Exception):
-            text += "; its mask is from the prompts alone" if has_mask else "; it has no mask"
-        line = textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")
-        self.troubles.append(Trouble(self.case.case, stage, line, has_mask))
+def _check_folders(input_folder: Path, output_folder: Path, how: SubmitOptions) -> None:
+    if output_folder.resolve().is_relative_to(input_folder.resolve()):
+        raise PromptError(
+            f"{output_folder}: the output must lie outside the input {input_folder}, which is never written to"
+        )
+    if how.report is not None:
+        check_report_path(how.report, input_folder=input_folder, output_folder=output_folder)
+
+
+def _is_finished(target: Path) -> bool:
+    """Whether there is a mask; an empty file is what others leave behind."""
+    return target.is_file() and target.stat().st_size > 0
+
+
+def _add(report: Report, case: str, entry: Entry) -> None:
+    try:
+        report.add(case, entry)
+    except PromptError as error:  # the masks matter more
+        _warn(str(error))
 
 
 def _conclude(troubles: Sequence[Trouble], output_folder: Path, *, strict: bool) -> int:

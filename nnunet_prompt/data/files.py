@@ -21,6 +21,7 @@ from nnunet_prompt.data.workers import checkpoint
 PARTIAL = ".partial-"  # begins the names of files that are being written
 PACKED = ".gz"
 LEVEL = 6
+_MARGIN = 2**16  # packing never doubles what is longer than this
 _LARGEST = 2**32 - 1  # gzip knows sizes modulo 2**32, and libdeflate believes them
 
 
@@ -73,7 +74,7 @@ def unpack(path: Path, size: int) -> bytes | None:
     Never allocates more than `size` bytes for them. Raises `OSError` when the file cannot be read.
     """
     checkpoint()
-    if not GZIP.available or not 0 < size <= _LARGEST:
+    if not GZIP.available or not 0 < size <= _LARGEST or path.stat().st_size > 2 * size + _MARGIN:
         return None
     try:
         content = bytes(gzip_decode(path.read_bytes(), out=size))

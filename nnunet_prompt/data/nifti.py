@@ -30,7 +30,8 @@ class NiftiVolume:
 
     `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels (or narrower integers, where a
     function says so); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
-    counts the voxels that were NaN or infinite on disk and are 0 here.
+    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` says in a line each what had to be done
+    to a damaged file (`mended.read_mended`; the other readers refuse it).
     """
 
     path: Path
@@ -39,6 +40,7 @@ class NiftiVolume:
     header: Any
     file_shape: tuple[int, ...]
     replaced: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

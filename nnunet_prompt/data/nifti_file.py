@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.files import PACKED, unpack
+from nnunet_prompt.data.header import check_end, check_extensions, check_is_file
 from nnunet_prompt.errors import ImageError
 
 ENDINGS = (".nii.gz", ".nii")
 EXACT = ("i1", "u1", "i2", "u2")  # integers that float32 holds exactly and that take less
 _DEFLATE_RATIO = 1032  # no deflate stream grows by more than this when it is unpacked
-_UNREADABLE = (
+UNREADABLE = (
     OSError,  # includes gzip.BadGzipFile
     EOFError,
     ValueError,
@@ -35,21 +36,20 @@ _UNREADABLE = (
 
 def open_checked(path: Path) -> Any:
     """The image with its header read and checked, its voxels still on disk; raises `ImageError`."""
-    if not path.is_file():
-        raise ImageError(f"{path}: no such file")
+    check_is_file(path)
     if not path.name.lower().endswith(ENDINGS):
         raise ImageError(f"{path}: expected a NIfTI file ending in .nii or .nii.gz")
+    check_extensions(path)
     try:
         with np.errstate(all="ignore"):  # header fields that are NaN
             image: Any = nib.load(path, mmap=False)
             shape, dtype = tuple(map(int, image.shape)), image.get_data_dtype()
             offset = int(image.dataobj.offset)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
     if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
         raise ImageError(f"{path}: expected a NIfTI file, found {type(image).__name__}")
-    if dtype.kind not in "uif":
-        raise ImageError(f"{path}: expected one real number per voxel, found type {dtype}")
+    check_type(path, dtype)
     if len(shape) < 2 or min(shape) < 1:
         raise ImageError(f"{path}: expected a volume, found shape {shape}")
     held = path.stat().st_size * (_DEFLATE_RATIO if path.name.lower().endswith(PACKED) else 1)
@@ -60,6 +60,12 @@ def open_checked(path: Path) -> Any:
             " it is truncated or damaged"
         )
     return image
+
+
+def check_type(path: Path, dtype: np.dtype[Any]) -> None:
+    """Raises `ImageError` for colours and complex numbers."""
+    if dtype.kind not in "uif":
+        raise ImageError(f"{path}: expected one real number per voxel, found type {dtype}")
 
 
 def load(
@@ -84,7 +90,7 @@ def load(
             voxels = _voxels(path, image)
             dtype = None if is_exact(image) else dtype
             array = np.asanyarray(voxels[..., volume] if picked else voxels, dtype=dtype)
-    except (*_UNREADABLE, MemoryError) as error:
+    except (*UNREADABLE, MemoryError) as error:
         raise _unreadable(path, error) from error
     flat = shape[:3] + (1,) * (3 - len(shape[:3]))
     affine = usable_affine(affine, one_slice=flat[2] == 1, path=path)
@@ -99,12 +105,17 @@ def is_exact(image: Any) -> bool:
 
 
 def _voxels(path: Path, image: Any) -> Any:
-    """An array, or what becomes one: unpacked in one go where that works, since nibabel does it in small pieces."""
+    """An array, or what becomes one: unpacked in one go where that works, since nibabel does it in small pieces.
+
+    Raises `OSError` where the end of the packed file can be told to be damaged.
+    """
     if not path.name.lower().endswith(PACKED):
         return image.dataobj
     dtype, count, offset = image.get_data_dtype(), math.prod(image.shape), int(image.dataobj.offset)
-    content = unpack(path, offset + count * dtype.itemsize)
+    size = offset + count * dtype.itemsize
+    content = unpack(path, size)
     if content is None:
+        check_end(path, size)
         return image.dataobj
     if is_exact(image):
         return np.frombuffer(content, dtype, count, offset).reshape(image.shape, order="F")
@@ -139,6 +150,10 @@ def usable_affine(
     return affine
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _unreadable(path: Path, error: BaseException) -> ImageError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"{path}: cannot be read as NIfTI ({reason})")
+    return ImageError(f"{path}: cannot be read as NIfTI ({first_line(error)})")

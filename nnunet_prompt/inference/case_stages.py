@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.challenge.images import ImageCase, find_key
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, write_labels_like
+from nnunet_prompt.challenge import fusion
+from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
+from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.data.workers import checkpoint
-from nnunet_prompt.inference.cases import StagedPredictor
+from nnunet_prompt.inference.cases import StagedPredictor, tell
 from nnunet_prompt.inference.prompt_file import PromptFile
 from nnunet_prompt.inference.tally import Tally
 from nnunet_prompt.prompts.model import CasePrompts
@@ -49,13 +50,17 @@ class CaseToDo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedCase:
-    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users."""
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
+
+    A prompted patient with sequences is not preprocessed yet (`placed` is None): they are fused one after the other.
+    """
 
     case: CaseToDo
     reference: NiftiVolume
     placed: Any
     prompts: CasePrompts | None
     notes: tuple[str, ...]
+    sequences: Mapping[str, NiftiVolume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,21 +78,24 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
 
     It may run in one thread while `predict_case` runs in another one.
     """
-    paths, note = case.images.pick(predictor.n_image_channels)
-    volumes = [read_nifti(path) for path in paths]
-    notes = [note] if note else []
+    notes: list[str] = []
+    files = case.images.pick(predictor.n_image_channels)
+    volumes = fusion.read_case(files, warn=notes.append)
     notes += [
         f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
-        for v in volumes
+        for v in volumes.values()
         if v.replaced
     ]
+    first = next(iter(volumes.values()))
+    reference = replace(first, array=np.broadcast_to(np.float32(0), first.shape))
     prompts = None
     if asked.prompts is not None:
-        prompts = asked.prompts.prompts(case.images.case, volumes[0])
+        prompts = asked.prompts.prompts(case.images.case, first)
     checkpoint()
-    placed = predictor.place(volumes, whole=prompts is None)
-    nothing = np.broadcast_to(np.float32(0), volumes[0].shape)
-    return LoadedCase(case, replace(volumes[0], array=nothing), placed, prompts, tuple(notes))
+    if prompts is not None and are_sequences(volumes):
+        return LoadedCase(case, reference, None, prompts, tuple(notes), volumes)
+    placed = predictor.place(list(volumes.values()), whole=prompts is None)
+    return LoadedCase(case, reference, placed, prompts, tuple(notes))
 
 
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
@@ -95,6 +103,13 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     tally = None
     if loaded.prompts is None:
         labels = predictor.answer_structures(loaded.placed, asked.structures)
+    elif loaded.sequences:
+        warned: list[str] = []
+        labels = fusion.predict_case(
+            predictor, loaded.sequences, loaded.prompts, warn=warned.append
+        )
+        for line in warned:
+            tell(f"warning: case {loaded.case.images.case}: {line}")
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
         labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))

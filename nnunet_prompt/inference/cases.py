@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.pipeline import pipelined
 from nnunet_prompt.prompts.model import CasePrompts
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.object_logits import ObjectLogits
 
 Case = TypeVar("Case")
 Loaded = TypeVar("Loaded")
@@ -40,6 +43,9 @@ class Predictor(Protocol):
         self, images: Sequence[NiftiVolume], prompts: CasePrompts
     ) -> npt.NDArray[np.int32]:
         """What the prompts point at, with their label ids."""
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """What `predict_prompts` merges into them."""
 
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pydoc
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor, device, nn
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.inference.capability import Capability, read_capability
+from nnunet_prompt.inference.limits import bound_threads
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.weights.names import plain_names
 from nnunet_prompt.weights.provenance import licence_notes, provenance_of
@@ -50,8 +52,8 @@ class LoadedModel:
 def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
 
-    The network is built from its plans by our own class; no trainer is searched for and no code is read from files.
-    Where the weights come from another model, its licence is printed to stderr.
+    The network is built by our own class from plans that may name parts of networks only; no trainer is searched for
+    and no code is read from files. If the weights come from another model, its licence is printed to stderr.
     """
     capability = read_capability(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
@@ -70,7 +72,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     _check_channels(folder, manager, configuration, channels)
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
         print(line, file=sys.stderr)
-    where = device(options.resolved_device())
+    where = _device(options)
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     return LoadedModel(
         network=network.to(where).eval(),
@@ -86,6 +88,25 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     )
 
 
+def _device(options: PredictOptions) -> device:
+    """Where to run; from now on with no more threads than the container grants processors."""
+    bound_threads()
+    return device(options.resolved_device())
+
+
+def _check_named(configuration: Any) -> None:
+    """Raises `ModelError` if plans name anything but kinds of `nn.Module`: nnU-Net would import and call it."""
+    kwargs = configuration.network_arch_init_kwargs
+    names = [kwargs.get(key) for key in configuration.network_arch_init_kwargs_req_import]
+    for name in (configuration.network_arch_class_name, *names):
+        named = pydoc.locate(name) if isinstance(name, str) else None
+        if named is not None and not (isinstance(named, type) and issubclass(named, nn.Module)):
+            raise ModelError(
+                f"refused: they name {name!r} as a part of the network, expected a kind of torch.nn.Module, as"
+                " building it would run it"
+            )
+
+
 def _build(
     plans: dict[str, Any], name: str, dataset_json: dict[str, Any]
 ) -> tuple[Any, Any, nn.Module, int]:
@@ -99,6 +120,7 @@ def _build(
     configuration = manager.get_configuration(name)
     for needed in NEEDED:
         getattr(configuration, needed)
+    _check_named(configuration)
     channels = int(determine_num_input_channels(manager, configuration, dataset_json))
     heads = manager.get_label_manager(dataset_json).num_segmentation_heads
     network = PromptTrainer.build_network_architecture(

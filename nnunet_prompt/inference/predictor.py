@@ -23,6 +23,7 @@ from nnunet_prompt.inference.grid import Grid, grid_of
 from nnunet_prompt.inference.grid_prompts import GridPrompts
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
+from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.region import DenseImage, GridImage, prepare
 from nnunet_prompt.inference.tiles import Boxes
@@ -104,6 +105,12 @@ class PromptPredictor:
         """
         return self.answer(self.place(images), prompts).labels
 
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """What `predict_prompts` merges, on the file grid of `images[0]`; raises like it."""
+        case = self.place(images)
+        resampler = self.model.configuration.resampling_fn_probabilities
+        return on_file(case, self.find(case, prompts), resampler)
+
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
     ) -> LabelMap:
@@ -158,6 +165,23 @@ class PromptPredictor:
 
         Raises `PromptError` for prompts outside the image.
         """
+        by_label = self.find(case, prompts, cache=cache, known=known)
+        return Answer(
+            self._merge(case, prompts, by_label),
+            {label: f.tiles for label, f in by_label.items()},
+            {label: f.grown for label, f in by_label.items()},
+            {label: f.windows for label, f in by_label.items()},
+        )
+
+    def find(
+        self,
+        case: Placed,
+        prompts: CasePrompts,
+        *,
+        cache: TileCache | None = None,
+        known: Mapping[int, Sequence[Window]] | None = None,
+    ) -> dict[int, Found]:
+        """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
         to_reader = case.file_to_reader
         if prompts.frame != "file":
             to_reader = case.file_to_pls.inverse().then(to_reader)
@@ -177,13 +201,7 @@ class PromptPredictor:
             cache=cache,
             known=[(known or {}).get(label, ()) for label in labels],
         )
-        by_label = dict(zip(labels, found, strict=True))
-        return Answer(
-            self._merge(case, prompts, by_label),
-            {label: f.tiles for label, f in by_label.items()},
-            {label: f.grown for label, f in by_label.items()},
-            {label: f.windows for label, f in by_label.items()},
-        )
+        return dict(zip(labels, found, strict=True))
 
     def _merge(self, case: Placed, prompts: CasePrompts, found: Mapping[int, Found]) -> LabelMap:
         labels = list(found)
@@ -192,7 +210,7 @@ class PromptPredictor:
             gate = None
             if prompts.slices is not None:
                 to_pls = from_crop.then(case.file_to_reader.inverse()).then(case.file_to_pls)
-                gate = slice_gate(prompts.slices, labels, to_pls)
+                gate = slice_gate(prompts.slices, labels, to_pls, slice_axis=prompts.slice_axis)
             return merge_objects(logits, labels, gate)
 
         return self._restore(case, list(found.values()), decode)
@@ -231,14 +249,16 @@ def _limits(case: Placed, prompts: CasePrompts, labels: Sequence[int]) -> list[B
     if prompts.slices is None:
         return []
     to_grid = case.file_to_pls.inverse().then(case.file_to_reader).then(case.grid.to_grid)
-    rows, columns, count = to_grid.source_shape
+    axis, count = prompts.slice_axis, to_grid.source_shape[prompts.slice_axis]
     boxes = []
     for label in labels:
         shown = [k for k, here in prompts.slices.items() if label in here and 0 <= k < count]
         if not shown:
             boxes.append(np.zeros((1, 3, 2), np.int64))
             continue
-        box = to_grid.box(Box((0, 0, min(shown)), (rows, columns, max(shown) + 1)))
+        lower, upper = [0, 0, 0], list(to_grid.source_shape)
+        lower[axis], upper[axis] = min(shown), max(shown) + 1
+        box = to_grid.box(Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2])))
         edges = zip(box.lower, box.upper, strict=True)
         boxes.append(
             np.array([[(math.floor(a - 0.5), math.ceil(b + 0.5)) for a, b in edges]], np.int64)

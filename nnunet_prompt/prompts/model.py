@@ -124,13 +124,14 @@ FrameName = Literal["file", "PLS"]
 class CasePrompts:
     """The prompts of one case, per label id, in one frame of its image file.
 
-    `slices` states which labels may appear in which slice (third axis of the PLS frame); slices that it does not
-    name stay empty. None means that there is no such rule.
+    `slices` states which labels may appear in which slice along `slice_axis` of the PLS frame; slices that it does
+    not name stay empty. None means that there is no such rule.
     """
 
     labels: Mapping[int, PromptSet] = field(default_factory=dict)
     frame: FrameName = "file"
     slices: Mapping[int, frozenset[int]] | None = None
+    slice_axis: int = 2
 
 
 def _check_finite(kind: str, values: tuple[float, ...]) -> None:

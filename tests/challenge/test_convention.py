@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from nnunet_prompt.challenge.convention import JsonConvention, RawCase, RawPrompt, raw_slices
+from nnunet_prompt.challenge.convention import (
+    ALL_OPEN,
+    GivenConvention,
+    JsonConvention,
+    RawCase,
+    RawPrompt,
+    given_convention,
+    raw_slices,
+)
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble
 
@@ -104,6 +114,42 @@ def test_problems_of_reading_are_errors_too_and_counted() -> None:
     case = raw({1: {500: RawPrompt((0, 0, 9, 1))}}, ("first thing", "second thing"))
     with pytest.raises(PromptFileError, match=r"^first thing \(and 2 more\)$"):
         case.to_prompts(SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("axis", "order", "box", "point"),
+    [
+        (0, "xy", Box((1, 2, 0), (2, 5, 2)), (1, 3, 1)),  # x is axis 1, y is axis 2
+        (0, "yx", Box((1, 0, 2), (2, 2, 5)), (1, 1, 3)),
+        (1, "xy", Box((2, 1, 0), (5, 2, 2)), (3, 1, 1)),
+        (1, "yx", Box((0, 1, 2), (2, 2, 5)), (1, 1, 3)),
+        (2, "xy", Box((2, 0, 1), (5, 2, 2)), (3, 1, 1)),
+    ],
+)
+def test_slices_along_any_axis(axis: int, order: Any, box: Box, point: Any) -> None:
+    case = one(RawPrompt((2, 0, 5, 2), ((3, 1),)))
+    convention = JsonConvention(order)
+    prompts = case.to_prompts((5, 6, 7), convention, axis)
+    assert prompts.labels[500].boxes == (box,)
+    assert prompts.labels[500].points == (Point(point),)
+    assert (prompts.slices, prompts.slice_axis) == ({1: frozenset({500})}, axis)
+    assert raw_slices(prompts, convention) == case.slices
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "first"), (1, "second"), (2, "third")])
+def test_the_slices_of_a_message_are_those_of_the_axis(axis: int, name: str) -> None:
+    shape = (4, 6, 3)
+    with pytest.raises(
+        PromptFileError, match=f"slices 0 to {shape[axis] - 1} along its {name} PLS"
+    ):
+        one(RawPrompt((0, 0, 1, 1)), shape[axis]).to_prompts(shape, slice_axis=axis)
+    assert one(RawPrompt((0, 0, 1, 1)), shape[axis] - 1).to_prompts(shape, slice_axis=axis).labels
+
+
+def test_the_words_of_the_command_line() -> None:
+    assert given_convention("auto", "auto", "auto") == ALL_OPEN == GivenConvention()
+    assert given_convention("yx", "1", "yes") == GivenConvention("yx", 1, True)
+    assert given_convention("xy", "0", "no") == GivenConvention("xy", 0, False)
 
 
 def test_a_convention_must_be_known() -> None:

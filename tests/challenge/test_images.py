@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.challenge.images import find_key, group_images, image_files, without_ending
+from nnunet_prompt.challenge.images import (
+    are_sequences,
+    count_channels,
+    find_key,
+    group_images,
+    image_files,
+    without_ending,
+)
 from nnunet_prompt.errors import ImageError, PromptError
 
 
@@ -46,23 +53,52 @@ def test_four_digits_that_the_prompts_name_are_no_channel() -> None:
     assert list(group(names[1:], [])) == ["heart_0001"]
 
 
-def pick(names: list[str], n_channels: int) -> tuple[list[str], str | None]:
+def pick(names: list[str], n_channels: int) -> dict[str, str]:
     (case,) = group_images([Path(n) for n in names], keys=["a"], n_channels=n_channels)
-    paths, note = case.pick(n_channels)
-    return [p.name for p in paths], note
+    return {tag: path.name for tag, path in case.pick(n_channels).items()}
 
 
-def test_a_model_of_one_channel_takes_lge_before_c0_before_t2_and_says_so() -> None:
-    names = ["a_T2.nii.gz", "a_C0.nii.gz", "a_LGE.nii.gz"]
-    paths, note = pick(names, 1)
-    assert paths == ["a_LGE.nii.gz"]
-    assert note is not None and "only a_LGE.nii.gz is used" in note
-    assert pick(names[:2], 1)[0] == ["a_C0.nii.gz"]
-    assert pick(names[:1], 1) == (["a_T2.nii.gz"], None)
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_all_sequences_are_picked_and_the_mask_lies_on_lge_before_c0_before_t2(
+    n_channels: int,
+) -> None:
+    names = ["a_T2.nii.gz", "a_C0.nii.gz", "a_lge.nii.gz", "a_DE.nii.gz"]
+    expected = {"LGE": names[2], "DE": names[3], "C0": names[1], "T2": names[0]}
+    assert list(pick(names, n_channels).items()) == list(expected.items())
+    assert list(pick(names[:2], n_channels)) == ["C0", "T2"]
+    assert pick(names[:1], n_channels) == {"T2": "a_T2.nii.gz"}
 
 
-def test_channels_come_in_order() -> None:
-    assert pick(["a_0001.nii.gz", "a_0000.nii.gz"], 2)[0] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+def test_one_image_and_channels() -> None:
+    assert pick(["a.nii"], 1) == {"": "a.nii"}
+    names = ["a_0001.nii.gz", "a_0000.nii.gz"]
+    assert list(pick(names, 2).values()) == names[::-1]
+    assert pick(names[1:], 1) == {"0000": "a_0000.nii.gz"}
+
+
+def test_the_order_in_which_files_give_the_grid() -> None:
+    names = ["a_C0.nii.gz", "a_LGE.nii", "a_LGE.nii.gz", "a_T2.nii.gz"]
+    (case,) = group_images([Path(n) for n in names], keys=["a"], n_channels=1)
+    assert [p.name for p in case.ordered] == [names[1], names[2], names[0], names[3]]
+    assert case.first == case.ordered[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        ([], 1),
+        (["a", "b_LGE", "c_0001"], 1),
+        (["a_0000", "b"], 1),
+        (["a_0000", "b_0000", "b_0001", "b_0002", "c_0000", "c_0002"], 3),
+    ],
+)
+def test_how_many_channels_files_speak_of(names: list[str], count: int) -> None:
+    assert count_channels(Path(f"{name}.nii.gz") for name in names) == count
+
+
+def test_tags_that_are_sequences() -> None:
+    assert are_sequences(["LGE"]) and are_sequences({"C0": 1, "T2": 2})
+    assert not any(are_sequences(tags) for tags in ([], [""], ["LGE", ""], ["0000", "0001"]))
 
 
 @pytest.mark.parametrize(

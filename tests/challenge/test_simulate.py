@@ -119,6 +119,20 @@ def test_points_are_different_pixels_and_never_more_than_asked() -> None:
     assert len(prompts.labels[1].points) == 40
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_may_lie_along_any_axis(axis: int) -> None:
+    labels = np.zeros((4, 6, 5), np.int32)
+    labels[1:3, 2:5, 1:4] = 7
+    prompts = slice_prompts(labels, np.random.default_rng(0), slice_axis=axis)
+    first, last = (1, 2, 1)[axis], (3, 5, 4)[axis]
+    shown = {k for k, named in (prompts.slices or {}).items() if named == {7}}
+    assert (prompts.slice_axis, shown) == (axis, set(range(first, last)))
+    assert len(prompts.slices or {}) == labels.shape[axis]
+    one = prompts.labels[7]
+    assert {(b.lower[axis], b.upper[axis]) for b in one.boxes} == {(k, k + 1) for k in shown}
+    assert all(labels[tuple(int(x) for x in p.position)] == 7 for p in one.points)
+
+
 def test_no_foreground_is_all_null(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", np.zeros((3, 4, 2)))
     assert simulate(tmp_path, path) == {"a": {"0": None, "1": None}}

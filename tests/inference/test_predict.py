@@ -18,6 +18,7 @@ from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError, ModelError, PromptError
 from nnunet_prompt.inference.case_stages import Asked, CaseToDo
+from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict import Predicted, predict_cases, predict_folder
 from nnunet_prompt.inference.predictor import Answer, PromptPredictor
@@ -56,6 +57,14 @@ class Fake:
         self.prompts.append(prompts)
         count = len(self.prompts)
         return Answer(self._answer(case), {500: count, 200: 1}, {500: count - 1, 200: 0})
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """LGE shows everything, the others nothing."""
+        (volume,) = images
+        self.seen.append(volume.path.name)
+        sign = 1 if "LGE" in volume.path.name else -1
+        logits = np.full((len(prompts.labels), *volume.shape), 9 * sign, np.float32)
+        return ObjectLogits(tuple(prompts.labels), (0, 0, 0), logits, [(0, n) for n in SHAPE])
 
     def _answer(self, case: NiftiVolume) -> npt.NDArray[np.int32]:
         name = case.path.name
@@ -237,6 +246,20 @@ class TestPredictFolder:
             assert made.written == len(fake.seen)
             seen.append([name[0] for name in fake.seen])
         assert seen == [["a", "d"], ["b", "e"], ["c"], []]
+
+    def test_the_sequences_of_a_patient_are_fused(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("C0", "LGE", "T2"):
+            image(tmp_path / "in" / f"a_{name}.nii.gz")
+        (tmp_path / "in" / "a_C0.nii.gz").write_bytes(b"nothing")
+        said = {"a": {"2221": {"points": [{"position": [1, 1, 1]}]}}}
+        prompts = tmp_path / "prompts.json"
+        prompts.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+        assert predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts) == 1
+        assert fake.seen == ["a_LGE.nii.gz", "a_T2.nii.gz"]
+        assert (mask(tmp_path / "o" / "a.nii.gz") == 2221).all()
+        assert "a_C0.nii.gz: cannot be read" in capsys.readouterr().err
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="not both"):

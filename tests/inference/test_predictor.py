@@ -139,6 +139,22 @@ class TestPrompts:
         assert np.array_equal(found, 500 * expected)
         assert not predictor().predict_prompts([volume], case(box, slices={})).any()
 
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_slices_may_lie_along_any_axis_of_pls(self, axis: int) -> None:
+        volume = stored(("S", "L", "P"), (-1, 1, 1))
+        box = Box((1, 2, 3), (5, 8, 9))
+        to_pls = pls_map(volume.affine, volume.shape)
+        in_pls = to_pls.box(box)
+        first = int(in_pls.lower[axis])
+        slices = {k: frozenset({500 if k != first + 1 else 7}) for k in range(first, first + 3)}
+        said = replace(case(in_pls, frame="PLS", slices=slices), slice_axis=axis)
+        expected = filled(volume, box)
+        shown = np.moveaxis(to_pls.apply(expected), axis, 0)
+        shown[first + 1] = shown[first + 3 :] = False
+        assert expected.any()
+        found = predictor().predict_prompts([volume], said)
+        assert np.array_equal(found, 500 * expected)
+
     def test_nothing_said_is_nothing_found(self) -> None:
         volume = stored()
         for said in (CasePrompts(), CasePrompts({5: PromptSet()})):

@@ -1,0 +1,204 @@
+"""Looks over a finished output folder before it is handed in: is it what `submit` writes for these inputs?
+
+No model is needed. The cases, their prompts and how these are read come from the same functions as in `submit`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from nnunet_prompt.challenge.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.challenge.evidence import Reading, settle
+from nnunet_prompt.challenge.images import (
+    ImageCase,
+    count_channels,
+    find_key,
+    group_images,
+    image_files,
+)
+from nnunet_prompt.challenge.prompts_json import PromptsJson, read_prompts_json
+from nnunet_prompt.data.case import GRID_TOLERANCE
+from nnunet_prompt.data.files import PARTIAL
+from nnunet_prompt.data.header import bare_header
+from nnunet_prompt.data.mended import read_mended, read_mended_grid
+from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.prompts.frames import AxisMap, pls_map
+from nnunet_prompt.prompts.model import CasePrompts
+
+SHOWN = 6  # slices that a line lists
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How many masks there should be, one line per problem, and what of prompts.json had to be guessed."""
+
+    expected: int
+    problems: tuple[str, ...]
+    guessed: tuple[str, ...] = ()
+
+
+def check_output(
+    input_folder: Path, output_folder: Path, *, given: GivenConvention = ALL_OPEN
+) -> Checked:
+    """Compares OUTPUT with INPUT/images and INPUT/prompts.json; what is wrong with a file never stops the others.
+
+    Every case has its mask and nothing else lies there; each mask has the shape and the affine of its image, holds
+    integers, and a label only in slices where it was prompted, so nothing in null slices. How many channels a case has
+    is told by the files alone: 1 but for names such as Case7_0000 beside Case7_0001. Raises `PromptError` if a folder
+    or prompts.json as a whole cannot be used.
+    """
+    if not output_folder.is_dir():
+        raise PromptError(f"{output_folder}: no such folder; it must hold the masks to check")
+    images = image_files(input_folder / "images")
+    prompts = read_prompts_json(input_folder / "prompts.json")
+    cases = group_images(images, keys=prompts.cases, n_channels=count_channels(images))
+    keys = {case.case: find_key(prompts.cases, case.case) for case in cases}
+    named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
+    reading = settle(prompts, named, given)
+    problems = []
+    for case in tqdm(cases, "check", unit="case", file=sys.stderr, disable=None):
+        target = output_folder / _name(case)
+        expected = _Expected(case, keys[case.case], prompts, reading)
+        found = expected.problems(target) if target.exists() else ["is missing"]
+        problems += [f"{target.name}: {problem}" for problem in found]
+    for key in prompts.cases:
+        if key not in keys.values():
+            problems.append(f"{prompts.source}: names the case {key!r}, which has no image")
+    problems += _strangers(output_folder, cases)
+    lines = tuple(" ".join(problem.split()) for problem in problems)
+    return Checked(len(cases), lines, reading.guessed)
+
+
+def _name(case: ImageCase) -> str:
+    return f"{case.case}_pred.nii.gz"
+
+
+def _strangers(folder: Path, cases: Sequence[ImageCase]) -> Iterator[str]:
+    """What an output folder should not hold."""
+    masks = {_name(case) for case in cases}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(PARTIAL):
+            yield f"{path.name}: left over from a run that was stopped; run submit again, or remove it"
+        elif path.name not in masks:
+            yield f"{path.name}: is the mask of no case, and an evaluator may stumble over it; remove it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What the mask of one case must be; `key` is that of its prompts, None if it has none."""
+
+    case: ImageCase
+    key: str | None
+    prompts: PromptsJson
+    reading: Reading
+
+    def problems(self, target: Path) -> Iterator[str]:
+        """What is wrong with a mask, line by line."""
+        try:
+            mask = read_mended(target)
+            image = self._image(mask)
+        except (ImageError, OSError) as error:
+            yield f"cannot be checked: {error}"
+            return
+        for note in mask.notes:
+            if note not in image.notes:
+                yield note
+        yield from _type_problems(mask)
+        if mask.file_shape != image.file_shape:
+            yield f"has the shape {mask.file_shape}, expected that of {image.path.name}, {image.file_shape}"
+        elif not _lie_together(mask, image):
+            yield (
+                f"has the affine {_rounded(mask)}, expected that of {image.path.name}, {_rounded(image)}"
+            )
+        if mask.shape == image.shape:
+            yield from self._label_problems(mask, pls_map(image.affine, image.shape))
+
+    def _image(self, mask: NiftiVolume) -> NiftiVolume:
+        """The image whose grid the mask must have; raises the `ImageError` of the first if none can be read.
+
+        It is the first, unless its voxels cannot be read and the mask has the grid of another.
+        """
+        grids, errors = [], []
+        for path in self.case.ordered:
+            try:
+                grids.append(read_mended_grid(path))
+            except ImageError as error:
+                errors.append(error)
+        if not grids:
+            raise errors[0]
+        fitting = [grid for grid in grids if _lie_together(mask, grid)]
+        if not fitting or fitting[0] is grids[0]:
+            return grids[0]
+        try:
+            read_nifti(grids[0].path)
+        except ImageError:
+            return fitting[0]
+        return grids[0]
+
+    def _label_problems(self, mask: NiftiVolume, to_pls: AxisMap) -> Iterator[str]:
+        said = self._said(to_pls)
+        planes = np.moveaxis(to_pls.apply(mask.array), said.slice_axis, 0)
+        slices = said.slices or {}
+        named = frozenset[int]().union(*slices.values())
+        nobody: frozenset[int] = frozenset()
+        null: list[int] = []
+        wrong: dict[float, list[int]] = {}
+        for k, plane in enumerate(planes):
+            allowed = slices.get(k, nobody)
+            strays = [v for v in np.unique(plane).tolist() if v != 0 and v not in allowed]
+            number = k + self.reading.convention.base
+            if strays and not allowed:
+                null.append(number)
+            for value in strays:
+                if allowed or value not in named:
+                    wrong.setdefault(value, []).append(number)
+        for value, numbers in sorted(wrong.items()):
+            if value in named:
+                yield f"holds label {value:g} in {_listed(numbers)}, where it is not prompted"
+            else:
+                yield f"holds the value {value:g}, expected 0 or a label that its prompts name"
+        if null:
+            yield f"is not 0 in {_listed(null)}, for which there are no prompts"
+
+    def _said(self, to_pls: AxisMap) -> CasePrompts:
+        if self.key is None:
+            return CasePrompts({}, "PLS", {})
+        axis = self.reading.slice_axes.get(self.key, 2)
+        raw = self.prompts.cases[self.key]
+        return raw.place(to_pls.target_shape, self.reading.convention, axis)[0]
+
+
+def _type_problems(mask: NiftiVolume) -> Iterator[str]:
+    header = bare_header(mask.path)  # as it is stored: nibabel's forgets the scaling
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "ui":
+        yield f"has the type {dtype}, expected integers"
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if np.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
+        yield f"is scaled by its header (slope {slope:g}, intercept {inter:g}), expected plain values"
+    if mask.replaced:
+        yield f"holds {mask.replaced} voxels that are not finite"
+
+
+def _lie_together(mask: NiftiVolume, image: NiftiVolume) -> bool:
+    if mask.file_shape != image.file_shape:
+        return False
+    apart = np.abs(mask.affine - image.affine) @ np.array([*mask.shape, 1.0])
+    return bool(apart.max() <= GRID_TOLERANCE * min(image.spacing_mm))
+
+
+def _rounded(volume: NiftiVolume) -> list[list[float]]:
+    return [[round(float(v), 3) + 0.0 for v in row] for row in volume.affine[:3]]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
+    return f"slice{'s' if len(numbers) > 1 else ''} {shown}{more}"

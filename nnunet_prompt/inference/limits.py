@@ -1,0 +1,125 @@
+"""What this process may use: processors and memory, as a container grants them.
+
+A container often sees all processors and all memory of its machine. What it may take stands in its control group
+(cgroup, version 1 or 2), and a process that takes more is slowed down or killed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"  # a user's own choice of threads
+ROOT = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`cpus` are whole processors, at least 1; `memory` is in bytes, None where nobody says how much there is."""
+
+    cpus: int
+    memory: int | None
+
+
+def container_limits(root: Path = ROOT) -> Limits:
+    """The narrowest of what the machine has and what the control groups of this process and those above grant.
+
+    Files are looked up below `root`. What is missing or unreadable sets no limit.
+    """
+    quotas = [*_quotas_v2(root), *_quotas_v1(root)]
+    memory = [*_memory_v2(root), *_memory_v1(root), *_memory_of_machine(root)]
+    cpus = min([_own_cpus(), *(int(q) for q in quotas)])
+    return Limits(max(cpus, 1), min(memory, default=None))
+
+
+def bound_threads() -> None:
+    """Lets torch use no more threads than there are processors for them, unless the user has set OMP_NUM_THREADS."""
+    import torch
+
+    if not os.environ.get(THREADS_VARIABLE):
+        torch.set_num_threads(min(torch.get_num_threads(), container_limits().cpus))
+
+
+def free_bytes() -> int | None:
+    """What is left of the memory after the most that this process has held so far; None where nobody can say.
+
+    The kernel kills a process that takes more, and nothing can be caught then: look before something large is begun.
+    """
+    memory = container_limits().memory
+    peak = _peak_bytes()
+    return None if memory is None or peak is None else max(memory - peak, 0)
+
+
+def _peak_bytes() -> int | None:
+    for line in _read(ROOT / "proc/self/status").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "VmHWM" and rest.split():
+            return int(rest.split()[0]) * 1024
+    return None
+
+
+def _own_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quotas_v2(root: Path) -> Iterator[float]:
+    for text in _files(root, "", "cpu.max"):
+        quota, _, period = text.partition(" ")
+        if quota.isdecimal() and period.strip().isdecimal():
+            yield _share(int(quota), int(period))
+
+
+def _quotas_v1(root: Path) -> Iterator[float]:
+    quotas = _files(root, "cpu", "cpu.cfs_quota_us")
+    periods = _files(root, "cpu", "cpu.cfs_period_us")
+    for quota, period in zip(quotas, periods, strict=False):
+        if quota.isdecimal() and period.isdecimal():  # -1 is no limit
+            yield _share(int(quota), int(period))
+
+
+def _share(quota: int, period: int) -> float:
+    return quota / period if quota and period else 1.0
+
+
+def _memory_v2(root: Path) -> Iterator[int]:
+    return (int(t) for t in _files(root, "", "memory.max") if t.isdecimal())
+
+
+def _memory_v1(root: Path) -> Iterator[int]:
+    # without a limit it is a number beyond any machine, which the machine's own then undercuts
+    return (int(t) for t in _files(root, "memory", "memory.limit_in_bytes") if t.isdecimal())
+
+
+def _memory_of_machine(root: Path) -> Iterator[int]:
+    for line in _read(root / "proc/meminfo").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemTotal" and rest.split():
+            yield int(rest.split()[0]) * 1024
+
+
+def _files(root: Path, controller: str, name: str) -> Iterator[str]:
+    """The contents of a file in the groups of a controller ("" is version 2), from this process's own group upwards."""
+    mounts = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        controllers, _, group = line.partition(":")[2].partition(":")
+        if controller not in controllers.split(","):
+            continue
+        places = {mounts / controllers, mounts / controller, mounts / "unified"}
+        inside = Path(group.lstrip("/"))
+        # a container may see its own group as the top, whatever the group is called outside
+        for step in (inside, *inside.parents):
+            for place in sorted(places):
+                text = _read(place / step / name)
+                if text:
+                    yield text.strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,85 @@
+"""What the prompts point at on the file grid, before it is merged: so several images of a case become one mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.prompts.frames import AxisMap, flip_permute
+from nnunet_prompt.prompts.model import Box, Shape
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.canvas import Found
+    from nnunet_prompt.inference.predictor import Placed
+
+Spans = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectLogits:
+    """The object head's logits (L, *part), float32, in the order of `labels`, where the part begins at `origin`.
+
+    All is in the file frame. Outside the part no label is; it has no voxels where nothing was found. `seen` is where
+    the image holds anything: nnU-Net's crop to what is not zero, one half-open span per axis.
+    """
+
+    labels: tuple[int, ...]
+    origin: Shape
+    logits: npt.NDArray[np.float32]
+    seen: Spans
+
+    @property
+    def box(self) -> Spans:
+        """Where the part lies, one half-open span per axis."""
+        return [(o, o + n) for o, n in zip(self.origin, self.logits.shape[1:], strict=True)]
+
+
+def on_file(
+    case: Placed, found: Mapping[int, Found], resampler: Callable[..., Any]
+) -> ObjectLogits:
+    """What was found of each label, resampled to the file grid as for a label map by nnU-Net's `resampler`."""
+    from nnunet_prompt.inference.canvas import NOTHING
+
+    to_file = case.file_to_reader.inverse()
+    parts: list[tuple[Spans, npt.NDArray[np.float32]]] = []
+
+    def keep(logits: npt.NDArray[Any], from_crop: AxisMap) -> npt.NDArray[np.int32]:
+        here = from_crop.then(to_file)
+        turn = flip_permute(here.axes, [k < 0 for k in here.scale], here.source_shape)
+        parts.append((_reach(here), turn.apply(np.asarray(logits, np.float32))))
+        return np.zeros(here.source_shape, np.int32)
+
+    nowhere = np.zeros(case.file_to_reader.target_shape, np.int32)
+    case.grid.paste(list(found.values()), resampler, keep, nowhere)
+    box = union([spans for spans, _ in parts])
+    whole = np.full((len(found), *(b - a for a, b in box)), NOTHING, np.float32)
+    for spans, part in parts:
+        whole[(slice(None), *within(spans, box))] = part
+    (x, _), (y, _), (z, _) = box
+    seen = _reach(case.grid.to_crop.inverse().then(to_file))
+    return ObjectLogits(tuple(found), (x, y, z), whole, seen)
+
+
+def union(boxes: Sequence[Spans]) -> Spans:
+    """The smallest box that holds these; one without voxels for none."""
+    if not boxes:
+        return [(0, 0)] * 3
+    return [(min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)]
+
+
+def within(spans: Spans, outer: Spans) -> tuple[slice, ...]:
+    """Slices of an array that lies at `outer`: its part in `spans`, none where they do not meet."""
+    return tuple(
+        slice(max(low, start) - start, max(min(high, end), start) - start)
+        for (low, high), (start, end) in zip(spans, outer, strict=True)
+    )
+
+
+def _reach(to_file: AxisMap) -> Spans:
+    """Where all of the map's source lies."""
+    box = to_file.box(Box((0, 0, 0), to_file.source_shape))
+    return [(int(a), int(b)) for a, b in zip(box.lower, box.upper, strict=True)]
