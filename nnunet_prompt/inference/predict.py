@@ -73,7 +73,7 @@ def predict_folder(
 
         del predictor  # the workers have their own
         run = predict_on_cluster(todo, asked, model=model, options=options)
-    return _conclude(run, asked, cases=len(cases), done=len(todo))
+    return _conclude(run, cases=len(cases), done=len(todo))
 
 
 def predict_cases(
@@ -100,9 +100,10 @@ def predict_cases(
     )
 
 
-def _conclude(run: Run[Tally | None], asked: Asked, *, cases: int, done: int) -> Predicted:
-    if asked.prompts is not None and run.done:
-        tell(in_short([tally for tally in run.done.values() if tally is not None]))
+def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
+    tallies = [tally for tally in run.done.values() if tally is not None]
+    if tallies:
+        tell(in_short(tallies))
     if run.failed:
         raise all_failures(run.failed, cases)
     return Predicted(done, cases - done)

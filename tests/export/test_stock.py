@@ -73,6 +73,7 @@ class TestLogits:
             normalization_schemes=["ZScoreNormalization"] * channels,
             use_mask_for_norm=[False] * channels,
         )
+        plans["foreground_intensity_properties_per_channel"] = {str(c): {} for c in range(channels)}
         ours, folder = exported(tmp_path, plans=plans, channels=channels)
         image = images(channels)
         with torch.inference_mode():
