@@ -9,7 +9,7 @@ A status is "done", "degraded", "kept" (there before, and no report says how it 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
@@ -62,9 +62,9 @@ class Report:
                 leftover.unlink(missing_ok=True)
         self._save(self.earlier)
 
-    def add(self, case: str, entry: Entry) -> None:
-        """Takes in a case and rewrites the file. Raises `PromptError` if that fails."""
-        self.entries[case] = entry
+    def add(self, entries: Mapping[str, Entry]) -> None:
+        """Takes in cases and rewrites the file. Raises `PromptError` if that fails."""
+        self.entries.update(entries)
         if self.path is not None:  # else a file of many cases would be copied for each of them
             self._save({**self.earlier, **self.entries})
 

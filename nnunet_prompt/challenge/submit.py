@@ -8,7 +8,7 @@ goes on where it was, for a mask appears under its name only when it is complete
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ from nnunet_prompt.inference.retry import passes_per_tile
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
+
+MANY = 20  # cases without an image that are told one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +112,27 @@ def run_cases(
     setting = Setting(predictor, prompts, reading, budget, free_bytes())
     targets = {case.case: output_folder / f"{case.case}_pred.nii.gz" for case in cases}
     todo = [c for c in cases if how.overwrite or not _is_finished(targets[c.case])]
-    for case in cases:
-        if case not in todo:
-            _add(report, case.case, report.earlier.get(case.case, Entry("kept")))
+    left_over = {case.case for case in cases} - {case.case for case in todo}
+    _add(report, {case: report.earlier.get(case, Entry("kept")) for case in sorted(left_over)})
     for i, case in enumerate(tqdm(todo, "submit", unit="case", file=sys.stderr)):
         entry = _run(setting, case, keys[case.case], targets[case.case], left=len(todo) - i)
         for line in (*(f"case {case.case!r}: {n}" for n in entry.notes), *entry.troubles):
             _warn(str(line))
-        _add(report, case.case, entry)
-    for key in [key for key in prompts.cases if key not in keys.values()]:
-        lost = Trouble(key, "prompts", f"{prompts.source} names it, but it has no image")
-        _warn(str(lost))
-        _add(report, key, Entry("missing", troubles=(lost,)))
+        _add(report, {case.case: entry})
+    lost = _without_image(prompts, set(keys.values()))
+    _add(report, {trouble.case: Entry("missing", troubles=(trouble,)) for trouble in lost})
     return [trouble for entry in report.entries.values() for trouble in entry.troubles]
+
+
+def _without_image(prompts: PromptsJson, found: Collection[str | None]) -> list[Trouble]:
+    """The cases that the prompts name, but that have no image; the first of them are told on stderr."""
+    reason = f"{prompts.source} names it, but it has no image"
+    lost = [Trouble(key, "prompts", reason) for key in prompts.cases if key not in found]
+    for trouble in lost[:MANY]:
+        _warn(str(trouble))
+    if len(lost) > MANY:
+        _warn(f"{len(lost) - MANY} more cases of {prompts.source} have no image")
+    return lost
 
 
 def _read_prompts(path: Path, *, strict: bool) -> PromptsJson:
@@ -186,9 +196,9 @@ def _is_finished(target: Path) -> bool:
     return target.is_file() and target.stat().st_size > 0
 
 
-def _add(report: Report, case: str, entry: Entry) -> None:
+def _add(report: Report, entries: Mapping[str, Entry]) -> None:
     try:
-        report.add(case, entry)
+        report.add(entries)
     except PromptError as error:  # the masks matter more
         _warn(str(error))
 

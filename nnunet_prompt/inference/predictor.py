@@ -25,7 +25,7 @@ from nnunet_prompt.inference.merge import decode_structures, merge_objects, slic
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.region import DenseImage, GridImage, prepare
+from nnunet_prompt.inference.region import DenseImage, GridImage, check_whole, prepare
 from nnunet_prompt.inference.tiles import Boxes
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
@@ -220,6 +220,7 @@ class PromptPredictor:
     ) -> tuple[DenseImage, dict[str, Any]]:
         """nnU-Net's own preprocessing of the whole volume."""
         configuration, plans = self.model.configuration, self.model.plans
+        check_whole(channels[0].shape, spacing, plans, configuration)
         preprocessor = configuration.preprocessor_class(verbose=False)
         data, _, properties = preprocessor.run_case_npy(
             np.stack(channels).astype(np.float32, copy=False),

@@ -6,6 +6,7 @@ are done here for the whole volume; the resampling is done for one tile at a tim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ from nnunet_prompt.prompts.model import Shape
 
 FloatArray = npt.NDArray[np.float32]
 Bounds = list[list[int]]
+MOST_VOXELS = (
+    2**31
+)  # of a grid; a header that asks for more is damaged, and would keep a network busy for days
 
 
 class GridImage(Protocol):
@@ -115,11 +119,7 @@ def prepare(
     bounds = nonzero_bounds(channels)
     cropped = _shape([high - low for low, high in (bounds[a] for a in forward)])
     new_shape = _shape(compute_new_shape(cropped, here, there))
-    if 0 in new_shape:
-        raise ImageError(
-            f"the image has {cropped} voxels of {here} mm, less than half a voxel of the model's {there} mm along an"
-            " axis: give the whole volume"
-        )
+    _check_grid(new_shape, f"the image has {cropped} voxels of {here} mm", there)
     how = resampler(configuration.resampling_fn_data, cropped, new_shape, here, there)
     if how is None:
         return None
@@ -134,6 +134,30 @@ def prepare(
         "shape_after_cropping_and_before_resampling": cropped,
     }
     return LazyImage(data, how, tuple(how.limits(c) for c in data)), properties
+
+
+def check_whole(shape: Shape, spacing: Sequence[float], plans: Any, configuration: Any) -> None:
+    """Raises `ImageError` for a volume (reader frame) that nnU-Net could not bring to the model's grid as a whole."""
+    from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+
+    forward = list(plans.transpose_forward)
+    here = [float(spacing[a]) for a in forward]
+    there = [*here[: 3 - len(configuration.spacing)], *map(float, configuration.spacing)]
+    size = [shape[a] for a in forward]
+    new_shape = _shape(compute_new_shape(size, here, there))
+    _check_grid(new_shape, f"the image has {tuple(size)} voxels of {here} mm", there)
+
+
+def _check_grid(new_shape: Shape, found: str, there: Sequence[float]) -> None:
+    if 0 in new_shape:
+        raise ImageError(
+            f"{found}, less than half a voxel of the model's {there} mm along an axis: give the whole volume"
+        )
+    if math.prod(new_shape) > MOST_VOXELS:
+        raise ImageError(
+            f"{found}, which make {math.prod(new_shape):.1e} voxels of the model's {there} mm; expected at most"
+            f" {MOST_VOXELS:.1e}: mend the spacing in the file's header"
+        )
 
 
 def nonzero_bounds(channels: Sequence[npt.NDArray[Any]]) -> Bounds:

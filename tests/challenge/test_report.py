@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,11 @@ def test_a_restart_remembers_what_was_degraded(three: Challenge, tmp_path: Path)
 
 def test_a_report_of_another_folder_or_of_gone_cases_counts_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    Report(path, tmp_path / "one").add("a", Entry("degraded"))
+    Report(path, tmp_path / "one").add({"a": Entry("degraded")})
     assert Report(path, tmp_path / "one").earlier == {"a": Entry("degraded")}
     report = Report(path, tmp_path / "one")
     report.forget({"b", "c"})
-    report.add("b", Entry("done"))
+    report.add({"b": Entry("done")})
     assert list(read(path)["cases"]) == ["b"]
     assert Report(path, tmp_path / "two").earlier == {}
 
@@ -100,8 +101,8 @@ def test_a_report_that_fails_later_costs_no_mask(
     three: Challenge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     class Full(Report):
-        def add(self, case: str, entry: Entry) -> None:
-            super().add(case, entry)
+        def add(self, entries: Mapping[str, Entry]) -> None:
+            super().add(entries)
             raise PromptError("no space left")
 
     monkeypatch.setattr("nnunet_prompt.challenge.submit.Report", Full)

@@ -97,6 +97,14 @@ def test_prompts_without_an_image_are_told(two: Challenge) -> None:
     assert list(two.written()) == ["a_pred.nii.gz"]
 
 
+def test_of_many_prompts_without_an_image_the_first_are_told(two: Challenge, capsys: Any) -> None:
+    two.edit(lambda content: content.update({f"x{i}": {} for i in range(30)}))
+    assert len(two.run()) == 30
+    said = [line for line in capsys.readouterr().err.splitlines() if "image" in line]
+    assert len(said) == 21
+    assert said[-1] == "warning: 10 more cases of prompts.json have no image"
+
+
 def test_masks_that_are_there_are_kept_unless_overwritten(two: Challenge) -> None:
     kept = save(two.output / "a_pred.nii.gz", np.full(SHAPE, 3, np.int16))
     two.run()

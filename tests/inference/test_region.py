@@ -11,7 +11,13 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.inference.region import DenseImage, LazyImage, nonzero_bounds, prepare
+from nnunet_prompt.inference.region import (
+    DenseImage,
+    LazyImage,
+    check_whole,
+    nonzero_bounds,
+    prepare,
+)
 from nnunet_prompt.prompts.encode import Window
 from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
 
@@ -125,6 +131,20 @@ def test_integers_and_views_are_taken_as_they_are() -> None:
     assert found is not None
     expected, _ = stock([np.ascontiguousarray(data, np.float32)], SPACING, plans, manager)
     assert torch.equal(everything(found[0]), expected)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e3])
+def test_a_spacing_that_makes_an_endless_grid_is_refused(size: float) -> None:
+    """Else such a header keeps the network busy for days, or takes all memory."""
+    plans, configuration = managers()
+    spacing = (size, size, size)
+    for refused in (
+        lambda: prepare([channel()], spacing, plans, configuration),
+        lambda: check_whole((9, 31, 26), spacing, plans, configuration),
+    ):
+        with pytest.raises(ImageError, match=r"make .* voxels of the model's .* mend the spacing"):
+            refused()
+    check_whole((9, 31, 26), SPACING, plans, configuration)
 
 
 def test_an_image_of_zeros_is_not_cropped_away() -> None:
