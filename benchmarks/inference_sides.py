@@ -107,8 +107,8 @@ def full(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
 def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], dict[str, Any]]:
     """(d) our predictor as `nnunet-prompt predict` uses it."""
     from nnunet_prompt.data.nifti import read_nifti, write_labels_like
-    from nnunet_prompt.inference.engine import Engine
-    from nnunet_prompt.inference.region import LazyImage
+    from nnunet_prompt.engine.engine import Engine
+    from nnunet_prompt.engine.region import LazyImage
 
     predictor, said = _ours(model, window=window), case.said()
 
@@ -212,7 +212,7 @@ def with_negatives(labels: Mapping[int, Any]) -> dict[int, Any]:
 
 def _on_lattice(predictor: Any, placed: Any, answer: Any) -> list[str]:
     """The labels whose tiles are all tiles of nnU-Net's sliding window."""
-    from nnunet_prompt.inference.tiles import Tiling
+    from nnunet_prompt.engine.tiles import Tiling
 
     tile = predictor.engine.patch_size
     stock_tiles = set(Tiling(placed.image.shape, tile, predictor.engine.step_size).lattice())

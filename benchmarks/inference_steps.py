@@ -207,9 +207,9 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
     """Accuracy of a model that benchmarks/real.py trained, on its validation cases: the tiles round the prompts
     beside the full window, by label and case."""
     from nnunet_prompt.data.nifti import read_labels, read_nifti
+    from nnunet_prompt.engine.tiles import Tiling
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor
-    from nnunet_prompt.inference.tiles import Tiling
     from nnunet_prompt.prompts.model import CasePrompts
     from nnunet_prompt.training.validation import simulated_prompts
 

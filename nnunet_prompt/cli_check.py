@@ -33,7 +33,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Prints what is wrong with the folder; returns 1 if anything is."""
     from nnunet_prompt.challenge.check import check_output
-    from nnunet_prompt.challenge.convention import given_convention
+    from nnunet_prompt.reading.convention import given_convention
 
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)

@@ -130,7 +130,7 @@ def train(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
-    from nnunet_prompt.inference.predict import predict_folder
+    from nnunet_prompt.batch.predict import predict_folder
 
     made = predict_folder(
         args.images,
@@ -146,7 +146,7 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def _predict_upload(args: argparse.Namespace) -> int:
-    from nnunet_prompt.challenge.upload import NO_TEAM, predict_upload
+    from nnunet_prompt.upload.upload import NO_TEAM, predict_upload
 
     if args.upload is None:
         raise PromptError("--team names the zip of an upload: give --upload, too")
@@ -187,9 +187,9 @@ def simulate(args: argparse.Namespace) -> int:
 def submit(args: argparse.Namespace) -> int:
     if args.check is not None:
         return run_check(args)
-    from nnunet_prompt.challenge.convention import given_convention
     from nnunet_prompt.challenge.submit import SubmitOptions
     from nnunet_prompt.challenge.submit import submit as submit_folder
+    from nnunet_prompt.reading.convention import given_convention
 
     degraded = submit_folder(
         args.input,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.challenge.convention import RawCase
 from nnunet_prompt.challenge.images import without_ending
 from nnunet_prompt.data.nifti import read_label_volume, read_nifti, replacing
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import Box, Point
+from nnunet_prompt.reading.convention import RawCase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.challenge.images import image_files, without_ending
-from nnunet_prompt.challenge.prompts_json import read_prompts_json
 from nnunet_prompt.demo_picture import Row, draw_picture, load_row
 from nnunet_prompt.phantom.anatomy import OFFICIAL
+from nnunet_prompt.reading.prompts_json import read_prompts_json
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,8 +6,8 @@ from unittest.mock import Mock
 import pytest
 
 from nnunet_prompt.challenge.check import Checked
-from nnunet_prompt.challenge.convention import GivenConvention
 from nnunet_prompt.cli import main
+from nnunet_prompt.reading.convention import GivenConvention
 
 
 @pytest.fixture

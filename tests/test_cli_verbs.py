@@ -47,10 +47,10 @@ def test_evaluate_fails_where_a_case_could_not_be_scored(
 
 
 def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.batch.predict import Predicted
     from nnunet_prompt.inference.options import PredictOptions
-    from nnunet_prompt.inference.predict import Predicted
 
-    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(1))
+    call = fake("nnunet_prompt.batch.predict.predict_folder", Predicted(1))
     assert run("predict -i images -o out -m model") == 0
     call.assert_called_once_with(
         Path("images"),
@@ -64,10 +64,10 @@ def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.batch.predict import Predicted
     from nnunet_prompt.inference.options import PredictOptions
-    from nnunet_prompt.inference.predict import Predicted
 
-    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(12, kept=2))
+    call = fake("nnunet_prompt.batch.predict.predict_folder", Predicted(12, kept=2))
     line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --structures LV,2221"
     line += " --window full --no-grow --continue_prediction --num-parts 3 --part-id 2 --verbose"
     line += " --dask tcp://host:8786"
@@ -97,10 +97,10 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_predict_takes_nnunets_spellings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.batch.predict import Predicted
     from nnunet_prompt.inference.options import PredictOptions
-    from nnunet_prompt.inference.predict import Predicted
 
-    call = fake("nnunet_prompt.inference.predict.predict_folder", Predicted(1))
+    call = fake("nnunet_prompt.batch.predict.predict_folder", Predicted(1))
     assert run("predict -i images -o out -m model --c -num_parts 3 -part_id 1") == 0
     options = PredictOptions(overwrite=False, num_parts=3, part_id=1)
     assert call.call_args.kwargs["options"] == options
@@ -137,9 +137,9 @@ def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from nnunet_prompt.challenge.convention import GivenConvention
     from nnunet_prompt.challenge.submit import SubmitOptions
     from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.reading.convention import GivenConvention
 
     call = fake("nnunet_prompt.challenge.submit.submit", degraded)
     line = "submit -i in -o out -m model --disable_tta --window full --no-grow"
@@ -164,7 +164,7 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
     ],
 )
 def test_submit_leaves_open_what_is_not_given(line: str, given: Any, fake: Any) -> None:
-    from nnunet_prompt.challenge.convention import GivenConvention
+    from nnunet_prompt.reading.convention import GivenConvention
 
     call = fake("nnunet_prompt.challenge.submit.submit", 0)
     assert run(f"submit -i in -o out -m model {line}") == 0

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nnunet_prompt.challenge.convention import RawCase, RawPrompt
 from nnunet_prompt.demo_picture import Row, draw_picture, load_row
 from nnunet_prompt.demo_report import draw_demo_picture, results_table
 from nnunet_prompt.prompts.model import Box, Point
+from nnunet_prompt.reading.convention import RawCase, RawPrompt
 
 # An L, P, S file of 4 x 3 x 2 voxels: its PLS array is (3, 4, 2), rows and columns exchanged. 2 x 3 x 8 mm.
 AFFINE = np.diag([-2.0, -3.0, 8.0, 1.0])

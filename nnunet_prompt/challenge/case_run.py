@@ -16,16 +16,14 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from nnunet_prompt.batch.cases import Predictor
 from nnunet_prompt.challenge.budget import Budget, Effort
-from nnunet_prompt.challenge.evidence import Reading
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
 from nnunet_prompt.challenge.fusion import predict_case, read_case
 from nnunet_prompt.challenge.images import PLAIN, ImageCase
-from nnunet_prompt.challenge.prompts_json import PromptsJson
 from nnunet_prompt.data.mended import MAX_VOXELS, read_mended, read_mended_grid
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.errors import ImageError, PromptError
-from nnunet_prompt.inference.cases import Predictor
 from nnunet_prompt.inference.retry import (
     DeadlineExceeded,
     predict_in_memory,
@@ -34,6 +32,8 @@ from nnunet_prompt.inference.retry import (
 )
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.reading.evidence import Reading
+from nnunet_prompt.reading.prompts_json import PromptsJson
 
 Stage = Literal["image", "prompts", "prediction", "output"]
 LabelArray = npt.NDArray[Any]

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nnunet_prompt.challenge.convention import ALL_OPEN, GivenConvention
-from nnunet_prompt.challenge.evidence import Reading, settle
 from nnunet_prompt.challenge.images import (
     ImageCase,
     count_channels,
@@ -22,7 +20,6 @@ from nnunet_prompt.challenge.images import (
     group_images,
     image_files,
 )
-from nnunet_prompt.challenge.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.files import PARTIAL
 from nnunet_prompt.data.header import bare_header
@@ -31,6 +28,9 @@ from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.reading.evidence import Reading, settle
+from nnunet_prompt.reading.prompts_json import PromptsJson, read_prompts_json
 
 SHOWN = 6  # slices that a line lists
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.challenge.convention import plane_axes
 from nnunet_prompt.prompts.model import CasePrompts, PromptSet, Shape
+from nnunet_prompt.reading.convention import plane_axes
 
 POINT_RADIUS = 4.0  # pixels
 BYTES_PER_VOXEL = 12  # what a mask takes from the prompts to the file, at most

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from nnunet_prompt.batch.cases import Predictor
 from nnunet_prompt.challenge.images import STACKED, are_sequences
 from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.errors import ImageError, PromptError
-from nnunet_prompt.inference.cases import Predictor
 from nnunet_prompt.inference.merge import LabelMap, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits, Spans, union, within
 from nnunet_prompt.prompts.frames import AxisMap, crop, pls_map

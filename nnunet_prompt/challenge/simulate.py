@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from nnunet_prompt.challenge.convention import MAX_POINTS, JsonConvention, plane_axes
 from nnunet_prompt.challenge.images import image_files, without_ending
-from nnunet_prompt.challenge.prompts_json import write_prompts_json
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.reading.convention import MAX_POINTS, JsonConvention, plane_axes
+from nnunet_prompt.reading.prompts_json import write_prompts_json
 
 LARGEST_JITTER = 1000
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from nnunet_prompt.batch.cases import Predictor, make_folder
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
-from nnunet_prompt.challenge.convention import ALL_OPEN, GivenConvention
-from nnunet_prompt.challenge.evidence import Reading, settle
 from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
-from nnunet_prompt.challenge.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
 from nnunet_prompt.data.files import remove_partials
 from nnunet_prompt.errors import PromptError, PromptFileError
-from nnunet_prompt.inference.cases import Predictor, make_folder
 from nnunet_prompt.inference.limits import free_bytes
 from nnunet_prompt.inference.retry import passes_per_tile
+from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.reading.evidence import Reading, settle
+from nnunet_prompt.reading.prompts_json import PromptsJson, read_prompts_json
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions

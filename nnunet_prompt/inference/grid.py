@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nnunet_prompt.inference.canvas import NOTHING, Found
-from nnunet_prompt.inference.resampling import Resampler
-from nnunet_prompt.inference.resampling import resampler as linear
+from nnunet_prompt.engine.canvas import NOTHING, Found
+from nnunet_prompt.engine.resampling import Resampler
+from nnunet_prompt.engine.resampling import resampler as linear
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
 from nnunet_prompt.prompts.model import Shape
 

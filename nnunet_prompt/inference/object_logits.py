@@ -13,7 +13,7 @@ from nnunet_prompt.prompts.frames import AxisMap, flip_permute
 from nnunet_prompt.prompts.model import Box, Shape
 
 if TYPE_CHECKING:
-    from nnunet_prompt.inference.canvas import Found
+    from nnunet_prompt.engine.canvas import Found
     from nnunet_prompt.inference.predictor import Placed
 
 Spans = list[tuple[int, int]]
@@ -42,7 +42,7 @@ def on_file(
     case: Placed, found: Mapping[int, Found], resampler: Callable[..., Any]
 ) -> ObjectLogits:
     """What was found of each label, resampled to the file grid as for a label map by nnU-Net's `resampler`."""
-    from nnunet_prompt.inference.canvas import NOTHING
+    from nnunet_prompt.engine.canvas import NOTHING
 
     to_file = case.file_to_reader.inverse()
     parts: list[tuple[Spans, npt.NDArray[np.float32]]] = []

@@ -14,19 +14,19 @@ import torch
 
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.engine.cache import TileCache
+from nnunet_prompt.engine.canvas import Found
+from nnunet_prompt.engine.engine import Engine
+from nnunet_prompt.engine.forward import networks
+from nnunet_prompt.engine.grid_prompts import GridPrompts
+from nnunet_prompt.engine.region import DenseImage, GridImage, check_whole, prepare
+from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.inference.cache import TileCache
-from nnunet_prompt.inference.canvas import Found
-from nnunet_prompt.inference.engine import Engine
-from nnunet_prompt.inference.forward import networks
 from nnunet_prompt.inference.grid import Grid, grid_of
-from nnunet_prompt.inference.grid_prompts import GridPrompts
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.region import DenseImage, GridImage, check_whole, prepare
-from nnunet_prompt.inference.tiles import Boxes
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
 from nnunet_prompt.prompts.model import Box, CasePrompts, Shape

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from nnunet_prompt.inference.cases import Predictor
+from nnunet_prompt.batch.cases import Predictor
 
 HALVINGS = 2  # of the tiles along each axis, one after the other
 SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "DefaultCPUAllocator")

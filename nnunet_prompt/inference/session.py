@@ -41,7 +41,7 @@ class PromptSession:
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     ) -> None:
         """Opens a model folder, or takes a predictor, whose own options then hold. Raises `ModelError`."""
-        from nnunet_prompt.inference.cache import TileCache
+        from nnunet_prompt.engine.cache import TileCache
         from nnunet_prompt.inference.predictor import PromptPredictor
 
         if isinstance(model, PromptPredictor):

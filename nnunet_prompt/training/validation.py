@@ -15,8 +15,8 @@ import torch
 
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
-from nnunet_prompt.inference.engine import Engine
 from nnunet_prompt.inference.grid import Grid, grid_of
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.prompts.frames import AxisMap

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.challenge.prompts_json import read_prompts_json
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, slice_prompts
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
+from nnunet_prompt.reading.prompts_json import read_prompts_json
 
 Labels = npt.NDArray[np.int32]
 

@@ -12,14 +12,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.challenge.convention import GivenConvention, JsonConvention
-from nnunet_prompt.challenge.evidence import Reading
-from nnunet_prompt.challenge.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
 from nnunet_prompt.challenge.submit import run_cases, submit
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.frames import pls_map
+from nnunet_prompt.reading.convention import GivenConvention, JsonConvention
+from nnunet_prompt.reading.evidence import Reading
+from nnunet_prompt.reading.prompts_json import read_prompts_json, write_prompts_json
 from tests.challenge_fixture import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
 
 

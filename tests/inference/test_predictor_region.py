@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.engine.region import DenseImage, LazyImage
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
-from nnunet_prompt.inference.region import DenseImage, LazyImage
 from nnunet_prompt.prompts.channels import BOX, MASK
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble

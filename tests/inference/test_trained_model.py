@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from nnunet_prompt.batch.predict import predict_folder
 from nnunet_prompt.data.nifti import read_label_volume, read_nifti
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.predict import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import CasePrompts

@@ -1,0 +1,122 @@
+"""One case on its way: read and preprocessed, then answered by the network, then written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.batch.cases import StagedPredictor, tell
+from nnunet_prompt.batch.tally import Tally
+from nnunet_prompt.challenge import fusion
+from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
+from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
+from nnunet_prompt.data.workers import checkpoint
+from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.reading.prompt_file import PromptFile
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them."""
+
+    prompts: PromptFile | None = None
+    structures: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> Collection[str]:
+        """The cases that the prompts file names."""
+        return () if self.prompts is None else self.prompts.cases
+
+    def of(self, case: str) -> Asked:
+        """What is asked of one case, without the prompts of the others, where the file names it."""
+        key = find_key(self.named, case)
+        if self.prompts is None or key is None:
+            return self
+        return replace(self, prompts=replace(self.prompts, cases={key: self.prompts.cases[key]}))
+
+
+@dataclass(frozen=True, slots=True)
+class CaseToDo:
+    """The images of a case and where its mask belongs."""
+
+    images: ImageCase
+    target: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedCase:
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
+
+    A prompted patient with sequences is not preprocessed yet (`placed` is None): they are fused one after the other.
+    """
+
+    case: CaseToDo
+    reference: NiftiVolume
+    placed: Any
+    prompts: CasePrompts | None
+    notes: tuple[str, ...]
+    sequences: Mapping[str, NiftiVolume] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedCase:
+    """A label map on the grid of `reference`, and the tiles that it took where it was prompted."""
+
+    case: CaseToDo
+    reference: NiftiVolume
+    labels: npt.NDArray[np.int32]
+    tally: Tally | None
+
+
+def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
+    """Reads the images and prompts of a case and preprocesses it. Raises `PromptError` for what does not fit.
+
+    It may run in one thread while `predict_case` runs in another one.
+    """
+    notes: list[str] = []
+    files = case.images.pick(predictor.n_image_channels)
+    volumes = fusion.read_case(files, warn=notes.append)
+    notes += [
+        f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
+        for v in volumes.values()
+        if v.replaced
+    ]
+    first = next(iter(volumes.values()))
+    reference = replace(first, array=np.broadcast_to(np.float32(0), first.shape))
+    prompts = None
+    if asked.prompts is not None:
+        prompts = asked.prompts.prompts(case.images.case, first)
+    checkpoint()
+    if prompts is not None and are_sequences(volumes):
+        return LoadedCase(case, reference, None, prompts, tuple(notes), volumes)
+    placed = predictor.place(list(volumes.values()), whole=prompts is None)
+    return LoadedCase(case, reference, placed, prompts, tuple(notes))
+
+
+def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
+    """Asks the network. Raises `PromptError` for prompts outside the image."""
+    tally = None
+    if loaded.prompts is None:
+        labels = predictor.answer_structures(loaded.placed, asked.structures)
+    elif loaded.sequences:
+        warned: list[str] = []
+        labels = fusion.predict_case(
+            predictor, loaded.sequences, loaded.prompts, warn=warned.append
+        )
+        for line in warned:
+            tell(f"warning: case {loaded.case.images.case}: {line}")
+    else:
+        answer = predictor.answer(loaded.placed, loaded.prompts)
+        labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))
+    return MaskedCase(loaded.case, loaded.reference, labels, tally)
+
+
+def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
+    """Writes the mask to `path`, or where it belongs; what is under its name is always complete."""
+    write_labels_like(path or masked.case.target, masked.labels, masked.reference)
+    return masked.tally

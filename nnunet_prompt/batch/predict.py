@@ -1,0 +1,118 @@
+"""`nnunet-prompt predict`: a folder of images to a folder of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunet_prompt.batch.case_stages import (
+    Asked,
+    CaseToDo,
+    LoadedCase,
+    load_case,
+    predict_case,
+    write_mask,
+)
+from nnunet_prompt.batch.cases import (
+    Run,
+    StagedPredictor,
+    all_failures,
+    each_case,
+    make_folder,
+    tell,
+)
+from nnunet_prompt.batch.tally import Tally, in_short
+from nnunet_prompt.challenge.images import group_images, image_files
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.reading.prompt_file import load_prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """How many masks were written, and how many were there before and kept."""
+
+    written: int
+    kept: int = 0
+
+
+def predict_folder(
+    images: Path,
+    output: Path,
+    *,
+    model: Path,
+    prompts: Path | None = None,
+    structures: tuple[str, ...] = (),
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+) -> Predicted:
+    """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
+
+    With a prompts file the object head answers each label, and a case that the file does not name is an error of that
+    case. Without one the structure heads answer, all or those in `structures`. Masks that are there are kept without
+    `options.overwrite`, and always with `options.dask`. Raises `PromptError`, after the last case, if a case failed;
+    the others keep their masks.
+    """
+    from nnunet_prompt.inference.predictor import PromptPredictor
+
+    if prompts is not None and structures:
+        raise PromptError("prompts and structures: give either a prompts file or names, not both")
+    files = image_files(images)
+    asked = Asked(load_prompts(prompts) if prompts is not None else None, structures)
+    here = options if options.dask is None else replace(options, device="cpu")
+    predictor = PromptPredictor.from_folder(model, here)
+    for name in structures:
+        predictor.table.find(name)
+    cases = options.part(_cases(files, output, asked, channels=predictor.n_image_channels))
+    make_folder(output)
+    todo = [one for one in cases if options.overwrites or not one.target.exists()]
+    if options.dask is None:
+        run = predict_cases(predictor, todo, asked, verbose=options.verbose)
+    else:
+        from nnunet_prompt.batch.cluster import predict_on_cluster
+
+        del predictor  # the workers have their own
+        run = predict_on_cluster(todo, asked, model=model, options=options)
+    return _conclude(run, cases=len(cases), done=len(todo))
+
+
+def predict_cases(
+    predictor: StagedPredictor, cases: Sequence[CaseToDo], asked: Asked, *, verbose: bool = False
+) -> Run[Tally | None]:
+    """Predicts cases and writes their masks, one after the other, whether there are some or not.
+
+    The next case is read and preprocessed, and the last one written, while the network is busy with this one.
+    """
+
+    def load(case: CaseToDo) -> LoadedCase:
+        loaded = load_case(predictor, case, asked)
+        for note in loaded.notes:
+            tell(f"warning: case {case.images.case}: {note}")
+        return loaded
+
+    return each_case(
+        ((case.images.case, case) for case in cases),
+        load=load,
+        work=lambda loaded: predict_case(predictor, loaded, asked),
+        write=write_mask,
+        verb="predict",
+        verbose=verbose,
+    )
+
+
+def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
+    tallies = [tally for tally in run.done.values() if tally is not None]
+    if tallies:
+        tell(in_short(tallies))
+    if run.failed:
+        raise all_failures(run.failed, cases)
+    return Predicted(done, cases - done)
+
+
+def _cases(
+    files: Sequence[Path], output: Path, asked: Asked, *, channels: int
+) -> Sequence[CaseToDo]:
+    """The cases of a folder, sorted by name."""
+    sequences = asked.prompts is not None
+    found = group_images(files, keys=asked.named, n_channels=channels, sequences=sequences)
+    return [CaseToDo(case, output / f"{case.case}.nii.gz") for case in found]

@@ -1,0 +1,103 @@
+"""What is said about one object, on the grid. A mask stays as it was drawn, and each tile moves its own part of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.engine.region import nonzero_bounds
+from nnunet_prompt.engine.tiles import Boxes, mask_boxes, prompted_boxes
+from nnunet_prompt.prompts.channels import MASK
+from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
+from nnunet_prompt.prompts.frames import AxisMap
+from nnunet_prompt.prompts.model import BoolArray, Box, PromptSet
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MovedMask:
+    """A mask of another array, by nearest neighbour; make it with `moved`.
+
+    `boxes` (K, 3, 2) are what it covers of the grid, slice by slice. Where the grid is so coarse that nearest
+    neighbour leaves nothing, `voxels` (N, 3) are those in which the mask lies, and count instead.
+    """
+
+    mask: BoolArray
+    to_grid: AxisMap
+    boxes: Boxes
+    voxels: npt.NDArray[np.int64] | None = None
+
+    def draw(self, window: Window, channel: FloatArray) -> None:
+        """Writes 1 into a channel of the window's shape where the mask is; the rest stays."""
+        if not len(self.boxes):
+            return
+        origin = np.array(window.origin)
+        if self.voxels is not None:
+            here = self.voxels - origin
+            channel[tuple(here[((here >= 0) & (here < window.shape)).all(1)].T)] = 1.0
+            return
+        low = np.maximum(self.boxes[..., 0].min(0), origin)
+        high = np.minimum(self.boxes[..., 1].max(0), origin + window.shape)
+        if (low < high).all():
+            part = self.to_grid.nearest(
+                self.mask, list(zip(low.tolist(), high.tolist(), strict=True))
+            )
+            inside = tuple(slice(a, b) for a, b in zip(low - origin, high - origin, strict=True))
+            channel[inside][part] = 1.0
+
+
+def moved(mask: BoolArray, to_grid: AxisMap) -> MovedMask:
+    """A mask as the grid sees it. One that has a voxel inside the grid's crop leaves at least one on the grid."""
+    bounds = nonzero_bounds([mask])
+    (z0, z1), *rest = _reach(bounds, to_grid)
+    found = [np.zeros((0, 3, 2), np.int64)]
+    for z in range(z0, z1):
+        spans = [(z, z + 1), *rest]
+        corner = np.array([[low] for low, _ in spans])
+        found.append(mask_boxes(to_grid.nearest(mask, spans)) + corner)
+    boxes = np.concatenate(found)
+    if len(boxes):
+        return MovedMask(mask, to_grid, boxes)
+    part = np.argwhere(mask[tuple(slice(low, high) for low, high in bounds)])
+    voxels = np.unique(to_grid.voxels(part + np.array([low for low, _ in bounds])), axis=0)
+    return MovedMask(mask, to_grid, np.stack([voxels, voxels + 1], -1), voxels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridPrompts:
+    """Prompts on the grid, and perhaps a mask that lies on another array."""
+
+    prompts: PromptSet
+    mask: MovedMask | None = None
+
+    @classmethod
+    def of(cls, prompts: PromptSet, to_grid: AxisMap) -> GridPrompts:
+        """Prompts of another array. Its mask is neither copied nor moved as a whole."""
+        there = to_grid.prompts(replace(prompts, mask=None))
+        mask = None if prompts.mask is None or not prompts.mask.any() else prompts.mask
+        return cls(there, None if mask is None else moved(mask, to_grid))
+
+    def boxes(self, style: PromptStyle) -> Boxes:
+        """Boxes (K, 3, 2) that hold every voxel in which a positive prompt leaves something."""
+        own = prompted_boxes(self.prompts, style)
+        return own if self.mask is None else np.concatenate([own, self.mask.boxes])
+
+    def encode(self, window: Window, style: PromptStyle, out: FloatArray) -> None:
+        """Rasterises the prompts into `out` (7, *window.shape), as `prompts.encode` does."""
+        encode(self.prompts, window, style, out=out)
+        if self.mask is not None:
+            self.mask.draw(window, out[MASK])
+
+
+def _reach(bounds: list[list[int]], to_grid: AxisMap) -> list[tuple[int, int]]:
+    """The part of the grid that may see something inside `bounds`; empty spans where there is none."""
+    (a, b), (c, d), (e, f) = bounds
+    box = to_grid.box(Box((a, c, e), (b, d, f)))
+    edges = zip(box.lower, box.upper, to_grid.target_shape, strict=True)
+    return [
+        (max(math.floor(low - 0.5), 0), min(math.ceil(high + 0.5), n)) for low, high, n in edges
+    ]

@@ -1,0 +1,300 @@
+"""A folder of images becomes a folder of masks, each on the grid of its image; what fails is named at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from nnunet_prompt.batch.case_stages import Asked, CaseToDo
+from nnunet_prompt.batch.predict import Predicted, predict_cases, predict_folder
+from nnunet_prompt.challenge.images import group_images, image_files
+from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.errors import DatasetError, ImageError, ModelError, PromptError
+from nnunet_prompt.inference.object_logits import ObjectLogits
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predictor import Answer, PromptPredictor
+from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.weights.names import stock_names
+from tests.model_fixture import write_model_folder
+
+SHAPE = (4, 3, 2)
+TABLE = StructureTable((Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)))
+
+
+class Fake:
+    """Answers with the number of cases it has seen, and remembers what it was asked."""
+
+    n_image_channels = 1
+    table = TABLE
+
+    def __init__(self, fail: Callable[[str], BaseException | None] = lambda name: None) -> None:
+        self.fail = fail
+        self.seen: list[str] = []
+        self.wanted: tuple[str, ...] = ()
+        self.prompts: list[CasePrompts] = []
+        self.whole: list[bool] = []
+
+    def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> NiftiVolume:
+        self.whole.append(whole)
+        return images[0]
+
+    def answer_structures(
+        self, case: NiftiVolume, wanted: Sequence[str] = ()
+    ) -> npt.NDArray[np.int32]:
+        self.wanted = tuple(wanted)
+        return self._answer(case)
+
+    def answer(self, case: NiftiVolume, prompts: CasePrompts) -> Answer:
+        self.prompts.append(prompts)
+        count = len(self.prompts)
+        return Answer(self._answer(case), {500: count, 200: 1}, {500: count - 1, 200: 0})
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """LGE shows everything, the others nothing."""
+        (volume,) = images
+        self.seen.append(volume.path.name)
+        sign = 1 if "LGE" in volume.path.name else -1
+        logits = np.full((len(prompts.labels), *volume.shape), 9 * sign, np.float32)
+        return ObjectLogits(tuple(prompts.labels), (0, 0, 0), logits, [(0, n) for n in SHAPE])
+
+    def _answer(self, case: NiftiVolume) -> npt.NDArray[np.int32]:
+        name = case.path.name
+        error = self.fail(name)
+        if error is not None:
+            raise error
+        self.seen.append(name)
+        return np.full(case.shape, 500 + len(self.seen), np.int32)
+
+
+def image(path: Path, shape: tuple[int, ...] = SHAPE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.array([[0, 1.5, 0, 3], [-1.25, 0, 0, 4], [0, 0, 8, 5], [0, 0, 0, 1.0]])
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+def cases(folder: Path, *names: str) -> list[CaseToDo]:
+    """Cases of a folder whose masks belong beside it."""
+    for name in names:
+        image(folder / name)
+    found = group_images(image_files(folder), keys=(), n_channels=1)
+    return [CaseToDo(case, folder.parent / f"{case.case}.nii.gz") for case in found]
+
+
+def prompts_file(path: Path, *names: str) -> Path:
+    said = {name: {"500": {"points": [{"position": [1, 1, 1]}]}} for name in names}
+    path.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+    return path
+
+
+def mask(path: Path) -> npt.NDArray[Any]:
+    return np.asarray(nib.load(path).dataobj)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Instead of a model folder."""
+    made = Fake()
+    monkeypatch.setattr(PromptPredictor, "from_folder", lambda *_: made)
+    return made
+
+
+class TestPredictCases:
+    def test_every_case_gets_a_mask_on_its_grid(self, tmp_path: Path) -> None:
+        some = cases(tmp_path / "in", "a_0000.nii.gz", "b.nii.gz")
+        fake = Fake()
+        run = predict_cases(fake, some, Asked())
+        assert run.failed == {} and run.done == {"a": None, "b": None}
+        assert fake.whole == [True, True]
+        for number, name in enumerate(("a", "b"), start=1):
+            written = nib.load(tmp_path / f"{name}.nii.gz")
+            source = nib.load(next((tmp_path / "in").glob(f"{name}*")))
+            assert written.shape == SHAPE
+            assert np.allclose(written.affine, source.affine)
+            assert (mask(tmp_path / f"{name}.nii.gz") == 500 + number).all()
+
+    def test_a_case_that_fails_does_not_cost_the_others(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        errors = {"b.nii.gz": ImageError("b is odd"), "c.nii.gz": MemoryError("no\nroom")}
+        fake = Fake(errors.get)
+        names = ("a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")
+        run = predict_cases(fake, cases(tmp_path / "in", *names), Asked())
+        assert run.failed == {"b": "b is odd", "c": "MemoryError: no"}
+        assert {p.name for p in tmp_path.glob("*.nii.gz")} == {"a.nii.gz", "d.nii.gz"}
+        printed = capsys.readouterr().err
+        assert "error: case b: b is odd" in printed and "error: case c: MemoryError: no" in printed
+
+    def test_an_image_that_cannot_be_read(self, tmp_path: Path) -> None:
+        some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")
+        (tmp_path / "in" / "a.nii.gz").write_bytes(b"nothing")
+        run = predict_cases(Fake(), some, Asked())
+        assert set(run.failed) == {"a"} and "a.nii.gz" in run.failed["a"]
+        assert (tmp_path / "b.nii.gz").exists()
+
+    def test_a_mask_that_cannot_be_written(self, tmp_path: Path) -> None:
+        some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")
+        some[0].target.mkdir()
+        run = predict_cases(Fake(), some, Asked())
+        assert set(run.failed) == {"a"} and run.failed["a"].startswith("IsADirectoryError: ")
+        assert (tmp_path / "b.nii.gz").is_file() and not list(tmp_path.glob(".*"))
+
+    def test_voxels_that_are_not_finite_are_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        some = cases(tmp_path / "in", "a.nii.gz")
+        nib.save(
+            nib.Nifti1Image(np.full(SHAPE, np.nan, np.float32), np.eye(4)), some[0].images.first
+        )
+        predict_cases(Fake(), some, Asked())
+        said = capsys.readouterr().err
+        assert "warning: case a: " in said and "24 voxels are not finite and taken as 0" in said
+
+    def test_a_stopped_run_is_stopped(self, tmp_path: Path) -> None:
+        stop = {"b.nii.gz": KeyboardInterrupt()}
+        some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz", "c.nii.gz")
+        with pytest.raises(KeyboardInterrupt):
+            predict_cases(Fake(stop.get), some, Asked())
+        assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.nii.gz"]  # and no half
+
+
+class TestPredictFolder:
+    def test_structures_by_name(self, tmp_path: Path, fake: Fake) -> None:
+        image(tmp_path / "in" / "a.nii.gz")
+        out = tmp_path / "new" / "out"
+        made = predict_folder(tmp_path / "in", out, model=tmp_path, structures=("wall", "500"))
+        assert made == Predicted(1) and fake.wanted == ("wall", "500")
+        assert [p.name for p in out.iterdir()] == ["a.nii.gz"]
+
+    def test_an_unknown_structure_is_refused_before_anything_is_written(
+        self, tmp_path: Path, fake: Fake
+    ) -> None:
+        image(tmp_path / "in" / "a.nii.gz")
+        with pytest.raises(DatasetError, match="liver"):
+            predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path, structures=("liver",))
+        assert not fake.seen and not (tmp_path / "out").exists()
+
+    def test_prompts_reach_their_case_and_a_case_without_any_fails(
+        self, tmp_path: Path, fake: Fake
+    ) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        prompts = prompts_file(tmp_path / "prompts.json", "a")
+        with pytest.raises(PromptError, match=r"1 of 2 cases have no mask.*b"):
+            predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts)
+        (given,) = fake.prompts
+        assert given.labels[500].points[0].position == (1, 1, 1)
+        assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
+        assert fake.whole == [False]
+
+    def test_the_tiles_are_told_in_short_and_by_case(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        prompts = prompts_file(tmp_path / "prompts.json", "a", "b")
+        for verbose in (False, True):
+            options = PredictOptions(verbose=verbose)
+            predict_folder(
+                tmp_path / "in", tmp_path, model=tmp_path, prompts=prompts, options=options
+            )
+            said = [x for x in capsys.readouterr().err.splitlines() if " tile" in x]
+            short = said.pop()
+            fake.prompts.clear()
+            assert short == (
+                "ran 5 tiles for 4 labels in 2 cases, 1 of them grown where a mask reached the border of the first ones"
+            )
+            each = ["case a: label 500: 1 tile; label 200: 1 tile"]
+            each.append("case b: label 500: 2 tiles, 1 of them grown; label 200: 1 tile")
+            assert said == each * verbose
+
+    def test_masks_that_are_there_are_kept_if_so_wished(self, tmp_path: Path, fake: Fake) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        out = tmp_path / "out"
+        image(out / "a.nii.gz")
+        before = (out / "a.nii.gz").read_bytes()
+
+        def run(**options: Any) -> Predicted:
+            return predict_folder(
+                tmp_path / "in", out, model=tmp_path, options=PredictOptions(**options)
+            )
+
+        assert run(overwrite=False) == Predicted(written=1, kept=1)
+        assert fake.seen == ["b.nii.gz"] and (out / "a.nii.gz").read_bytes() == before
+        assert run() == Predicted(written=2)
+        assert fake.seen == ["b.nii.gz", "a.nii.gz", "b.nii.gz"]
+
+    def test_parts_share_the_cases(self, tmp_path: Path, fake: Fake) -> None:
+        for name in "abcde":
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        seen = []
+        for num_parts, part_id in ((3, 0), (3, 1), (3, 2), (6, 5)):
+            options = PredictOptions(num_parts=num_parts, part_id=part_id)
+            fake.seen.clear()
+            made = predict_folder(tmp_path / "in", tmp_path, model=tmp_path, options=options)
+            assert made.written == len(fake.seen)
+            seen.append([name[0] for name in fake.seen])
+        assert seen == [["a", "d"], ["b", "e"], ["c"], []]
+
+    def test_the_sequences_of_a_patient_are_fused(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("C0", "LGE", "T2"):
+            image(tmp_path / "in" / f"a_{name}.nii.gz")
+        (tmp_path / "in" / "a_C0.nii.gz").write_bytes(b"nothing")
+        said = {"a": {"2221": {"points": [{"position": [1, 1, 1]}]}}}
+        prompts = tmp_path / "prompts.json"
+        prompts.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
+        made = predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
+        assert made == Predicted(written=1)
+        assert fake.seen == ["a_LGE.nii.gz", "a_T2.nii.gz"]
+        assert (mask(tmp_path / "o" / "a.nii.gz") == 2221).all()
+        told = capsys.readouterr().err
+        assert "a_C0.nii.gz: cannot be read" in told and " tile" not in told
+
+    def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(PromptError, match="not both"):
+            predict_folder(
+                tmp_path, tmp_path, model=tmp_path, prompts=tmp_path / "p", structures=("wall",)
+            )
+
+    def test_no_folder_no_images_no_prompts_file_no_model(self, tmp_path: Path) -> None:
+        with pytest.raises(PromptError, match="no such folder"):
+            predict_folder(tmp_path / "none", tmp_path, model=tmp_path)
+        with pytest.raises(PromptError, match=r"no .nii.gz"):
+            predict_folder(tmp_path, tmp_path, model=tmp_path)
+        image(tmp_path / "a.nii.gz")
+        with pytest.raises(PromptError, match=r"none.json"):
+            predict_folder(tmp_path, tmp_path, model=tmp_path, prompts=tmp_path / "none.json")
+        with pytest.raises(ModelError, match="no model folder"):
+            predict_folder(tmp_path, tmp_path, model=tmp_path)
+
+    def test_an_output_that_cannot_be_a_folder(self, tmp_path: Path, fake: Fake) -> None:
+        source = image(tmp_path / "in" / "a.nii.gz")
+        with pytest.raises(PromptError, match="cannot be made"):
+            predict_folder(tmp_path / "in", source, model=tmp_path)
+
+    @pytest.mark.parametrize("older", [False, True])
+    def test_a_real_model_end_to_end(self, tmp_path: Path, older: bool) -> None:
+        image(tmp_path / "in" / "a.nii.gz", (9, 11, 6))
+        model = write_model_folder(tmp_path / "model", folds=(0, 1))
+        for path in model.glob("fold_*/checkpoint_final.pth") if older else ():
+            content = torch.load(path, weights_only=False)
+            torch.save(content | {"network_weights": stock_names(content["network_weights"])}, path)
+        options = PredictOptions(device="cpu")
+        made = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
+        assert made.written == 1
+        found = mask(tmp_path / "out" / "a.nii.gz")
+        assert found.shape == (9, 11, 6)
+        assert set(np.unique(found)) <= {0, 500, 200, 2221}
