@@ -249,6 +249,7 @@ def _predict_options(args: argparse.Namespace) -> PredictOptions:
         checkpoint=args.checkpoint,
         window=args.window,
         grow=args.grow,
+        bfloat16=args.bfloat16,
         # the others are options of `predict` alone
         overwrite=not getattr(args, "continue_prediction", False),
         num_parts=getattr(args, "num_parts", 1),

@@ -142,13 +142,13 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
     from nnunet_prompt.reading.convention import GivenConvention
 
     call = fake("nnunet_prompt.challenge.submit.submit", degraded)
-    line = "submit -i in -o out -m model --disable_tta --window full --no-grow"
+    line = "submit -i in -o out -m model --disable_tta --window full --no-grow --bfloat16"
     assert run(f"{line} --order yx --base 1 --inclusive") == 0
     call.assert_called_once_with(
         Path("in"),
         Path("out"),
         model=Path("model"),
-        options=PredictOptions(use_mirroring=False, window="full", grow=False),
+        options=PredictOptions(use_mirroring=False, window="full", grow=False, bfloat16=True),
         how=SubmitOptions(convention=GivenConvention("yx", 1, True)),
     )
     assert capsys.readouterr().out == said

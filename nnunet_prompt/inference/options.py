@@ -21,7 +21,7 @@ class PredictOptions:
 
     Of `num_parts` runs over one folder this is number `part_id`, from 0. `verbose` tells the tiles of each case. `dask`
     is the address of a scheduler, or its scheduler file, whose workers do the cases. `bfloat16` lets a processor that
-    has the instructions compute in 16 bits: several times as fast, and masks differ in a voxel here and there.
+    has the instructions compute in 16 bits: about twice as fast, and masks differ in a voxel here and there.
     """
 
     folds: tuple[int | str, ...] | None = None
