@@ -31,6 +31,7 @@ TARGET = real.Task("hippocampus", 801, "Hippocampus", 300)
 MOVED = "nnUNetPromptMovedPlans"
 SCRATCH = "from scratch"
 PHANTOMS = 24
+SPACING = 3.0  # mm, of the sources: so the organs have the size of the hippocampus in voxels
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,14 @@ def prepare_source(source: Source, data: Path, output: Path, console: Console) -
         ["nnUNetv2_extract_fingerprint", "-d", number, "-np", "1"],
         ["nnUNetv2_plan_experiment", "-d", number],
         ["nnUNetv2_move_plans_between_datasets", *moves],
-        ["nnUNetv2_preprocess", "-d", number, "-plans_name", MOVED, "-c", real.CONFIGURATION, "-np", "1"],
-    ):  # fmt: skip
+    ):
         real.run(list(command), variables, console)
+    plans = Path(variables["nnUNet_preprocessed"]) / task.folder / f"{MOVED}.json"
+    moved = json.loads(plans.read_text())
+    moved["configurations"][real.CONFIGURATION]["spacing"] = [SPACING] * 3
+    plans.write_text(json.dumps(moved, indent=4))
+    options = ["-plans_name", MOVED, "-c", real.CONFIGURATION, "-np", "1"]
+    real.run(["nnUNetv2_preprocess", "-d", number, *options], variables, console)
 
 
 def split_all_but_one(preprocessed: Path) -> None:
