@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, help="default: out/inference")
     parser.add_argument("--tasks", nargs="+", default=[t.name for t in TASKS])
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
-    parser.add_argument("--iterations", type=int, default=100, help="of each short training")
+    parser.add_argument("--iterations", type=int, default=300, help="of each short training")
     parser.add_argument("--real", type=Path, help="output folder of benchmarks/real.py")
     parser.add_argument("--small", action="store_true", help="a sixteenth of the voxels, or less")
     parser.add_argument("--step", help=argparse.SUPPRESS)

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from inference_tasks import SEED, Array, Task, Triple, coarse_spacing, plans
 CONFIGURATION = "3d_fullres"
 LEARNING_RATE = 3e-3
 FOREGROUND = 2 / 3  # of the patches are centred on a structure
+# clean prompts, as in the demo, and objects that enter at the border of a patch, as where tiles grow on
+CLEAN = {
+    **{"slices": 0.7, "volume": 0.0, "mask": 0.0, "continued": 0.1, "none": 0.2},
+    **{"p_jitter": 0.0, "p_sparse": 0.0, "p_wrong": 0.0, "p_negatives": 1.0},
+    **{"p_box_only": 0.0, "p_points_only": 0.0, "p_component": 0.0, "p_union": 0.0},
+}
 
 
 def table(task: Task) -> Any:
@@ -93,7 +100,8 @@ def train(
     )
     network.to("cuda" if cuda else "cpu").train()
     transform = SimulatePrompts(
-        Targets(table(task), capability.style(), PromptMixture()), CaseNote("phantom")
+        Targets(table(task), capability.style(), replace(PromptMixture(), **CLEAN)),
+        CaseNote("phantom"),
     )
     volumes = [prepared(task, case, manager, settings, described) for case in cases]
     batches = patches(volumes, _half(settings), voxels=task.coarse if voxels else None)
