@@ -144,9 +144,7 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         action="store_false",
         help="do not go on where a mask reaches the border of these tiles",
     )
-    half = (
-        "on a CPU that has bfloat16: about twice as fast, masks differ in a voxel here and there"
-    )
+    half = "on a CPU that has bfloat16: about twice as fast, masks differ in a voxel here and there"
     parser.add_argument("--bfloat16", action="store_true", help=half)
 
 
