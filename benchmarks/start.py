@@ -2,11 +2,11 @@
 
     python benchmarks/start.py ../shared/data           # or: make start DATA=../shared/data
 
-DATA holds hippocampus.tar.gz, and sunnybrook.tar.gz for one of the two sources. The sources learn other organs with the
-same trainer and with the plans of the hippocampus, moved as nnU-Net's users move them before pre-training
-(`nnUNetv2_move_plans_between_datasets`): whole-heart phantoms, and Sunnybrook. `nnunet-prompt weights adapt` makes a
-start checkpoint of each, and stock `nnUNetv2_train -pretrained_weights` trains from it, with the schedule, the data and
-the seeds of the training from scratch. A finished step is not repeated. Writes benchmarks/results/start.md and .json.
+DATA holds hippocampus.tar.gz. The source learns another organ, whole-heart phantoms, with the same trainer and with the
+plans of the hippocampus, moved as nnU-Net's users move them before pre-training
+(`nnUNetv2_move_plans_between_datasets`), but at a coarser spacing. `nnunet-prompt weights adapt` makes a start
+checkpoint of it, and stock `nnUNetv2_train -pretrained_weights` trains from it, with the schedule, the data and the
+seeds of the training from scratch. A finished step is not repeated. Writes benchmarks/results/start.md and .json.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import argparse
 import json
 import os
 import platform
-import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,41 +26,11 @@ from rich.console import Console
 from nnunet_prompt.training.validation import VALIDATION_KINDS
 
 TARGET = real.Task("hippocampus", 801, "Hippocampus", 300)
+SOURCE = real.Task("whs", 805, "WholeHeartPhantom", 1800)
 MOVED = "nnUNetPromptMovedPlans"
-SCRATCH = "from scratch"
+SCRATCH, ADAPTED = "from scratch", "from whole-heart phantoms"
 PHANTOMS = 24
-SPACING = 3.0  # mm, of the sources: so the organs have the size of the hippocampus in voxels
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is learnt before: a data set, and the commands that make its raw folder from {source}."""
-
-    row: str
-    task: real.Task
-    commands: tuple[tuple[str, ...], ...]
-    archive: str | None = None
-
-
-SOURCES = (
-    Source(
-        "from whole-heart phantoms",
-        real.Task("whs", 805, "WholeHeartPhantom", 600),
-        (
-            ("nnunet-prompt", "phantom", "whs", "-o", "{source}", "-n", str(PHANTOMS)),
-            ("nnunet-prompt", "convert", "whs", "{source}/train", "-d", "805", "--name", "WholeHeartPhantom"),
-        ),
-    ),
-    Source(
-        "from Sunnybrook",
-        real.Task("sunnybrook", 802, "SunnybrookLV", 600),
-        (
-            ("nnunet-prompt", "convert", "nnunet", "{source}", "-d", "802", "--name", "SunnybrookLV",
-             "--patient-regex", r"^(.+)_e[ds]$"),
-        ),
-        "sunnybrook.tar.gz",
-    ),
-)  # fmt: skip
+SPACING = 3.0  # mm, of the source: so its organs have the size of the hippocampus in voxels
 
 
 def main() -> int:
@@ -71,19 +39,13 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="folder with hippocampus.tar.gz")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/start"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--sources", nargs="+", default=[s.task.archive for s in SOURCES])
     args = parser.parse_args()
     console, archive = Console(), args.data / f"{TARGET.archive}.tar.gz"
     if not archive.is_file():
         console.print(f"{archive}: not found, nothing to compare", style="red")
         return 1
     real.prepare(TARGET, archive, args.output, console)
-    starts: dict[str, Path | None] = {SCRATCH: None}
-    for source in (s for s in SOURCES if s.task.archive in args.sources):
-        if source.archive is not None and not (args.data / source.archive).is_file():
-            console.print(f"{source.archive}: not found, {source.row} is left out", style="yellow")
-            continue
-        starts[source.row] = pretrain(source, args.data, args.output, console)
+    starts = {SCRATCH: None, ADAPTED: pretrain(args.output, console)}
     for seed in args.seeds:
         for row, start in starts.items():
             train(row, start, seed, args.output, console)
@@ -96,15 +58,15 @@ def main() -> int:
     return 0
 
 
-def pretrain(source: Source, data: Path, output: Path, console: Console) -> Path:
+def pretrain(output: Path, console: Console) -> Path:
     """Trains the source with the plans of the target and adapts it; returns the start checkpoint."""
-    task, variables = source.task, real.folders(output, 0)
+    task, variables = SOURCE, real.folders(output, 0)
     start = output / f"start_{task.archive}.pth"
     if start.is_file():
         return start
     prepared = Path(variables["nnUNet_preprocessed"]) / task.folder / ".prepared"
     if not prepared.is_file():
-        prepare_source(source, data, output, console)
+        prepare_source(output, console)
         split_all_but_one(prepared.parent)
         prepared.touch()
     fold = Path(variables["nnUNet_results"]) / task.folder
@@ -121,23 +83,20 @@ def pretrain(source: Source, data: Path, output: Path, console: Console) -> Path
     return start
 
 
-def prepare_source(source: Source, data: Path, output: Path, console: Console) -> None:
-    """Makes, converts and preprocesses the data of a source with the plans of the target."""
-    task, variables = source.task, real.folders(output, 0)
-    folder = output / "source" / task.archive
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if source.archive is not None:
-        with tarfile.open(data / source.archive) as tar:
-            tar.extractall(folder.parent, filter="data")
+def prepare_source(output: Path, console: Console) -> None:
+    """Makes, converts and preprocesses the data of the source with the plans of the target."""
+    task, variables = SOURCE, real.folders(output, 0)
+    folder = str(output / "source" / task.archive)
     number, target = str(task.dataset_id), str(TARGET.dataset_id)
     moves = ["-s", target, "-t", number, "-sp", real.PLANS, "-tp", MOVED]
     for command in (
-        *([word.format(source=folder) for word in words] for words in source.commands),
+        ["nnunet-prompt", "phantom", "whs", "-o", folder, "-n", str(PHANTOMS)],
+        ["nnunet-prompt", "convert", "whs", f"{folder}/train", "-d", number, "--name", task.name],
         ["nnUNetv2_extract_fingerprint", "-d", number, "-np", "1"],
         ["nnUNetv2_plan_experiment", "-d", number],
         ["nnUNetv2_move_plans_between_datasets", *moves],
     ):
-        real.run(list(command), variables, console)
+        real.run(command, variables, console)
     plans = Path(variables["nnUNet_preprocessed"]) / task.folder / f"{MOVED}.json"
     moved = json.loads(plans.read_text())
     moved["configurations"][real.CONFIGURATION]["spacing"] = [SPACING] * 3
@@ -200,10 +159,9 @@ def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str
         dice[row] = {
             k: [one[k]["foreground_mean"]["Dice"] for one in kinds] for k in VALIDATION_KINDS
         }
-    sources = {s.row: s.task.iterations for s in SOURCES if s.row in dice}
     return {
         "iterations": TARGET.iterations,
-        "sources": sources,
+        "source iterations": SOURCE.iterations,
         "seeds": list(seeds),
         "dice": dice,
     }
@@ -212,14 +170,14 @@ def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str
 def report(results: dict[str, Any]) -> str:
     """The table as Markdown: mean over the seeds, and half their range."""
     seeds = ", ".join(map(str, results["seeds"]))
-    before = ", ".join(f"{row} {n}" for row, n in results["sources"].items())
     lines = [
         "# Prompt training from adapted weights and from scratch",
         "",
         f"`make start DATA=../shared/data`; hippocampus, fold 0, {results['iterations']} iterations for every row, the"
         f" same trainer (nnUNetTrainerPromptCPU), schedule, data and seeds ({seeds}); Dice, mean over both structures"
-        " and the seeds ± half their range. The sources were trained before on other organs with the plans of the"
-        f" hippocampus (iterations: {before}), one training each, and adapted with `nnunet-prompt weights adapt`."
+        " and the seeds ± half their range. The source was trained before for"
+        f" {results['source iterations']} iterations on {PHANTOMS} whole-heart phantoms, another organ and no real"
+        f" image, with the plans of the hippocampus at {SPACING:g} mm, and adapted with `nnunet-prompt weights adapt`."
         " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW 3e-3, CPU, no mirroring at inference; prompts as in"
         " real.md, the same for every row.",
         "",
