@@ -33,7 +33,7 @@ from nnunet_prompt.inference.retry import (
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.reading.evidence import Reading
-from nnunet_prompt.reading.prompts_json import PromptsJson
+from nnunet_prompt.reading.prompts_json import PromptsJson, shorten
 
 Stage = Literal["image", "prompts", "prediction", "output"]
 LabelArray = npt.NDArray[Any]
@@ -52,7 +52,7 @@ class Trouble:
     has_mask: bool = True
 
     def __str__(self) -> str:
-        return f"case {self.case!r}, {self.stage}: {self.reason}"
+        return f"case {shorten(self.case)}, {self.stage}: {self.reason}"  # a key may be long
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,7 @@ from nnunet_prompt.reading.order_votes import (
     outside_their_boxes,
     vote_ends,
 )
-from nnunet_prompt.reading.prompts_json import PromptsJson
+from nnunet_prompt.reading.prompts_json import PromptsJson, shorten
 from nnunet_prompt.reading.slice_votes import vote_axis, vote_base
 from nnunet_prompt.reading.tissue_votes import by_tissue, pick, weigh
 
@@ -108,7 +108,7 @@ def _along_their_slices(views: Sequence[CaseView], log: _Log) -> list[CaseView]:
         turned.append(replace(view, axis=vote.axis))
         if vote.axis != 2:
             line = (
-                f"case {view.key!r}: slices taken along PLS axis {vote.axis}, expected axis 2: {vote.why}"
+                f"case {shorten(view.key)}: slices taken along PLS axis {vote.axis}, expected axis 2: {vote.why}"
                 f" (PLS shape {view.shape})"
             )
             if vote.guessed:

@@ -96,7 +96,10 @@ def test_a_conversion_that_is_killed_goes_on(
 def test_ctrl_c_stops_without_a_traceback(
     download: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
+    # a job in the background of a shell ignores it, and the process would inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = begin(download, tmp_path / "raw")
+    signal.signal(signal.SIGINT, before)
     wait_for(running, tmp_path / "raw", 5)
     os.killpg(running.pid, signal.SIGINT)
     _, errors = running.communicate(timeout=120)

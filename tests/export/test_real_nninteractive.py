@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.engine.region import DenseImage
 from nnunet_prompt.export.export import export_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -188,13 +189,14 @@ def test_its_mask_is_ours(session: Session, ours: PromptPredictor) -> None:
         assert found is not None
         case = CasePrompts({1: in_file(prompts)})
         expected = ours.predict_prompts([volume(session.image)], case) == 1
-        data, grid, _ = ours._preprocess([volume(session.image)])
-        logits = ours.engine.objects(data, [prompts])[0].numpy()
+        placed = ours.place([volume(session.image)], whole=True)
+        assert isinstance(placed.image, DenseImage)
+        logits = ours.engine.objects(placed.image.array, [prompts])[0].numpy()
         decided = np.abs(logits) > CHECKED
         assert decided.mean() > 0.98
         assert np.array_equal(expected.transpose(2, 1, 0)[decided], found[decided])
         sizes.append(int(found.sum()))
-        assert grid.bounds == tuple((0, n) for n in PATCH)
+        assert placed.grid.bounds == tuple((0, n) for n in PATCH)
     assert last.mask is not None and max(sizes) > 500
 
 
