@@ -138,12 +138,8 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         default="prompted",
         help="of prompts: run the tiles round them (default), or nnU-Net's sliding window where it sees them",
     )
-    parser.add_argument(
-        "--no-grow",
-        dest="grow",
-        action="store_false",
-        help="do not go on where a mask reaches the border of these tiles",
-    )
+    stay = "do not go on where a mask reaches the border of these tiles"
+    parser.add_argument("--no-grow", dest="grow", action="store_false", help=stay)
     half = "on a CPU that has bfloat16: about twice as fast, masks differ in a voxel here and there"
     parser.add_argument("--bfloat16", action="store_true", help=half)
 
