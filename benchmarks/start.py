@@ -26,7 +26,7 @@ from rich.console import Console
 from nnunet_prompt.training.validation import VALIDATION_KINDS
 
 TARGET = real.Task("hippocampus", 801, "Hippocampus", 300)
-SOURCE = real.Task("whs", 805, "WholeHeartPhantom", 1800)
+SOURCE = real.Task("whs", 805, "WholeHeartPhantom", 600)
 MOVED = "nnUNetPromptMovedPlans"
 SCRATCH, ADAPTED = "from scratch", "from whole-heart phantoms"
 PHANTOMS = 24
