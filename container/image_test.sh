@@ -118,7 +118,7 @@ install_outside
 say 'a tiny model and a challenge set, one phantom of each centre'
 rm -rf "$work/model" "$work/input" "$work/expected" "$work/answered"
 make_model
-"$outside/nnunet-prompt" phantom "$work/input" -n 3 --part test
+"$outside/nnunet-prompt" phantom heart -o "$work/input" -n 3 --part test
 "$outside/nnunet-prompt" simulate "$work/input/labels" -o "$work/input/prompts.json"
 chmod -R a+rX "$work/input"
 
