@@ -74,7 +74,7 @@ plans["configurations"]["3d_fullres"]["patch_size"] = [8, 64, 64]  # its own is 
 path = folder / "fold_0" / "checkpoint_final.pth"
 checkpoint = torch.load(path, weights_only=False)
 for name, value in checkpoint["network_weights"].items():
-    if "seg_layers" in name and name.endswith("bias"):
+    if name.startswith("heads.") and name.endswith("bias"):
         value.zero_()  # an untrained network says no everywhere: two empty masks would be the same whatever happens
 torch.save(checkpoint, path)
 PYTHON
