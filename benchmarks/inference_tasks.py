@@ -149,7 +149,6 @@ def small(task: Task) -> Task:
 
 def plans(task: Task, *, voxels: bool, reduced: bool) -> dict[str, Any]:
     """nnU-Net's plans of a task with its default network; `nnunet-prompt plan` makes the other ones from them."""
-    stages = len(task.strides)
     patch = task.patch
     if voxels or reduced:
         patch = (task.voxel_patch if voxels else task.cpu_patch) or task.patch
@@ -166,26 +165,7 @@ def plans(task: Task, *, voxels: bool, reduced: bool) -> dict[str, Any]:
         "normalization_schemes": ["ZScoreNormalization"] * len(task.channels),
         "use_mask_for_norm": [False] * len(task.channels),
         "batch_dice": False,
-        "architecture": {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": {
-                "n_stages": stages,
-                "features_per_stage": [min(32 * 2**i, 320) for i in range(stages)],
-                "conv_op": "torch.nn.modules.conv.Conv3d",
-                "kernel_sizes": [list(k) for k in task.kernels],
-                "strides": [list(s) for s in task.strides],
-                "n_conv_per_stage": [2] * stages,
-                "n_conv_per_stage_decoder": [2] * (stages - 1),
-                "conv_bias": True,
-                "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-                "dropout_op": None,
-                "dropout_op_kwargs": None,
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
+        "architecture": architecture(task),
     }
     for data, order in (("data", 3), ("seg", 1), ("probabilities", 1)):
         configuration |= {
@@ -208,6 +188,31 @@ def plans(task: Task, *, voxels: bool, reduced: bool) -> dict[str, Any]:
             str(i): {} for i in range(len(task.channels))
         },
         "configurations": {"3d_fullres": configuration},
+    }
+
+
+def architecture(task: Task) -> dict[str, Any]:
+    """The network of the plans, with nnU-Net's default widths."""
+    stages = len(task.strides)
+    return {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": stages,
+            "features_per_stage": [min(32 * 2**i, 320) for i in range(stages)],
+            "conv_op": "torch.nn.modules.conv.Conv3d",
+            "kernel_sizes": [list(k) for k in task.kernels],
+            "strides": [list(s) for s in task.strides],
+            "n_conv_per_stage": [2] * stages,
+            "n_conv_per_stage_decoder": [2] * (stages - 1),
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
     }
 
 

@@ -159,15 +159,7 @@ def train_base(seed: int, output: Path, console: Console) -> None:
         source = str(folder / "checkpoint_final.pth")
         options = ["-d", str(NEW.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
         command = ["nnunet-prompt", "weights", "adapt", source, *options, "-o", str(start)]
-        real.run(command, real.folders(output, seed) | seeded(seed), console)
-
-
-def seeded(seed: int) -> dict[str, str]:
-    return {
-        "nnUNet_prompt_iterations": str(NEW.iterations),
-        "nnUNet_prompt_seed": str(seed),
-        "nnUNet_n_proc_DA": "0",
-    }
+        real.run(command, real.folders(output, seed) | real.schedule(NEW, seed), console)
 
 
 def command_of(run: Run) -> list[str] | None:
@@ -188,7 +180,9 @@ def command_of(run: Run) -> list[str] | None:
 def train(run: Run, console: Console) -> None:
     command = command_of(run)
     if command is not None:
-        real.run(command, real.folders(run.output, run.seed) | seeded(run.seed), console)
+        real.run(
+            command, real.folders(run.output, run.seed) | real.schedule(NEW, run.seed), console
+        )
 
 
 def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -36,12 +36,20 @@ def report(results: dict[str, Any]) -> str:
         number = "all" if costs["parameters"] is None else f"{costs['parameters']:,}"
         lines.append(f"| {row} | {number} | {costs['bytes'] / 1000:.0f} | {costs['seconds']:.3f} |")
     for shots, rows in results["dice"].items():
-        lines += ["", f"## Dice, {shots} cases", "", "| | " + " | ".join(VALIDATION_KINDS) + " |"]
-        lines.append("|---|" + "---:|" * len(VALIDATION_KINDS))
-        for row, kinds in rows.items():
-            cells = [_cell(kinds[kind]) for kind in VALIDATION_KINDS]
-            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        lines += ["", f"## Dice, {shots} cases", "", *dice_table(rows)]
     return "\n".join(lines) + "\n"
+
+
+def dice_table(rows: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[str]:
+    """One line per row and one column per kind of prompt: the mean over the seeds, and half their range."""
+    lines = [
+        "| | " + " | ".join(VALIDATION_KINDS) + " |",
+        "|---|" + "---:|" * len(VALIDATION_KINDS),
+    ]
+    for row, kinds in rows.items():
+        cells = [_cell(kinds[kind]) for kind in VALIDATION_KINDS]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -161,12 +161,16 @@ def train(task: Task, trainer: str, seed: int, output: Path, console: Console) -
         command.append("--val")
     elif (fold / "checkpoint_latest.pth").is_file():
         command.append("--c")
-    variables = folders(output, seed) | {
+    run([*command, "-device", "cpu"], folders(output, seed) | schedule(task, seed), console)
+
+
+def schedule(task: Task, seed: int) -> dict[str, str]:
+    """What makes a training of the task's length repeatable: a seed, and one process."""
+    return {
         "nnUNet_prompt_iterations": str(task.iterations),
         "nnUNet_prompt_seed": str(seed),
         "nnUNet_n_proc_DA": "0",
     }
-    run([*command, "-device", "cpu"], variables, console)
 
 
 def measure(task: Task, seeds: list[int], output: Path) -> dict[str, Any]:

@@ -17,10 +17,10 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import real
+from peft_report import dice_table
 from rich.console import Console
 
 from nnunet_prompt.training.validation import VALIDATION_KINDS
@@ -75,11 +75,11 @@ def pretrain(output: Path, console: Console) -> Path:
         going = ["--c"] if (fold / "checkpoint_latest.pth").is_file() else []
         options = ["-tr", real.PROMPTED, "-p", MOVED, "-device", "cpu", *going]
         command = ["nnUNetv2_train", str(task.dataset_id), real.CONFIGURATION, "0", *options]
-        real.run(command, variables | schedule(task, 0), console)
+        real.run(command, variables | real.schedule(task, 0), console)
     options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
     final = str(fold / "checkpoint_final.pth")
     command = ["nnunet-prompt", "weights", "adapt", final, *options, "-o", str(start)]
-    real.run(command, variables | schedule(task, 0), console)
+    real.run(command, variables | real.schedule(task, 0), console)
     return start
 
 
@@ -114,14 +114,6 @@ def split_all_but_one(preprocessed: Path) -> None:
     (preprocessed / "splits_final.json").write_text(json.dumps(split))
 
 
-def schedule(task: real.Task, seed: int) -> dict[str, str]:
-    return {
-        "nnUNet_prompt_iterations": str(task.iterations),
-        "nnUNet_prompt_seed": str(seed),
-        "nnUNet_n_proc_DA": "0",
-    }
-
-
 def results_folder(row: str, seed: int, output: Path) -> Path:
     """nnU-Net's results of one row: its folder does not know what a training started from."""
     return (output / f"nnUNet_results_{row.replace(' ', '_')}_seed{seed}").resolve()
@@ -144,7 +136,7 @@ def train(row: str, start: Path | None, seed: int, output: Path, console: Consol
         options.append("--c")
     elif start is not None:
         options += ["-pretrained_weights", str(start)]
-    variables = real.folders(output, seed) | schedule(TARGET, seed)
+    variables = real.folders(output, seed) | real.schedule(TARGET, seed)
     variables["nnUNet_results"] = str(results_folder(row, seed, output))
     command = ["nnUNetv2_train", str(TARGET.dataset_id), real.CONFIGURATION, "0", *options]
     real.run(command, variables, console)
@@ -183,16 +175,8 @@ def report(results: dict[str, Any]) -> str:
         "",
         f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",
         "",
-        "| | " + " | ".join(VALIDATION_KINDS) + " |",
-        "|---|" + "---:|" * len(VALIDATION_KINDS),
+        *dice_table(results["dice"]),
     ]
-    for row, kinds in results["dice"].items():
-        cells = []
-        for kind in VALIDATION_KINDS:
-            values = kinds[kind]
-            spread = f" ± {(max(values) - min(values)) / 2:.4f}" if len(values) > 1 else ""
-            cells.append(f"{fmean(values):.4f}{spread}")
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

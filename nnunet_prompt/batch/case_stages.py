@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.batch.cases import StagedPredictor, tell
+from nnunet_prompt.batch.cases import StagedPredictor, warn
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
 from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
@@ -109,7 +109,7 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
             predictor, loaded.sequences, loaded.prompts, warn=warned.append
         )
         for line in warned:
-            tell(f"warning: case {loaded.case.images.case}: {line}")
+            warn(f"case {loaded.case.images.case}: {line}")
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
         labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))

@@ -138,3 +138,8 @@ def all_failures(failed: dict[str, str], total: int) -> PromptError:
 def tell(line: str) -> None:
     """A line on stderr that leaves progress bars whole."""
     tqdm.write(line, file=sys.stderr)
+
+
+def warn(line: str) -> None:
+    """The same for a warning."""
+    tell(f"warning: {line}")

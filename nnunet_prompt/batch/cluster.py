@@ -26,7 +26,7 @@ from nnunet_prompt.batch.case_stages import (
     predict_case,
     write_mask,
 )
-from nnunet_prompt.batch.cases import Run, reason_of, tell
+from nnunet_prompt.batch.cases import Run, reason_of, tell, warn
 from nnunet_prompt.batch.pipeline import Stages
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.data.files import PARTIAL, write_once
@@ -89,7 +89,7 @@ def predict_on_cluster(
 
 def _note(run: Run[Tally | None], name: str, done: Done, *, verbose: bool) -> None:
     for note in done.notes:
-        tell(f"warning: case {name}: {note}")
+        warn(f"case {name}: {note}")
     if done.reason is not None:
         run.fail(name, done.reason)
     else:

@@ -21,6 +21,7 @@ from nnunet_prompt.batch.cases import (
     each_case,
     make_folder,
     tell,
+    warn,
 )
 from nnunet_prompt.batch.tally import Tally, in_short
 from nnunet_prompt.challenge.images import group_images, image_files
@@ -87,7 +88,7 @@ def predict_cases(
     def load(case: CaseToDo) -> LoadedCase:
         loaded = load_case(predictor, case, asked)
         for note in loaded.notes:
-            tell(f"warning: case {case.images.case}: {note}")
+            warn(f"case {case.images.case}: {note}")
         return loaded
 
     return each_case(

@@ -7,7 +7,6 @@ where it was prompted. A sequence alone is predicted as any image.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +14,8 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from nnunet_prompt.batch.cases import Predictor
+from nnunet_prompt.batch.cases import Predictor, warn
 from nnunet_prompt.challenge.images import STACKED, are_sequences
 from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
@@ -45,16 +43,12 @@ TRUST: Mapping[int, Mapping[str, float]] = MappingProxyType(
 )
 
 
-def _say(line: str) -> None:
-    tqdm.write(f"warning: {line}", file=sys.stderr)
-
-
 def trust(label: int, sequence: str) -> float:
     """The weight of a sequence for a label, above 0; 1 for labels that nobody documented."""
     return TRUST.get(label, {}).get("LGE" if sequence == "DE" else sequence, 1.0)
 
 
-def read_case(files: Mapping[str, Path], *, warn: Warn = _say) -> dict[str, NiftiVolume]:
+def read_case(files: Mapping[str, Path], *, warn: Warn = warn) -> dict[str, NiftiVolume]:
     """The images that `ImageCase.pick` names, by the same tags; the mask has the grid of the first.
 
     A sequence that cannot be read is left out, which `warn` is told, as long as another can. Raises `ImageError` for
@@ -84,7 +78,7 @@ def predict_case(
     volumes: Mapping[str, NiftiVolume],
     prompts: CasePrompts,
     *,
-    warn: Warn = _say,
+    warn: Warn = warn,
 ) -> LabelMap:
     """What the prompts point at: their label ids on the file grid of the first volume.
 

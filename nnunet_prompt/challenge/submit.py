@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nnunet_prompt.batch.cases import Predictor, make_folder
+from nnunet_prompt.batch.cases import Predictor, make_folder, tell, warn
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
@@ -117,7 +117,7 @@ def run_cases(
     for i, case in enumerate(tqdm(todo, "submit", unit="case", file=sys.stderr)):
         entry = _run(setting, case, keys[case.case], targets[case.case], left=len(todo) - i)
         for line in (*(f"case {case.case!r}: {n}" for n in entry.notes), *entry.troubles):
-            _warn(str(line))
+            warn(str(line))
         _add(report, {case.case: entry})
     lost = _without_image(prompts, set(keys.values()))
     _add(report, {trouble.case: Entry("missing", troubles=(trouble,)) for trouble in lost})
@@ -129,9 +129,9 @@ def _without_image(prompts: PromptsJson, found: Collection[str | None]) -> list[
     reason = f"{prompts.source} names it, but it has no image"
     lost = [Trouble(key, "prompts", reason) for key in prompts.cases if key not in found]
     for trouble in lost[:MANY]:
-        _warn(str(trouble))
+        warn(str(trouble))
     if len(lost) > MANY:
-        _warn(f"{len(lost) - MANY} more cases of {prompts.source} have no image")
+        warn(f"{len(lost) - MANY} more cases of {prompts.source} have no image")
     return lost
 
 
@@ -142,7 +142,7 @@ def _read_prompts(path: Path, *, strict: bool) -> PromptsJson:
     except PromptFileError as error:
         if strict or not path.is_file():
             raise
-        tqdm.write(f"error: {error}; it names no label, so EVERY MASK IS EMPTY", file=sys.stderr)
+        tell(f"error: {error}; it names no label, so EVERY MASK IS EMPTY")
         return PromptsJson(path.name, {})
 
 
@@ -174,9 +174,9 @@ def _settle(
     named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
     reading = settle(prompts, named, how.convention)
     for line in reading.notes:
-        tqdm.write(line, file=sys.stderr)
+        tell(line)
     for line in reading.guessed:
-        _warn(line)
+        warn(line)
     if how.strict and reading.guessed:
         raise PromptError(f"--strict, and prompts.json leaves something open: {reading.guessed[0]}")
     return reading
@@ -200,7 +200,7 @@ def _add(report: Report, entries: Mapping[str, Entry]) -> None:
     try:
         report.add(entries)
     except PromptError as error:  # the masks matter more
-        _warn(str(error))
+        warn(str(error))
 
 
 def _conclude(troubles: Sequence[Trouble], output_folder: Path, *, strict: bool) -> int:
@@ -216,7 +216,3 @@ def _conclude(troubles: Sequence[Trouble], output_folder: Path, *, strict: bool)
             f" {', '.join(sorted(degraded))} (reasons above)"
         )
     return len(degraded)
-
-
-def _warn(line: str) -> None:
-    tqdm.write(f"warning: {line}", file=sys.stderr)

@@ -108,18 +108,15 @@ def prepare(
     `ImageError` for an image that vanishes on the grid.
     """
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
-    from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
     kind = configuration.preprocessor_class
     if kind is not DefaultPreprocessor:
         return None
     forward = list(plans.transpose_forward)
-    here = [float(spacing[a]) for a in forward]
-    there = [*here[: 3 - len(configuration.spacing)], *map(float, configuration.spacing)]
+    here, there = _spacings(spacing, forward, configuration)
     bounds = nonzero_bounds(channels)
     cropped = _shape([high - low for low, high in (bounds[a] for a in forward)])
-    new_shape = _shape(compute_new_shape(cropped, here, there))
-    _check_grid(new_shape, f"the image has {cropped} voxels of {here} mm", there)
+    new_shape = _grid_shape(cropped, here, there)
     how = resampler(configuration.resampling_fn_data, cropped, new_shape, here, there)
     if how is None:
         return None
@@ -138,17 +135,25 @@ def prepare(
 
 def check_whole(shape: Shape, spacing: Sequence[float], plans: Any, configuration: Any) -> None:
     """Raises `ImageError` for a volume (reader frame) that nnU-Net could not bring to the model's grid as a whole."""
+    forward = list(plans.transpose_forward)
+    here, there = _spacings(spacing, forward, configuration)
+    _grid_shape(_shape([shape[a] for a in forward]), here, there)
+
+
+def _spacings(
+    spacing: Sequence[float], forward: Sequence[int], configuration: Any
+) -> tuple[list[float], list[float]]:
+    """The image's and the grid's spacing in the plans' axis order; a 2d grid has that of the image across slices."""
+    here = [float(spacing[a]) for a in forward]
+    return here, [*here[: 3 - len(configuration.spacing)], *map(float, configuration.spacing)]
+
+
+def _grid_shape(shape: Shape, here: Sequence[float], there: Sequence[float]) -> Shape:
+    """nnU-Net's shape of the grid. Raises `ImageError` where there is nothing left, or without end."""
     from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
-    forward = list(plans.transpose_forward)
-    here = [float(spacing[a]) for a in forward]
-    there = [*here[: 3 - len(configuration.spacing)], *map(float, configuration.spacing)]
-    size = [shape[a] for a in forward]
-    new_shape = _shape(compute_new_shape(size, here, there))
-    _check_grid(new_shape, f"the image has {tuple(size)} voxels of {here} mm", there)
-
-
-def _check_grid(new_shape: Shape, found: str, there: Sequence[float]) -> None:
+    new_shape = _shape(compute_new_shape(shape, here, there))
+    found = f"the image has {shape} voxels of {here} mm"
     if 0 in new_shape:
         raise ImageError(
             f"{found}, less than half a voxel of the model's {there} mm along an axis: give the whole volume"
@@ -158,6 +163,7 @@ def _check_grid(new_shape: Shape, found: str, there: Sequence[float]) -> None:
             f"{found}, which make {math.prod(new_shape):.1e} voxels of the model's {there} mm; expected at most"
             f" {MOST_VOXELS:.1e}: mend the spacing in the file's header"
         )
+    return new_shape
 
 
 def nonzero_bounds(channels: Sequence[npt.NDArray[Any]]) -> Bounds:

@@ -10,7 +10,6 @@ muscle is 205 in the unified data set and in the whole heart, but 200 in the pat
 from __future__ import annotations
 
 import re
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from nnunet_prompt.batch.cases import Predictor, all_failures, each_case, make_folder
+from nnunet_prompt.batch.cases import Predictor, all_failures, each_case, make_folder, warn
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, replacing, write_labels_like
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
@@ -131,7 +129,7 @@ class _Stages:
     def load(self, entry: Entry) -> _Image:
         volume = read_nifti(entry.image)
         if volume.replaced:
-            _warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
+            warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
         return _Image(entry, volume)
 
     def predict(self, image: _Image) -> _Image:
@@ -143,7 +141,7 @@ class _Stages:
             mask[labels == official] = value
         for name, value in entry.mask.values.items():
             if not (mask == value).any():
-                _warn(f"{entry.member}: no voxel of {name} ({value})")
+                warn(f"{entry.member}: no voxel of {name} ({value})")
         return replace(image, mask=mask)
 
     def write(self, image: _Image) -> None:
@@ -171,7 +169,3 @@ def _pack(root: Path, members: Sequence[str]) -> Path:
             entry.create_system, entry.external_attr = 3, 0o100644 << 16  # Unix, on every system
             archive.writestr(entry, (root / member).read_bytes())
     return target
-
-
-def _warn(line: str) -> None:
-    tqdm.write(f"warning: {line}", file=sys.stderr)
