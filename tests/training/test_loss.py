@@ -87,6 +87,28 @@ def test_unknown_voxels_are_masked_one_by_one() -> None:
     assert loss.item() == pytest.approx(object_ + (first + second) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.float32])
+def test_the_gradient_is_that_of_the_formulas(kind: torch.dtype) -> None:
+    """Also for logits whose sigmoid is 0 or 1, and the targets stay as they are."""
+    t = targets().to(kind)
+    t[0, 1], t[:, 2, 0] = UNKNOWN, UNKNOWN
+    before = t.clone()
+    x = logits() * 4
+    x[:, :, 1, 0, 0], x[:, :, 1, 0, 1] = 90.0, -90.0
+    x.requires_grad_()
+    (found,) = torch.autograd.grad(PromptLoss()(x, t), x)
+    exact = x.detach().double().requires_grad_()
+    heads = []
+    for k in range(3):
+        one, truth = (v[:, k][t[:, k] != UNKNOWN] for v in (exact, t.double()))
+        p = torch.sigmoid(one)
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(one, truth)
+        heads.append(entropy + 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1))
+    (expected,) = torch.autograd.grad(heads[0] + (heads[1] + heads[2]) / 2, exact)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-8)
+    assert torch.equal(t, before)
+
+
 def test_nothing_known_at_all_is_zero_with_zero_gradient() -> None:
     x = logits().requires_grad_()
     loss = PromptLoss()(x, torch.full(SHAPE, UNKNOWN, dtype=torch.int8))
