@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ from nnunet_prompt.engine.tiles import Boxes, mask_boxes, prompted_boxes
 from nnunet_prompt.prompts.channels import MASK
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
 from nnunet_prompt.prompts.frames import AxisMap
-from nnunet_prompt.prompts.model import BoolArray, Box, PromptSet
+from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet
 
 FloatArray = npt.NDArray[np.float32]
+Places = npt.NDArray[np.float64]  # (N, 2, 3): position and extent of each point
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,11 @@ class GridPrompts:
 
     prompts: PromptSet
     mask: MovedMask | None = None
+    _places: Places = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places = [(p.position, p.extent) for p in self.prompts.points]
+        object.__setattr__(self, "_places", np.array(places, float).reshape(-1, 2, 3))
 
     @classmethod
     def of(cls, prompts: PromptSet, to_grid: AxisMap) -> GridPrompts:
@@ -88,9 +94,17 @@ class GridPrompts:
 
     def encode(self, window: Window, style: PromptStyle, out: FloatArray) -> None:
         """Rasterises the prompts into `out` (7, *window.shape), as `prompts.encode` does."""
-        encode(self.prompts, window, style, out=out)
+        encode(replace(self.prompts, points=self._seen(window, style)), window, style, out=out)
         if self.mask is not None:
             self.mask.draw(window, out[MASK])
+
+    def _seen(self, window: Window, style: PromptStyle) -> tuple[Point, ...]:
+        """The points that may leave something in a window: of thousands in a volume a tile sees some hundreds."""
+        voxels = np.floor(self._places[:, 0] + 0.5)
+        half = np.floor(np.maximum(self._places[:, 1], style.radii) + 0.01)
+        low, high = np.array(window.origin), np.array(window.origin) + window.shape
+        here = ((voxels + half >= low) & (voxels - half < high)).all(1)
+        return tuple(self.prompts.points[i] for i in np.flatnonzero(here))
 
 
 def _reach(bounds: list[list[int]], to_grid: AxisMap) -> list[tuple[int, int]]:

@@ -131,6 +131,7 @@ def point_kernel(shape: PointShape, radii: Coordinate) -> FloatArray:
     return np.asarray(kernel)
 
 
+@lru_cache(maxsize=64)
 def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
     """Radii that cover what was clicked; a click on one voxel of this grid needs nothing more."""
     if extent == VOXEL:
@@ -140,8 +141,8 @@ def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
 
 
 def _voxel(position: Coordinate) -> Shape:
-    a, b, c = (math.floor(x + 0.5) for x in position)
-    return a, b, c
+    z, y, x = position
+    return math.floor(z + 0.5), math.floor(y + 0.5), math.floor(x + 0.5)
 
 
 def _stamp(kernel: FloatArray, centre: Shape, window: Window, channel: FloatArray) -> None:

@@ -56,6 +56,21 @@ def test_tiles_show_what_the_whole_mask_would(
     assert np.array_equal(drawn(GridPrompts.of(said, to_grid), window), expected)
 
 
+@pytest.mark.parametrize("extent", [(0.5, 0.5, 0.5), (0.5, 3.2, 1.7), (2.5, 0.5, 4.0)])
+@pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
+def test_tiles_show_every_point_that_reaches_into_them(to_grid: AxisMap, extent: Any) -> None:
+    """Also from beyond their border, and clicks of an array so coarse that one voxel of it covers many."""
+    said = PromptSet((Point((3.0, 6.0, 4.0), True, extent), Point((0.2, 11.3, 8.1), False, extent)))
+    there, found = to_grid.prompts(said), GridPrompts.of(said, to_grid)
+    reached = 0
+    for origin in np.ndindex(*to_grid.target_shape):
+        window = Window(origin, (1, 1, 1))
+        expected = encode(there, window, STYLE)
+        assert np.array_equal(drawn(found, window), expected)
+        reached += int(expected.any())
+    assert reached > 2  # more than the voxels of the points themselves
+
+
 @pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
 def test_boxes_hold_the_mask_slice_by_slice(to_grid: AxisMap) -> None:
     mask = np.zeros(SHAPE, bool)
