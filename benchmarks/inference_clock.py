@@ -17,15 +17,11 @@ PARTS = ("read", "preprocess", "network", "export")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The files of one case, and where a side writes its mask.
-
-    `sampled` bounds the labels that the full window runs one by one; None runs all.
-    """
+    """The files of one case, and where a side writes its mask."""
 
     images: tuple[Path, ...]
     prompts: Path
     mask: Path
-    sampled: int | None = None
 
     def said(self) -> Any:
         """The prompts, made before the clock starts."""
@@ -61,12 +57,6 @@ class Clock:
             self.tiles += len(inputs[0])
 
         return [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
-
-    def scale(self, factor: float) -> None:
-        """As if network and export had been at work for more labels, all of which take the same."""
-        for part in ("network", "export"):
-            self.seconds[part] *= factor
-        self.tiles, self.forward = round(self.tiles * factor), self.forward * factor
 
     def found(self) -> dict[str, Any]:
         return {"parts": self.seconds, "tiles": self.tiles, "forward": self.forward}

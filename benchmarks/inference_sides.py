@@ -7,6 +7,7 @@ Libraries and model are loaded before the clock starts. Nobody mirrors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -53,8 +54,7 @@ def stock(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
 def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     """(b) nnU-Net's sliding window over all of the volume for each label, its prompts as channels of the volume.
 
-    Read and preprocessed once, the logits of each label resampled back and the largest above zero taken. Where the case
-    says so, some labels stand for all: what a label takes does not depend on it.
+    Read and preprocessed once, the logits of each label resampled back and the largest above zero taken.
     """
     from types import SimpleNamespace
 
@@ -78,8 +78,7 @@ def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
                 placed = ours.place(volumes, whole=True)
             to_grid = placed.file_to_reader.then(placed.grid.to_grid)
             image, merged = placed.image.array, Merged()
-            wanted = list(with_negatives(said.labels).items())[: case.sampled]
-            for label, prompts in wanted:
+            for label, prompts in with_negatives(said.labels).items():
                 with clock.part("network"):
                     whole = Window((0, 0, 0), placed.image.shape)
                     channels = encode(to_grid.prompts(prompts), whole, ours.engine.style)
@@ -88,13 +87,12 @@ def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
                     del channels, shown
                 with clock.part("export"):
                     merged.add(label, placed.grid, logits, settings)
-            clock.scale(len(said.labels) / len(wanted))
             with clock.part("export"):
                 labels = np.zeros(placed.file_shape, np.int32)
                 bounds = tuple(slice(low, high) for low, high in placed.grid.bounds)
                 placed.file_to_reader.apply(labels)[bounds] = merged.labels
                 write_labels_like(case.mask, labels, volumes[0])
-        return clock.found() | {"labels": len(wanted)}
+        return clock.found()
 
     return run
 
@@ -105,8 +103,8 @@ def full(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
 
 
 def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], dict[str, Any]]:
-    """(d) our predictor as `nnunet-prompt predict` uses it."""
-    from nnunet_prompt.data.nifti import read_nifti, write_labels_like
+    """(d) our predictor as `nnunet-prompt predict` uses it: images as stored, forgotten once they are preprocessed."""
+    from nnunet_prompt.data.nifti import read_stored, write_labels_like
     from nnunet_prompt.engine.engine import Engine
     from nnunet_prompt.engine.region import LazyImage
 
@@ -122,19 +120,22 @@ def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], d
             patch.object(Engine, "_draw", drawing.timed()),
         ):
             with clock.part("read"):
-                volumes = [read_nifti(p) for p in case.images]
+                volumes = [read_stored(p) for p in case.images]
+                nothing = np.broadcast_to(np.float32(0), volumes[0].shape)
+                reference = replace(volumes[0], array=nothing)
             with clock.part("preprocess"):
                 placed = predictor.place(volumes)
+                del volumes
             with clock.part("export"):
                 answer = predictor.answer(placed, said)
-                write_labels_like(case.mask, answer.labels, volumes[0])
+                write_labels_like(case.mask, answer.labels, reference)
         clock.seconds["export"] -= network.seconds
         clock.seconds["network"] = network.seconds - tiles.seconds
         clock.seconds["preprocess"] += tiles.seconds
         about = {
             "by_label": {str(k): n for k, n in answer.tiles.items()},
             "grown": {str(k): n for k, n in answer.grown.items()},
-            "on_lattice": _on_lattice(predictor, placed, answer),
+            "windows": {str(k): [w.origin for w in own] for k, own in answer.windows.items()},
             "drawing": drawing.seconds,
         }
         return clock.found() | about
@@ -208,19 +209,6 @@ def with_negatives(labels: Mapping[int, Any]) -> dict[int, Any]:
         label: own.with_negatives([o for other, o in labels.items() if other != label])
         for label, own in labels.items()
     }
-
-
-def _on_lattice(predictor: Any, placed: Any, answer: Any) -> list[str]:
-    """The labels whose tiles are all tiles of nnU-Net's sliding window."""
-    from nnunet_prompt.engine.tiles import Tiling
-
-    tile = predictor.engine.patch_size
-    stock_tiles = set(Tiling(placed.image.shape, tile, predictor.engine.step_size).lattice())
-    return [
-        str(k)
-        for k, own in answer.windows.items()
-        if not answer.grown[k] and set(own) <= stock_tiles
-    ]
 
 
 def _ours(model: Path, *, window: str = "prompted") -> Any:

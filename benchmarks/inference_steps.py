@@ -104,9 +104,7 @@ def side_step(task: Task, folder: Path, side: str) -> dict[str, Any]:
     files = folder / ("padded" if side == "padded" else "case")
     mask = folder / "masks" / f"{side}.nii.gz"
     mask.parent.mkdir(exist_ok=True)
-    case = Case(
-        tuple(sorted(files.glob("case_*.nii.gz"))), files / "prompts.pkl", mask, task.sampled
-    )
+    case = Case(tuple(sorted(files.glob("case_*.nii.gz"))), files / "prompts.pkl", mask)
     run = SIDES[side](case, folder / MODEL_OF.get(side, "plain"))
     runs = [run() for _ in range(task.repeats)]
     parts = {p: statistics.median(r["parts"][p] for r in runs) for p in PARTS}
@@ -133,8 +131,6 @@ def score_step(task: Task, folder: Path) -> dict[str, Any]:
         inside = [slice((PAD - 1) * n // 2, (PAD - 1) * n // 2 + n) for n in truth.shape]
         found["padded"] = found["padded"][tuple(inside)]
     values = list(task.values.values())
-    if task.sampled is not None:
-        found.pop("one_by_one", None)  # some of its labels only
     scores: dict[str, Any] = {
         "dice": {
             name: {str(v): dice(mask == v, truth == v) for v in values}
@@ -234,7 +230,7 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
             found[window] = predictor.answer(placed, prompts)
         assert placed is not None
         engine = sides["full"].engine
-        lattice = set(Tiling(placed.image.shape, engine.patch_size, engine.step_size).lattice())  # type: ignore[arg-type]
+        lattice = Tiling(placed.image.shape, engine.patch_size, engine.step_size).lattice()  # type: ignore[arg-type]
         ours, full = found["prompted"], found["full"]
         for v in masks:
             rows.append(
@@ -243,7 +239,7 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
                     "label": v,
                     "voxels": int((full.labels == v).sum()),
                     "tiles": [ours.tiles[v], full.tiles[v], len(lattice)],
-                    "on_lattice": set(ours.windows[v]) <= lattice and not ours.grown[v],
+                    "all_tiles": set(ours.windows[v]) == set(full.windows[v]) and not ours.grown[v],
                     "same": bool(np.array_equal(ours.labels == v, full.labels == v)),
                     "agreement": dice(ours.labels == v, full.labels == v),
                     "dice": [dice(a.labels == v, masks[v]) for a in (ours, full)],

@@ -26,8 +26,8 @@ class Task:
     The anatomy is drawn on a grid coarser by `coarse` and then refined. `plan_spacing`, `patch`, `strides` and
     `kernels` are what the planner of nnU-Net 2.8 says for the data set (3d_fullres); the CPU gets them by way of
     `nnunet-prompt plan`, or `cpu_patch` where it is given. `voxel_patch` is that of the model without resampling,
-    None where nnInteractive is not asked. A side runs `repeats` times in each of `rounds` processes; the full window is
-    slid for `sampled` labels that stand for all, where it would take minutes.
+    None where nnInteractive cannot be asked, because it takes one channel. A side runs `repeats` times in each of
+    `rounds` processes.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Task:
     voxel_patch: Triple | None = None
     repeats: int = 1
     rounds: int = 1
-    sampled: int | None = None
     padded: bool = False
 
     @property
@@ -72,7 +71,6 @@ TASKS = (
         cpu_patch=(64, 128, 128),
         voxel_patch=(96, 112, 112),
         padded=True,
-        sampled=2,
     ),
     Task(
         "ShortAxis",
@@ -103,6 +101,7 @@ TASKS = (
         (48, 224, 192),
         (ONE, FLAT, TWO, TWO, TWO, FLAT),
         ((1, 3, 3), *(CUBE,) * 5),
+        voxel_patch=(48, 144, 144),
     ),
     Task(
         "LeftAtrium",
@@ -117,6 +116,7 @@ TASKS = (
         (24, 256, 256),
         (ONE, FLAT, FLAT, TWO, TWO, FLAT, FLAT),
         ((1, 3, 3), (1, 3, 3), *(CUBE,) * 5),
+        voxel_patch=(24, 208, 208),
     ),
 )
 

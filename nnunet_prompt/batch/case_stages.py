@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nnunet_prompt.batch.cases import StagedPredictor, warn
 from nnunet_prompt.batch.tally import Tally
@@ -16,6 +15,7 @@ from nnunet_prompt.challenge import fusion
 from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.data.workers import checkpoint
+from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.reading.prompt_file import PromptFile
 
@@ -69,7 +69,7 @@ class MaskedCase:
 
     case: CaseToDo
     reference: NiftiVolume
-    labels: npt.NDArray[np.int32]
+    labels: LabelMap
     tally: Tally | None
 
 

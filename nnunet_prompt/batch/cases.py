@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_prompt.batch.pipeline import pipelined
@@ -20,6 +18,7 @@ from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.model import CasePrompts
 
 if TYPE_CHECKING:
+    from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.object_logits import ObjectLogits
 
 Case = TypeVar("Case")
@@ -39,9 +38,7 @@ class Predictor(Protocol):
     def table(self) -> StructureTable:
         """The structures that it knows without prompts, and their values."""
 
-    def predict_prompts(
-        self, images: Sequence[NiftiVolume], prompts: CasePrompts
-    ) -> npt.NDArray[np.int32]:
+    def predict_prompts(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> LabelMap:
         """What the prompts point at, with their label ids."""
 
     def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
@@ -49,7 +46,7 @@ class Predictor(Protocol):
 
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
-    ) -> npt.NDArray[np.int32]:
+    ) -> LabelMap:
         """The structures of these names, or all, with the official values of `table`."""
 
 
@@ -62,7 +59,7 @@ class StagedPredictor(Predictor, Protocol):
     def answer(self, case: Any, prompts: CasePrompts) -> Any:
         """`inference.predictor.Answer`, what the prompts point at in a case that was placed."""
 
-    def answer_structures(self, case: Any, wanted: Sequence[str] = ()) -> npt.NDArray[np.int32]:
+    def answer_structures(self, case: Any, wanted: Sequence[str] = ()) -> LabelMap:
         """The structures of these names, or all, in a case that was placed as a whole."""
 
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from nnunet_prompt.batch.cases import Predictor, warn
 from nnunet_prompt.challenge.images import STACKED, are_sequences
 from nnunet_prompt.data.case import GRID_TOLERANCE
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.data.nifti import NiftiVolume, read_stored
 from nnunet_prompt.errors import ImageError, PromptError
-from nnunet_prompt.inference.merge import LabelMap, merge_objects, slice_gate
+from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits, Spans, union, within
 from nnunet_prompt.prompts.frames import AxisMap, crop, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
@@ -58,7 +58,7 @@ def read_case(files: Mapping[str, Path], *, warn: Warn = warn) -> dict[str, Nift
     failed: list[ImageError] = []
     for tag, path in files.items():
         try:
-            volumes[tag] = read_nifti(path)
+            volumes[tag] = read_stored(path)
         except ImageError as error:
             if not are_sequences(files):
                 raise
@@ -137,7 +137,7 @@ class _Votes:
 
     def merge(self, prompts: CasePrompts, to_pls: AxisMap) -> LabelMap:
         """The label map in the file frame, which `to_pls` maps to PLS."""
-        labels = np.zeros(to_pls.source_shape, np.int32)
+        labels = np.zeros(to_pls.source_shape, label_type(self.labels))
         (low, high), *rest = self.box
         plane = max(1, len(self.labels) * int(np.prod([b - a for a, b in rest])))
         step = max(1, SLAB // plane)

@@ -196,9 +196,9 @@ def write_labels_like(path: Path | str, labels: npt.NDArray[Any], reference: Nif
     header.set_data_dtype(dtype)
     header["cal_min"], header["cal_max"] = 0, 0  # they were the display range of the image
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    image = kind(labels.astype(dtype).reshape(reference.file_shape), None, header)
+    image = kind(labels.astype(dtype, copy=False).reshape(reference.file_shape), None, header)
     image.header.set_slope_inter(1, 0)
-    save_nifti(Path(path), image)
+    save_nifti(Path(path), image, labels=True)
 
 
 def is_nifti_name(name: str) -> bool:

@@ -173,12 +173,12 @@ def nonzero_bounds(channels: Sequence[npt.NDArray[Any]]) -> Bounds:
     for axis in sorted(range(3), key=lambda a: -abs(channels[0].strides[a])):
         inside = tuple(slice(low, high) for low, high in bounds)
         views = [np.moveaxis(c[inside], axis, 0) for c in channels]
-        count = len(views[0])
-        low = next((i for i in range(count) if any(v[i].any() for v in views)), None)
-        if low is None:
+        if all(any(v[end].any() for v in views) for end in (0, -1)):
+            continue  # as most images are
+        used = np.flatnonzero(np.any([v.any((1, 2)) for v in views], 0))
+        if not used.size:
             return [[0, n] for n in channels[0].shape]
-        high = next(i for i in reversed(range(count)) if any(v[i].any() for v in views))
-        bounds[axis] = [low, high + 1]
+        bounds[axis] = [int(used[0]), int(used[-1]) + 1]
     return bounds
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from nnunet_prompt.engine.canvas import NOTHING, Found
 from nnunet_prompt.engine.resampling import Resampler
 from nnunet_prompt.engine.resampling import resampler as linear
+from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
 from nnunet_prompt.prompts.model import Shape
 
 SLAB = 4_000_000  # logits that are resampled and decoded at a time
-Decode = Callable[[npt.NDArray[np.floating[Any]], AxisMap], npt.NDArray[np.int32]]
+Decode = Callable[[npt.NDArray[np.floating[Any]], AxisMap], LabelMap]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +35,7 @@ class Grid:
     grid_spacing: tuple[float, ...]
     bounds: tuple[tuple[int, int], ...]
 
-    def restore(
-        self, logits: Tensor, resampler: Callable[..., Any], decode: Decode
-    ) -> npt.NDArray[np.int32]:
+    def restore(self, logits: Tensor, resampler: Callable[..., Any], decode: Decode) -> LabelMap:
         """The label map in the reader frame; zero outside nnU-Net's crop.
 
         `logits` (L, *grid) are resampled to the crop as nnU-Net's `resampler` does it before `decode` turns them into
@@ -51,7 +50,7 @@ class Grid:
         found: Sequence[Found],
         resampler: Callable[..., Any],
         decode: Decode,
-        labels: npt.NDArray[np.int32],
+        labels: LabelMap,
     ) -> None:
         """Writes what was found of each label into a label map in the reader frame, and nothing elsewhere.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,12 @@ from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.prompts.frames import AxisMap
 
 Logits = npt.NDArray[np.floating[Any]]
-LabelMap = npt.NDArray[np.int32]
+LabelMap = npt.NDArray[np.integer[Any]]
+
+
+def label_type(labels: Iterable[int]) -> np.dtype[Any]:
+    """The smallest unsigned integer type for these labels: label maps are as large as the image."""
+    return np.min_scalar_type(max(labels, default=0))
 
 
 def merge_objects(
@@ -22,12 +27,13 @@ def merge_objects(
 
     `logits` is (L, ...) in the order of `labels`. `gate` (L, ...), broadcastable, tells where a label may appear.
     """
+    kind = label_type(labels)
     if not labels:
-        return np.zeros(logits.shape[1:], np.int32)
+        return np.zeros(logits.shape[1:], kind)
     allowed = logits if gate is None else np.where(gate, logits, -np.inf)
     best = allowed.argmax(0)
     inside = np.take_along_axis(allowed, best[None], 0)[0] > 0
-    return np.where(inside, np.asarray(labels, np.int32)[best], np.int32(0))
+    return np.asarray(np.where(inside, np.asarray(labels, kind)[best], kind.type(0)))
 
 
 def slice_gate(
@@ -64,7 +70,8 @@ def decode_structures(
     """
     chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
     rank = {name: len(table.priority) - i for i, name in enumerate(table.priority)}
-    value = np.array([s.official for s in chosen], np.int32)
+    official = [s.official for s in chosen]
+    kind = label_type(official)
     step = 100.0  # above any difference of clipped logits
     score = np.stack(
         [
@@ -75,4 +82,4 @@ def decode_structures(
     )
     best = score.argmax(0)
     inside = np.take_along_axis(score, best[None], 0)[0] > 0
-    return np.where(inside, value[best], np.int32(0))
+    return np.asarray(np.where(inside, np.array(official, kind)[best], kind.type(0)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.frames import AxisMap, flip_permute
 from nnunet_prompt.prompts.model import Box, Shape
 
@@ -47,13 +48,13 @@ def on_file(
     to_file = case.file_to_reader.inverse()
     parts: list[tuple[Spans, npt.NDArray[np.float32]]] = []
 
-    def keep(logits: npt.NDArray[Any], from_crop: AxisMap) -> npt.NDArray[np.int32]:
+    def keep(logits: npt.NDArray[Any], from_crop: AxisMap) -> LabelMap:
         here = from_crop.then(to_file)
         turn = flip_permute(here.axes, [k < 0 for k in here.scale], here.source_shape)
         parts.append((_reach(here), turn.apply(np.asarray(logits, np.float32))))
-        return np.zeros(here.source_shape, np.int32)
+        return np.broadcast_to(np.uint8(0), here.source_shape)
 
-    nowhere = np.zeros(case.file_to_reader.target_shape, np.int32)
+    nowhere = np.zeros(case.file_to_reader.target_shape, np.uint8)
     case.grid.paste(list(found.values()), resampler, keep, nowhere)
     box = union([spans for spans, _ in parts])
     whole = np.full((len(found), *(b - a for a, b in box)), NOTHING, np.float32)

@@ -22,16 +22,20 @@ from nnunet_prompt.engine.grid_prompts import GridPrompts
 from nnunet_prompt.engine.region import DenseImage, GridImage, check_whole, prepare
 from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.inference.grid import Grid, grid_of
-from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
+from nnunet_prompt.inference.grid import Decode, Grid, grid_of
+from nnunet_prompt.inference.merge import (
+    LabelMap,
+    decode_structures,
+    label_type,
+    merge_objects,
+    slice_gate,
+)
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
 from nnunet_prompt.prompts.model import Box, CasePrompts, Shape
-
-LabelMap = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +54,10 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A label map on the file grid and, by label, the tiles that were run for it and how many of them were grown."""
+    """A label map on the file grid and, by label, the tiles that were run for it and how many of them were grown.
+
+    The label map is of the smallest unsigned integer type that holds the labels.
+    """
 
     labels: LabelMap
     tiles: Mapping[int, int] = field(default_factory=dict)
@@ -127,8 +134,9 @@ class PromptPredictor:
         assert isinstance(case.image, DenseImage)
         logits = self.engine.structures(case.image.array)
         found = [Found((0, 0, 0), one) for one in logits]
+        official = [s.official for s in self.table.structures]
         return self._restore(
-            case, found, lambda here, _: decode_structures(here, self.table, wanted)
+            case, found, lambda here, _: decode_structures(here, self.table, wanted), official
         )
 
     def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> Placed:
@@ -213,7 +221,7 @@ class PromptPredictor:
                 gate = slice_gate(prompts.slices, labels, to_pls, slice_axis=prompts.slice_axis)
             return merge_objects(logits, labels, gate)
 
-        return self._restore(case, list(found.values()), decode)
+        return self._restore(case, list(found.values()), decode, labels)
 
     def _preprocessed(
         self, channels: Sequence[npt.NDArray[Any]], spacing: Sequence[float]
@@ -238,8 +246,11 @@ class PromptPredictor:
             return canonical_map(volume.affine, volume.shape)
         return flip_permute((2, 1, 0), (False, False, False), volume.shape)
 
-    def _restore(self, case: Placed, found: Sequence[Found], decode: Any) -> LabelMap:
-        labels = np.zeros(case.file_shape, np.int32)
+    def _restore(
+        self, case: Placed, found: Sequence[Found], decode: Decode, values: Sequence[int]
+    ) -> LabelMap:
+        # in the order of the file, and of what is not written to nothing becomes memory
+        labels = np.zeros(case.file_shape, label_type(values), order="F")
         resampler = self.model.configuration.resampling_fn_probabilities
         case.grid.paste(found, resampler, decode, case.file_to_reader.apply(labels))
         return labels

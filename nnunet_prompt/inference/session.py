@@ -22,6 +22,7 @@ from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scri
 
 if TYPE_CHECKING:
     from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.predictor import Answer, Placed, PromptPredictor
 
 Prompt = Point | Box | Scribble | npt.NDArray[np.bool_]
@@ -59,10 +60,10 @@ class PromptSession:
 
         Raises `ImageError` for an image that cannot be read or does not fit the model; the one before stays open.
         """
-        from nnunet_prompt.data.nifti import read_nifti
+        from nnunet_prompt.data.nifti import read_stored
 
         several = [images] if isinstance(images, (str, Path)) else list(images)
-        volumes = [read_nifti(i) if isinstance(i, (str, Path)) else i for i in several]
+        volumes = [read_stored(i) if isinstance(i, (str, Path)) else i for i in several]
         self._case = self.predictor.place(volumes)
         self._cache.clear()
         self.reset()
@@ -98,7 +99,7 @@ class PromptSession:
             {k: _prompt_set([prompt for label, prompt in self._said if label == k]) for k in labels}
         )
 
-    def predict(self) -> npt.NDArray[np.int32]:
+    def predict(self) -> LabelMap:
         """The label map on the image file's grid. `tiles_run` then tells how many tiles had to be run for it.
 
         Raises `PromptError` without an image.

@@ -18,7 +18,7 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
 from nnunet_prompt.inference.grid import Grid, grid_of
-from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
+from nnunet_prompt.inference.merge import LabelMap, decode_structures, merge_objects, slice_gate
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.prompts.model import BoolArray, PromptSet
 from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
@@ -181,9 +181,7 @@ def _cases(trainer: Any) -> Iterator[ValidationCase]:
         )
 
 
-def _predict(
-    engine: Engine, case: ValidationCase, kind: str, trainer: Any
-) -> npt.NDArray[np.int32]:
+def _predict(engine: Engine, case: ValidationCase, kind: str, trainer: Any) -> LabelMap:
     """The label map of one case in the reader frame, in nnU-Net's label ids, by the rules of `submit`."""
     resampler = trainer.configuration_manager.resampling_fn_probabilities
     if kind == "none":
@@ -198,7 +196,7 @@ def _predict(
     sets = [case.grid.to_grid.prompts(prompts[label]) for label in labels]
     logits = engine.objects(case.image, sets)
 
-    def decode(here: npt.NDArray[Any], to_reader: AxisMap) -> npt.NDArray[np.int32]:
+    def decode(here: npt.NDArray[Any], to_reader: AxisMap) -> LabelMap:
         if kind == "mask":
             return merge_objects(here, labels)
         # as in the challenge: a label appears only in slices where it was prompted
@@ -216,7 +214,7 @@ def _prompted_slices(masks: Mapping[int, BoolArray]) -> dict[int, frozenset[int]
 
 
 def _score(
-    case: ValidationCase, kind: str, labels: npt.NDArray[np.int32], ignore: int | None
+    case: ValidationCase, kind: str, labels: LabelMap, ignore: int | None
 ) -> list[dict[str, Any]]:
     seen = np.ones(case.truth.shape, bool) if ignore is None else case.truth != ignore
     rows = []
@@ -240,9 +238,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _write(
-    trainer: Any, folder: Path, case: ValidationCase, kind: str, labels: npt.NDArray[np.int32]
-) -> None:
+def _write(trainer: Any, folder: Path, case: ValidationCase, kind: str, labels: LabelMap) -> None:
     target = folder if kind == "none" else folder / kind.replace(" ", "")
     target.mkdir(exist_ok=True)
     writer = trainer.plans_manager.image_reader_writer_class()

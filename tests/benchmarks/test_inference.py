@@ -115,8 +115,7 @@ def test_the_clock_counts_tiles(parts: dict[str, Any]) -> None:
         network(torch.zeros(3, 1))
         network(torch.zeros(1, 1))
     network(torch.zeros(9, 1))  # nobody watches
-    clock.scale(2.5)
-    assert clock.found()["tiles"] == 10
+    assert clock.found()["tiles"] == 4
     assert clock.forward > 0 and clock.seconds["network"] > 0 == clock.seconds["read"]
 
 
@@ -127,8 +126,10 @@ def side(total: float, **more: Any) -> dict[str, Any]:
 
 def result() -> dict[str, Any]:
     ours = {
-        "by_label": {"1": 2, "2": 3}, "grown": {"1": 0, "2": 1}, "on_lattice": ["1"], "drawing": 0.03
+        "by_label": {"1": 2, "2": 3}, "grown": {"1": 0, "2": 1}, "drawing": 0.03,
+        "windows": {"1": [[0, 4, 8], [0, 0, 8]], "2": [[0, 0, 0]]},
     }  # fmt: skip
+    full = {"windows": {"1": [[0, 0, 8], [0, 4, 8]], "2": [[0, 0, 0], [0, 4, 8]]}}
     alike = {
         "1": {"voxels": 9000, "same": True, "dice": 1.0},
         "2": {"voxels": 5000, "same": False, "dice": 0.97},
@@ -142,7 +143,7 @@ def result() -> dict[str, Any]:
                 "parameters": 350_000, "patch": [2, 3, 4], "iterations": 5, "device": "CPU", "threads": 2
             }
         },
-        "sides": {"stock": side(10), "full": side(5), "ours": side(3, **ours)},
+        "sides": {"stock": side(10), "full": side(5, **full), "ours": side(3, **ours)},
         "left_out": {"nninteractive": "left out: install it"},
         "scores": {
             "dice": {"ours": {"1": 0.9, "2": 0.8}, "full": {"1": 0.9, "2": 0.81}},
@@ -159,18 +160,26 @@ def test_the_bars(parts: dict[str, Any]) -> None:
     assert time.value == pytest.approx(0.3) and time.met
     assert time.note == "network 70%, export 20%, read 10%, preprocess 0%"
     assert bars["left atrium: rasterising / forward passes"].value == pytest.approx(0.02)
-    same = bars["left atrium: lattice tiles, same mask as the full window"]
+    same = bars["left atrium: all lattice tiles, same mask as the full window"]
     assert same.value == 1 and same.met and same.note == "1 of 2 labels"
-    lost = bars["left atrium: recentred tiles, Dice to the truth lost"]
+    lost = bars["left atrium: fewer tiles, Dice to the truth lost"]
     assert lost.value == pytest.approx(0.01) and not lost.met
     lowest = bars["left atrium: lowest Dice with the full window"]
     assert lowest.value == 0.97 and not lowest.met
     assert "| at least 0.98 | **missed** |" in lowest.row()
 
 
+def test_a_label_that_grew_has_not_the_tiles_of_the_full_window(parts: dict[str, Any]) -> None:
+    found = result()
+    found["sides"]["full"]["windows"]["2"] = [[0, 0, 0]]
+    assert "1 of 2 labels" in [b.note for b in parts["report"].bars("LeftAtrium", found)]
+    found["sides"]["ours"]["grown"]["2"] = 0
+    assert "2 of 2 labels" in [b.note for b in parts["report"].bars("LeftAtrium", found)]
+
+
 def test_the_report(parts: dict[str, Any]) -> None:
     row = {
-        "case": "c", "label": 1, "voxels": 2000, "tiles": [1, 2, 4], "on_lattice": False,
+        "case": "c", "label": 1, "voxels": 2000, "tiles": [1, 2, 4], "all_tiles": False,
         "same": False, "agreement": 0.99, "dice": [0.9, 0.904],
     }  # fmt: skip
     real = {"Dataset802_SunnybrookLV": {"rows": [row], "patch": [10, 56, 56]}}

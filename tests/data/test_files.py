@@ -22,8 +22,10 @@ def image() -> Any:
     return nib.Nifti1Image(ARRAY, np.diag([1.0, 2.0, 8.0, 1.0]))
 
 
-def test_everybody_reads_what_is_written(tmp_path: Path) -> None:
-    save_nifti(tmp_path / "a.nii.gz", image())
+@pytest.mark.parametrize("labels", [False, True])
+def test_everybody_reads_what_is_written(tmp_path: Path, labels: bool) -> None:
+    save_nifti(tmp_path / "a.nii.gz", image(), labels=labels)
+    assert unpack(tmp_path / "a.nii.gz", 352 + 120) is not None
     save_nifti(tmp_path / "a.nii", image())
     plain = (tmp_path / "a.nii").read_bytes()
     assert gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == plain
@@ -33,9 +35,10 @@ def test_everybody_reads_what_is_written(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii", "a.nii.gz"]
 
 
-def test_the_header_tells_neither_time_nor_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_header_tells_neither_time_nor_name(tmp_path: Path, labels: bool) -> None:
     for name in ("a.nii.gz", "other.nii.gz"):
-        save_nifti(tmp_path / name, image())
+        save_nifti(tmp_path / name, image(), labels=labels)
     first = (tmp_path / "a.nii.gz").read_bytes()
     assert first == (tmp_path / "other.nii.gz").read_bytes()
     assert first[3] == 0  # no flags, so no name
@@ -47,11 +50,23 @@ def test_files_are_about_as_large_as_those_of_simpleitk(tmp_path: Path) -> None:
     noise = np.abs(200 + rng.normal(0, 15, (40, 40, 20))).astype(np.int16)
     label = np.zeros((40, 40, 20), np.uint8)
     label[10:20, 5:30, 8:14] = 3
-    for array in (noise, label):
-        save_nifti(tmp_path / "ours.nii.gz", nib.Nifti1Image(array, np.eye(4)))
+    for array, runs in ((noise, False), (label, False), (label, True)):
+        save_nifti(tmp_path / "ours.nii.gz", nib.Nifti1Image(array, np.eye(4)), labels=runs)
         theirs = tmp_path / "theirs.nii.gz"
         sitk.WriteImage(sitk.GetImageFromArray(array.transpose(2, 1, 0)), str(theirs))
         assert (tmp_path / "ours.nii.gz").stat().st_size < 1.1 * theirs.stat().st_size
+
+
+def test_without_zlib_ng_libdeflate_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_nifti(tmp_path / "image.nii.gz", image())
+    save_nifti(tmp_path / "labels.nii.gz", image(), labels=True)
+    other = (tmp_path / "image.nii.gz").read_bytes()
+    assert (tmp_path / "labels.nii.gz").read_bytes() != other
+    monkeypatch.setattr(files, "ZLIBNG", Mock(available=False))
+    save_nifti(tmp_path / "labels.nii.gz", image(), labels=True)
+    assert (tmp_path / "labels.nii.gz").read_bytes() == other
 
 
 def test_without_libdeflate_zlib_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

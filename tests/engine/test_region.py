@@ -176,6 +176,14 @@ class TestNonzeroBounds:
         assert nonzero_bounds([first, second]) == [[2, 4], [1, 4], [1, 5]]
         assert nonzero_bounds([first.transpose(2, 0, 1)]) == [[1, 2], [2, 3], [3, 4]]
 
+    def test_ends_of_different_channels(self) -> None:
+        """One channel reaches one end of an axis, another one the other; types may differ."""
+        first, second = np.zeros((4, 5, 6), np.int16), np.zeros((4, 5, 6), np.float32, order="F")
+        first[0, 1, 2] = first[1, 3, 5] = 1
+        second[3, 1, 1] = 1e-30
+        assert nonzero_bounds([first, second]) == [[0, 4], [1, 4], [1, 6]]
+        assert nonzero_bounds([second, first]) == [[0, 4], [1, 4], [1, 6]]
+
     def test_of_nothing_and_of_everything(self) -> None:
         assert nonzero_bounds([np.zeros((2, 3, 4))]) == [[0, 2], [0, 3], [0, 4]]
         assert nonzero_bounds([np.ones((2, 3, 4))]) == [[0, 2], [0, 3], [0, 4]]

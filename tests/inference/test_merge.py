@@ -30,10 +30,13 @@ class TestMergeObjects:
         logits = np.stack([row(3, 1, -1, -2, 0), row(2, 4, -2, 1, 0)])
         assert merge_objects(logits, [7, 500]).tolist() == [[[7, 500, 0, 500, 0]]]
 
-    def test_the_result_has_the_labels_as_they_are(self) -> None:
-        merged = merge_objects(np.stack([row(1, -1)]), [2221])
-        assert merged.dtype == np.int32
-        assert merged.tolist() == [[[2221, 0]]]
+    @pytest.mark.parametrize(
+        ("label", "kind"), [(1, np.uint8), (255, np.uint8), (256, np.uint16), (70000, np.uint32)]
+    )
+    def test_the_result_has_the_labels_as_they_are(self, label: int, kind: type) -> None:
+        merged = merge_objects(np.stack([row(1, -1), row(-1, -1)]), [label, 1])
+        assert merged.dtype == kind
+        assert merged.tolist() == [[[label, 0]]]
 
     def test_exactly_one_half_is_outside(self) -> None:
         assert not merge_objects(np.stack([row(0, -0.0)]), [1]).any()

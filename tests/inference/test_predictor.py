@@ -36,7 +36,7 @@ class TestFrames:
         volume = stored(axes, signs)
         box = corner(volume)
         found = predictor().predict_prompts([volume], case(box))
-        assert found.shape == volume.shape and found.dtype == np.int32
+        assert found.shape == volume.shape and found.dtype == np.uint16
         assert np.array_equal(found, 500 * filled(volume, box))
 
     @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
