@@ -22,8 +22,8 @@ from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, im
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
 from nnunet_prompt.data.files import remove_partials
 from nnunet_prompt.errors import PromptError, PromptFileError
-from nnunet_prompt.inference.limits import free_bytes
 from nnunet_prompt.inference.retry import passes_per_tile
+from nnunet_prompt.limits import free_bytes
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.reading.evidence import Reading, settle
 from nnunet_prompt.reading.prompts_json import PromptsJson, read_prompts_json

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.limits import container_limits
 
 WORKERS_VARIABLE = "nnUNet_def_n_proc"  # nnU-Net's own
 AHEAD = 2  # so many cases per worker are taken from the source before the first of them is done
@@ -29,7 +30,8 @@ class _Stopped(BaseException):
 
 
 def worker_count() -> int:
-    """How many cases are worked on at once: nnUNet_def_n_proc, else the number of cores this process may use.
+    """How many cases are worked on at once: nnUNet_def_n_proc, else the number of cores that this process may
+    use, as a container or a batch system grants them.
 
     Raises `PromptError` when the variable holds anything but a number from 1 up.
     """
@@ -40,11 +42,7 @@ def worker_count() -> int:
                 f"the environment variable {WORKERS_VARIABLE} is {stated!r}, expected a number from 1 up"
             )
         return int(stated)
-    if hasattr(
-        os, "sched_getaffinity"
-    ):  # a container or a batch system may grant fewer than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return container_limits().cpus
 
 
 def in_order(

@@ -15,8 +15,8 @@ from torch import Tensor, device, nn
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.inference.capability import Capability, read_capability
-from nnunet_prompt.inference.limits import bound_threads
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.limits import bound_threads
 from nnunet_prompt.weights.names import plain_names
 from nnunet_prompt.weights.provenance import licence_notes, provenance_of
 from nnunet_prompt.weights.read import read_checkpoint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from nnunet_prompt.data import workers
 from nnunet_prompt.data.workers import AHEAD, WORKERS_VARIABLE, checkpoint, in_order, worker_count
 from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +22,9 @@ def three_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker_count() == 3
     monkeypatch.setenv(WORKERS_VARIABLE, " ")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
-    assert worker_count() == 2
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert worker_count() == 7
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert worker_count() == 1
+    granted = "nnunet_prompt.data.workers.container_limits"
+    monkeypatch.setattr(granted, lambda: Limits(5, None))  # of the machine's processors
+    assert worker_count() == 5
 
 
 @pytest.mark.parametrize("stated", ["0", "-1", "two", "1.5"])

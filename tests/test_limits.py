@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nnunet_prompt.inference.limits import Limits, bound_threads, container_limits, free_bytes
+from nnunet_prompt.limits import Limits, bound_threads, container_limits, free_bytes
 
 GIB = 2**30
 
@@ -77,7 +77,7 @@ def test_where_processors_cannot_be_bound(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_threads_are_bounded_unless_the_user_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    where = "nnunet_prompt.inference.limits.container_limits"
+    where = "nnunet_prompt.limits.container_limits"
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
@@ -91,7 +91,7 @@ def test_threads_are_bounded_unless_the_user_says_how_many(monkeypatch: pytest.M
 
 
 def test_what_is_left_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    where = "nnunet_prompt.inference.limits"
+    where = "nnunet_prompt.limits"
     monkeypatch.setattr(f"{where}.container_limits", lambda: Limits(1, 4 * GIB))
     monkeypatch.setattr(f"{where}._peak_bytes", lambda: GIB)
     assert free_bytes() == 3 * GIB
