@@ -14,25 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nnunet_prompt.inference.model_folder import LoadedModel
 
+def networks(
+    network: nn.Module, folds: Sequence[Mapping[str, Tensor]], device: torch.device
+) -> tuple[nn.Module, ...]:
+    """One network for each fold, given its weights, on a device; on the CPU they share the memory of the weights.
 
-def networks(model: LoadedModel) -> tuple[nn.Module, ...]:
-    """One network for each fold of a model, on its device; on the CPU they share their memory with `model.weights`.
-
-    With `nnUNet_compile` set to true, as for nnU-Net's predictor, they are compiled by torch.
+    A single fold is `network` itself, which has its weights already. With `nnUNet_compile` set to true, as for
+    nnU-Net's predictor, they are compiled by torch.
     """
-    if len(model.weights) == 1:
-        return (_compiled(model.network),)
+    if len(folds) == 1:
+        return (_compiled(network),)
     found = []
-    for weights in model.weights:
-        network = copy.deepcopy(model.network)
+    for weights in folds:
+        own = copy.deepcopy(network)
         there = {
-            k: v.to(model.device, torch.float32 if v.is_floating_point() else v.dtype)
+            k: v.to(device, torch.float32 if v.is_floating_point() else v.dtype)
             for k, v in weights.items()
         }
-        network.load_state_dict(there, assign=True)
-        found.append(_compiled(network))
+        own.load_state_dict(there, assign=True)
+        found.append(_compiled(own))
     return tuple(found)
 
 

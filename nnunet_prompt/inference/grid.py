@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nnunet_prompt.engine.canvas import NOTHING, Found
+from nnunet_prompt.engine.region import GridImage
 from nnunet_prompt.engine.resampling import Resampler
 from nnunet_prompt.engine.resampling import resampler as linear
 from nnunet_prompt.inference.merge import LabelMap
@@ -73,6 +74,20 @@ class Grid:
             target[tuple(slice(low, high) for low, high in box)] = decode(
                 logits, here.inverse().then(self.to_crop.inverse())
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One case, preprocessed: its image on the grid and how it got there from the file of its first channel."""
+
+    image: GridImage
+    grid: Grid
+    file_to_reader: AxisMap
+    file_to_pls: AxisMap
+
+    @property
+    def file_shape(self) -> Shape:
+        return self.file_to_reader.source_shape
 
 
 def grid_of(

@@ -15,7 +15,7 @@ from nnunet_prompt.prompts.model import Box, Shape
 
 if TYPE_CHECKING:
     from nnunet_prompt.engine.canvas import Found
-    from nnunet_prompt.inference.predictor import Placed
+    from nnunet_prompt.inference.grid import Placed
 
 Spans = list[tuple[int, int]]
 

@@ -19,10 +19,10 @@ from nnunet_prompt.engine.canvas import Found
 from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.engine.forward import networks
 from nnunet_prompt.engine.grid_prompts import GridPrompts
-from nnunet_prompt.engine.region import DenseImage, GridImage, check_whole, prepare
+from nnunet_prompt.engine.region import DenseImage, check_whole, prepare
 from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.inference.grid import Decode, Grid, grid_of
+from nnunet_prompt.inference.grid import Decode, Placed, grid_of
 from nnunet_prompt.inference.merge import (
     LabelMap,
     decode_structures,
@@ -35,21 +35,7 @@ from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, Shape
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """One case, preprocessed: its image on the grid and how it got there from the file of its first channel."""
-
-    image: GridImage
-    grid: Grid
-    file_to_reader: AxisMap
-    file_to_pls: AxisMap
-
-    @property
-    def file_shape(self) -> Shape:
-        return self.file_to_reader.source_shape
+from nnunet_prompt.prompts.model import Box, CasePrompts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +61,7 @@ class PromptPredictor:
     def __init__(self, model: LoadedModel, options: PredictOptions = PredictOptions()) -> None:  # noqa: B008 - frozen
         self.model = model
         self.options = options
-        network, *others = networks(model)
+        network, *others = networks(model.network, model.weights, model.device)
         self.engine = Engine(
             network=network,
             patch_size=tuple(int(n) for n in model.configuration.patch_size),

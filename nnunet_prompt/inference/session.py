@@ -22,8 +22,9 @@ from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scri
 
 if TYPE_CHECKING:
     from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.inference.grid import Placed
     from nnunet_prompt.inference.merge import LabelMap
-    from nnunet_prompt.inference.predictor import Answer, Placed, PromptPredictor
+    from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 
 Prompt = Point | Box | Scribble | npt.NDArray[np.bool_]
 

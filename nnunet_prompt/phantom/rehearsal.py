@@ -217,7 +217,7 @@ def _write_test(record: Record, rehearsal: Rehearsal, cases: Sequence[Place], *,
     for name, place in _missing(record, rehearsal, TEST, cases):
         case = rehearsal.draw(_generator(seed, name), place.centre, place.number)
         about = {"case": ids[place], "centre": case.centre}
-        record.add(name, test_set.files_of(case, ids[place]), about)
+        record.add(name, test_set.files_of(ids[place], case.sequences, case.labels), about)
 
 
 def _missing(

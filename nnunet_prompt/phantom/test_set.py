@@ -7,27 +7,24 @@ hidden_labels/Case ID1.nii.gz        complete, official values, on the grid of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
 from nnunet_prompt.phantom.scanner import Volume
-
-if TYPE_CHECKING:
-    from nnunet_prompt.phantom.rehearsal import DrawnCase
 
 IMAGES = "test/images"
 PROMPTS = "test/prompts.json"
 LABELS = "hidden_labels"
 
 
-def files_of(case: DrawnCase, case_id: str) -> dict[str, Volume]:
-    """The images and the hidden label map of a test case, by path."""
+def files_of(case_id: str, sequences: Mapping[str, Volume], labels: Volume) -> dict[str, Volume]:
+    """The images and the hidden label map of a test case, by path; a single image has the name ""."""
     images = {
         f"{IMAGES}/{case_id}{f'_{sequence}' if sequence else ''}.nii.gz": volume
-        for sequence, volume in case.sequences.items()
+        for sequence, volume in sequences.items()
     }
-    return {**images, f"{LABELS}/{case_id}.nii.gz": case.labels}
+    return {**images, f"{LABELS}/{case_id}.nii.gz": labels}
 
 
 def write_prompts(target: Path, *, seed: int) -> None:

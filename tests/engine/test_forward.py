@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.engine import forward
-from nnunet_prompt.engine.forward import mean_logits, networks
-from nnunet_prompt.inference.model_folder import load_model
+from nnunet_prompt.engine.forward import mean_logits
+from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.options import PredictOptions
 from tests.model_fixture import write_model_folder
 from tests.predictor_fixture import Answers, predictor
@@ -46,6 +46,10 @@ def test_flips_are_averaged_and_flipped_back() -> None:
     logits = mean_logits([Ramp(1.0)], batch, mirror_axes=(1, 2))
     assert logits[0, 0, 0, 0].tolist() == [1.0, 1.0, 1.0]
     assert torch.allclose(logits[:, 1], batch[:, 0])
+
+
+def networks(model: LoadedModel) -> tuple[nn.Module, ...]:
+    return forward.networks(model.network, model.weights, model.device)
 
 
 class TestNetworks:

@@ -9,7 +9,6 @@ import numpy as np
 
 from nnunet_prompt.data.nifti import read_label_volume
 from nnunet_prompt.phantom.record import save_volume
-from nnunet_prompt.phantom.rehearsal import DrawnCase
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.test_set import files_of, write_prompts
 from nnunet_prompt.prompts.frames import pls_map
@@ -19,14 +18,12 @@ AFFINE = np.array([[1.0, 0, 0, 5], [0, 0, -2.0, 6], [0, 3.0, 0, 7], [0, 0, 0, 1]
 
 def test_names() -> None:
     image, labels = Volume(np.zeros((2, 2, 2)), AFFINE), Volume(np.ones((2, 2, 2)), AFFINE)
-    three = DrawnCase("Case4001", "D", {"C0": image, "LGE": image}, labels, {})
-    assert files_of(three, "Case ID2") == {
+    assert files_of("Case ID2", {"C0": image, "LGE": image}, labels) == {
         "test/images/Case ID2_C0.nii.gz": image,
         "test/images/Case ID2_LGE.nii.gz": image,
         "hidden_labels/Case ID2.nii.gz": labels,
     }
-    one = DrawnCase("Case1001", "A", {"": image}, labels, {})
-    assert list(files_of(one, "Case ID1")) == [
+    assert list(files_of("Case ID1", {"": image}, labels)) == [
         "test/images/Case ID1.nii.gz",
         "hidden_labels/Case ID1.nii.gz",
     ]
