@@ -16,18 +16,22 @@
 #   make image MODEL=FOLDER  builds it round a trained model, without an index, with docker or else buildah
 #   make image-test          builds it round a tiny model and compares what it answers with what we answer outside
 #
-# PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives.
+# PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives. WORKERS is
+# how many processes share the tests: a number, or logical, which is one per core.
 
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
 VARIANT ?= cpu
+WORKERS ?= logical
 
 BIN := $(VENV)/bin
 # What the installation depends on: the packages asked for, and the checkout that the editable install points at.
 KEY := $(shell { pwd; cat pyproject.toml; } | cksum | cut -d ' ' -f 1)
 STAMP := $(VENV)/.installed-$(KEY)
 BROKEN := $(VENV)/.incomplete
+# A file stays on one worker, with its fixtures; tests/conftest.py says which files begin.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
 .PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-test
@@ -36,10 +40,10 @@ demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 check: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,21 @@ from unittest.mock import Mock, create_autospec
 
 import pytest
 
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+if PARALLEL:  # the workers fill the cores: one thread each, also for what they start; before torch is imported
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+
+# Begin first, so that nobody waits for them at the end. The first takes longest; meanwhile the others, which share what
+# they train, meet on another worker.
+TRAININGS = (
+    "tests/test_care_page.py",
+    "tests/training/test_run_training.py",
+    "tests/training/test_tune.py",
+    "tests/training/test_pipeline.py",
+    "tests/inference/test_trained_model.py",
+)
+
 
 @pytest.fixture(autouse=True)
 def clean_environment() -> Iterator[None]:
@@ -38,7 +53,19 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what is marked `gpu` where there is none; torch is only asked when something is marked."""
+    """Puts trainings first where workers share the tests, and skips what is marked `gpu` where there is none."""
+    if PARALLEL:
+        items.sort(key=place_in_line)
+    skip_gpu(items)
+
+
+def place_in_line(item: pytest.Item) -> int:
+    path = item.nodeid.split("::")[0]
+    return TRAININGS.index(path) if path in TRAININGS else len(TRAININGS)
+
+
+def skip_gpu(items: list[pytest.Item]) -> None:
+    """Torch is only asked when something is marked."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

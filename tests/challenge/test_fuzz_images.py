@@ -28,7 +28,6 @@ from tests.fuzz_fixture import (
 )
 
 NAN = float("nan")
-RNG = np.random.default_rng(0)
 NOT_FINITE = (NAN, float("inf"), float("-inf"))
 
 
@@ -198,11 +197,11 @@ def test_what_tells_no_grid_has_no_mask_and_the_others_have(
 
 def mutated(count: int) -> Iterator[bytes]:
     """Good files with one to four bytes of the header, or any of a packed file, changed."""
-    plain = packed()
+    plain, rng = packed(), np.random.default_rng(0)
     for i in range(count):
         data = bytearray(gzip.compress(plain, mtime=0) if i % 4 == 0 else plain)
-        for at in RNG.integers(0, len(data) if i % 4 == 0 else 352, RNG.integers(1, 5)):
-            data[at] = RNG.integers(0, 256)
+        for at in rng.integers(0, len(data) if i % 4 == 0 else 352, rng.integers(1, 5)):
+            data[at] = rng.integers(0, 256)
         yield bytes(data)
 
 

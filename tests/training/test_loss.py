@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -198,10 +197,10 @@ def _batches() -> list[tuple[Tensor, Tensor]]:
     return [(logits(), targets()), (logits(), partly)]
 
 
-def _one_device(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+def _one_device(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    meeting = f"file://{folder}/meeting"  # not a port, which another program could take meanwhile
+    torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=2)
     for i, (x, t) in enumerate(_batches()):
         network = _Scale()
         parallel = nn.parallel.DistributedDataParallel(network)
@@ -220,10 +219,7 @@ def test_two_devices_train_like_one_with_the_whole_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the processes find this module
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_one_device, (port, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(_one_device, (str(tmp_path),), nprocs=2)
     for i, (x, t) in enumerate(_batches()):
         network = _Scale()
         loss = PromptLoss()(network(x), t)
