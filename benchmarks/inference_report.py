@@ -49,6 +49,8 @@ SIDES = """
 * (c) nnInteractive's session from PyPI on what `weights export --format nninteractive` wrote: a second model, without
   resampling and with its own patch, which (d) then answers with, too. Auto-zoom is on. One object after the other; it
   is told all prompts of an object and predicts once, the largest box last, because it looks where the last prompt is.
+  Of the whole heart only: it takes one channel, and with the liver's flat patch its refinement raises an error
+  (`random_sampling_fallback` of nnInteractive 2.6.0).
 * (d) `PromptPredictor`, all labels in one call, as `nnunet-prompt predict` runs it.
 
 Ours run a label's tiles of the full window where they are hardly more than tiles round its prompts ("all lattice

@@ -26,7 +26,7 @@ class Task:
     The anatomy is drawn on a grid coarser by `coarse` and then refined. `plan_spacing`, `patch`, `strides` and
     `kernels` are what the planner of nnU-Net 2.8 says for the data set (3d_fullres); the CPU gets them by way of
     `nnunet-prompt plan`, or `cpu_patch` where it is given. `voxel_patch` is that of the model without resampling,
-    None where nnInteractive cannot be asked, because it takes one channel. A side runs `repeats` times in each of
+    None where nnInteractive is not asked: it takes one channel, and its refinement fails with flat patches. A side runs `repeats` times in each of
     `rounds` processes.
     """
 
@@ -101,7 +101,6 @@ TASKS = (
         (48, 224, 192),
         (ONE, FLAT, TWO, TWO, TWO, FLAT),
         ((1, 3, 3), *(CUBE,) * 5),
-        voxel_patch=(48, 144, 144),
     ),
     Task(
         "LeftAtrium",
@@ -116,7 +115,6 @@ TASKS = (
         (24, 256, 256),
         (ONE, FLAT, FLAT, TWO, TWO, FLAT, FLAT),
         ((1, 3, 3), (1, 3, 3), *(CUBE,) * 5),
-        voxel_patch=(24, 208, 208),
     ),
 )
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from nnunet_prompt.engine.region import nonzero_bounds
 from nnunet_prompt.engine.tiles import Boxes, mask_boxes, prompted_boxes
-from nnunet_prompt.prompts.channels import MASK
-from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
+from nnunet_prompt.prompts.channels import MASK, POINT, signed
+from nnunet_prompt.prompts.encode import PromptStyle, Window, alike, encode, stamp_points
 from nnunet_prompt.prompts.frames import AxisMap
-from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet
+from nnunet_prompt.prompts.model import BoolArray, Box, Coordinate, PromptSet
 
 FloatArray = npt.NDArray[np.float32]
-Places = npt.NDArray[np.float64]  # (N, 2, 3): position and extent of each point
+Points = dict[tuple[Coordinate, bool], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +74,13 @@ class GridPrompts:
 
     prompts: PromptSet
     mask: MovedMask | None = None
-    _places: Places = field(init=False, repr=False)
+    _points: Points = field(init=False, repr=False)
+    _others: PromptSet = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        places = [(p.position, p.extent) for p in self.prompts.points]
-        object.__setattr__(self, "_places", np.array(places, float).reshape(-1, 2, 3))
+        # of thousands of points in a volume a tile sees some hundreds: arrays find them fast
+        object.__setattr__(self, "_points", alike(self.prompts.points))
+        object.__setattr__(self, "_others", replace(self.prompts, points=()))
 
     @classmethod
     def of(cls, prompts: PromptSet, to_grid: AxisMap) -> GridPrompts:
@@ -94,17 +96,11 @@ class GridPrompts:
 
     def encode(self, window: Window, style: PromptStyle, out: FloatArray) -> None:
         """Rasterises the prompts into `out` (7, *window.shape), as `prompts.encode` does."""
-        encode(replace(self.prompts, points=self._seen(window, style)), window, style, out=out)
+        encode(self._others, window, style, out=out)
+        for (extent, positive), positions in self._points.items():
+            stamp_points(positions, extent, window, style, out[signed(POINT, positive)])
         if self.mask is not None:
             self.mask.draw(window, out[MASK])
-
-    def _seen(self, window: Window, style: PromptStyle) -> tuple[Point, ...]:
-        """The points that may leave something in a window: of thousands in a volume a tile sees some hundreds."""
-        voxels = np.floor(self._places[:, 0] + 0.5)
-        half = np.floor(np.maximum(self._places[:, 1], style.radii) + 0.01)
-        low, high = np.array(window.origin), np.array(window.origin) + window.shape
-        here = ((voxels + half >= low) & (voxels - half < high)).all(1)
-        return tuple(self.prompts.points[i] for i in np.flatnonzero(here))
 
 
 def _reach(bounds: list[list[int]], to_grid: AxisMap) -> list[tuple[int, int]]:

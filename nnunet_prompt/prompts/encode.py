@@ -18,10 +18,11 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE, signed
-from nnunet_prompt.prompts.model import VOXEL, Box, Coordinate, PromptSet, Scribble, Shape
+from nnunet_prompt.prompts.model import VOXEL, Box, Coordinate, Point, PromptSet, Scribble, Shape
 from nnunet_prompt.prompts.voxels import bounding_box
 
 FloatArray = npt.NDArray[np.float32]
+Places = npt.NDArray[np.float64]
 PointShape = Literal["edt", "gaussian", "ball"]
 
 
@@ -97,11 +98,26 @@ def stamp(prompts: PromptSet, window: Window, style: PromptStyle, out: FloatArra
         _copy_mask(prompts.mask, window, out[MASK])
     for box in prompts.boxes:
         _fill_box(box, window, out[signed(BOX, box.positive)])
-    for point in prompts.points:
-        kernel = point_kernel(style.point_shape, _grown(style.radii, point.extent))
-        _stamp(kernel, _voxel(point.position), window, out[signed(POINT, point.positive)])
+    for (extent, positive), positions in alike(prompts.points).items():
+        stamp_points(positions, extent, window, style, out[signed(POINT, positive)])
     for scribble in prompts.scribbles:
         _draw(scribble, window, style, out[signed(SCRIBBLE, scribble.positive)])
+
+
+def alike(points: Sequence[Point]) -> dict[tuple[Coordinate, bool], Places]:
+    """The positions (N, 3) of points, by their extent and whether they are positive."""
+    found: dict[tuple[Coordinate, bool], list[Coordinate]] = {}
+    for point in points:
+        found.setdefault((point.extent, point.positive), []).append(point.position)
+    return {key: np.array(positions) for key, positions in found.items()}
+
+
+def stamp_points(
+    positions: Places, extent: Coordinate, window: Window, style: PromptStyle, channel: FloatArray
+) -> None:
+    """Stamps points of one extent at `positions` (N, 3) of the grid into a channel of the window's shape."""
+    kernel = point_kernel(style.point_shape, _grown(style.radii, extent))
+    _stamp(kernel, np.floor(positions + 0.5).astype(np.int64), window, channel)
 
 
 @lru_cache(maxsize=64)
@@ -140,33 +156,25 @@ def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
     return a, b, c
 
 
-def _voxel(position: Coordinate) -> Shape:
-    z, y, x = position
-    return math.floor(z + 0.5), math.floor(y + 0.5), math.floor(x + 0.5)
-
-
-def _stamp(kernel: FloatArray, centre: Shape, window: Window, channel: FloatArray) -> None:
-    (depth, rows, columns), (a, b, c), (n, h, w) = kernel.shape, window.origin, window.shape
-    z, y, x = centre[0] - depth // 2 - a, centre[1] - rows // 2 - b, centre[2] - columns // 2 - c
-    # nearly all points lie inside, and there are hundreds of them in a patch
-    if 0 <= z <= n - depth and 0 <= y <= h - rows and 0 <= x <= w - columns:
+def _stamp(
+    kernel: FloatArray, centres: npt.NDArray[np.int64], window: Window, channel: FloatArray
+) -> None:
+    """Stamps a kernel round every centre (N, 3), as far as it reaches into the window."""
+    size = np.array(kernel.shape)
+    corners = centres - size // 2 - window.origin
+    whole = ((corners >= 0) & (corners + size <= window.shape)).all(1)
+    seen = ((corners + size > 0) & (corners < window.shape)).all(1)
+    depth, rows, columns = kernel.shape
+    for z, y, x in corners[whole].tolist():
         view = channel[z : z + depth, y : y + rows, x : x + columns]
         np.maximum(view, kernel, out=view)
-    else:
-        _stamp_part(kernel, (z, y, x), window.shape, channel)
-
-
-def _stamp_part(kernel: FloatArray, corner: Shape, shape: Shape, channel: FloatArray) -> None:
-    """Stamps what lies inside the window of a kernel whose first voxel is at `corner` of it."""
-    target, source = [], []
-    for start, k, n in zip(corner, kernel.shape, shape, strict=True):
-        low, high = max(start, 0), min(start + k, n)
-        if low >= high:
-            return
-        target.append(slice(low, high))
-        source.append(slice(low - start, high - start))
-    view = channel[tuple(target)]
-    np.maximum(view, kernel[tuple(source)], out=view)
+    cut = corners[seen & ~whole]
+    first, last = np.maximum(cut, 0), np.minimum(cut + size, window.shape)
+    for (z, y, x), (d, h, w), (a, b, c) in zip(
+        first.tolist(), last.tolist(), cut.tolist(), strict=True
+    ):
+        view = channel[z:d, y:h, x:w]
+        np.maximum(view, kernel[z - a : d - a, y - b : h - b, x - c : w - c], out=view)
 
 
 def _fill_box(box: Box, window: Window, channel: FloatArray) -> None:
@@ -189,14 +197,12 @@ def _fill_box(box: Box, window: Window, channel: FloatArray) -> None:
 def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: FloatArray) -> None:
     kernel = point_kernel("ball", _grown(style.scribble_radii, scribble.extent))
     path = np.asarray(scribble.path, float)
-    seen: set[Shape] = {_voxel(scribble.path[0])}
+    places = [path[:1]]
     for a, b in pairwise(path):
         steps = max(1, math.ceil(2 * float(np.abs(b - a).max())))  # half a voxel: no gaps
-        for t in np.linspace(0.0, 1.0, steps + 1):
-            z, y, x = a + t * (b - a)
-            seen.add(_voxel((float(z), float(y), float(x))))
-    for centre in seen:
-        _stamp(kernel, centre, window, channel)
+        places.append(a + np.linspace(0.0, 1.0, steps + 1)[:, None] * (b - a))
+    centres = np.floor(np.concatenate(places) + 0.5).astype(np.int64)
+    _stamp(kernel, np.unique(centres, axis=0), window, channel)
 
 
 def _copy_mask(mask: npt.NDArray[np.bool_], window: Window, channel: FloatArray) -> None:
