@@ -26,8 +26,8 @@ class Task:
     The anatomy is drawn on a grid coarser by `coarse` and then refined. `plan_spacing`, `patch`, `strides` and
     `kernels` are what the planner of nnU-Net 2.8 says for the data set (3d_fullres); the CPU gets them by way of
     `nnunet-prompt plan`, or `cpu_patch` where it is given. `voxel_patch` is that of the model without resampling,
-    None where nnInteractive is not asked: it takes one channel, and its refinement fails with flat patches. A side runs `repeats` times in each of
-    `rounds` processes.
+    None where nnInteractive is not asked: it takes one channel, and its refinement fails with flat patches. A side runs
+    `repeats` times in each of `rounds` processes.
     """
 
     name: str
