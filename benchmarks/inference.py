@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference_report import report
+from inference_report import all_tiles, report
 from inference_tasks import TASKS, Task, small
 from rich.console import Console
 
@@ -85,7 +85,6 @@ def measure(task: Task, args: argparse.Namespace, console: Console) -> dict[str,
         "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}",
         "about": run("draw", task, args, console),
         "models": {"plain": run("plain", task, args, console)},
-        "sides": {},
         "left_out": {},
     }
     wanted = [s for s in SIDES if s in args.sides and (s != "padded" or task.padded)]
@@ -100,7 +99,12 @@ def measure(task: Task, args: argparse.Namespace, console: Console) -> dict[str,
     for number in range(task.rounds):
         for side in wanted:
             runs[side].append(run(side, task, args, console, suffix=f"_{number}"))
-    found["sides"] = {side: together(several) for side, several in runs.items() if several}
+    sides = {side: together(several) for side, several in runs.items() if several}
+    compared = "ours" in sides and "full" in sides
+    found["all_tiles"] = all_tiles(sides["ours"], sides["full"]) if compared else None
+    for side in sides.values():
+        side.pop("windows", None)  # hundreds of them
+    found["sides"] = sides
     record = args.output / task.name / "records" / "score.json"
     masks = (args.output / task.name / "masks").glob("*.nii.gz")
     if record.is_file() and any(m.stat().st_mtime > record.stat().st_mtime for m in masks):

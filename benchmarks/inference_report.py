@@ -136,8 +136,8 @@ def bars(name: str, result: Mapping[str, Any]) -> Iterator[Bar]:
         side = sides["ours"]
         share = side["drawing"] / max(side["forward"], 1e-9)
         yield Bar(f"{title}: rasterising / forward passes", share, DRAWING)
-    found = result["scores"].get("ours_full", {}) if "full" in sides else {}
-    lattice = [k for k in found if _all_tiles(sides, k)]
+    found = compared(result)
+    lattice = [k for k in found if k in result["all_tiles"]]
     if lattice:
         same = sum(found[k]["same"] for k in lattice) / len(lattice)
         note = f"{len(lattice)} of {len(found)} labels"
@@ -146,9 +146,9 @@ def bars(name: str, result: Mapping[str, Any]) -> Iterator[Bar]:
 
 def recentred_bars(result: Mapping[str, Any]) -> Iterator[Bar]:
     """How the masks of fewer tiles compare with those of the full window."""
-    scores, sides, title = result["scores"], result["sides"], result["title"].split(",")[0]
-    found = scores.get("ours_full", {}) if "full" in sides else {}
-    moved = [k for k in found if not _all_tiles(sides, k)]
+    scores, title = result["scores"], result["title"].split(",")[0]
+    found = compared(result)
+    moved = [k for k in found if k not in result["all_tiles"]]
     if moved:
         loss = mean(scores["dice"]["full"], moved) - mean(scores["dice"]["ours"], moved)
         note = f"{mean(scores['dice']['ours'], moved):.4f} with {len(moved)} of {len(found)} labels"
@@ -159,10 +159,18 @@ def recentred_bars(result: Mapping[str, Any]) -> Iterator[Bar]:
         yield Bar(f"{title}: lowest Dice with the full window", min(large), AGREEMENT, False, note)
 
 
-def _all_tiles(sides: Mapping[str, Any], label: str) -> bool:
-    """Whether a label got just the tiles that the full window runs for it: then their masks are the same."""
-    ours, full = (sides[side]["windows"][label] for side in ("ours", "full"))
-    return sorted(ours) == sorted(full) and not sides["ours"]["grown"][label]
+def compared(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the masks of ours agree with the full window's, by label; nothing if it is not known which tiles they had."""
+    return {} if result["all_tiles"] is None else result["scores"].get("ours_full", {})
+
+
+def all_tiles(ours: Mapping[str, Any], full: Mapping[str, Any]) -> list[str]:
+    """The labels that got just the tiles that the full window runs for them: then their masks are the same."""
+    return [
+        label
+        for label, windows in ours["windows"].items()
+        if sorted(windows) == sorted(full["windows"][label]) and not ours["grown"][label]
+    ]
 
 
 def task_lines(result: Mapping[str, Any]) -> Iterator[str]:

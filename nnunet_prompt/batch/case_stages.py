@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nnunet_prompt.batch.cases import StagedPredictor, warn
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
@@ -87,7 +85,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
         if v.replaced
     ]
     first = next(iter(volumes.values()))
-    reference = replace(first, array=np.broadcast_to(np.float32(0), first.shape))
+    reference = first.without_voxels()
     prompts = None
     if asked.prompts is not None:
         prompts = asked.prompts.prompts(case.images.case, first)

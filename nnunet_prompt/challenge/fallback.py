@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.inference.merge import label_type
 from nnunet_prompt.prompts.model import CasePrompts, PromptSet, Shape
 from nnunet_prompt.reading.convention import plane_axes
 
@@ -83,7 +84,7 @@ def keep_allowed(labels: npt.NDArray[Any], prompts: CasePrompts) -> IntArray:
 def _smallest(prompts: CasePrompts) -> np.dtype[Any]:
     """The smallest type for the labels: it is the memory of large volumes that runs out."""
     named = {label for allowed in (prompts.slices or {}).values() for label in allowed}
-    return np.min_scalar_type(max({0, *prompts.labels, *named}))
+    return label_type({0, *prompts.labels, *named})
 
 
 def _regions(label: int, one: PromptSet, plane: tuple[int, int], axis: int) -> Iterator[_Region]:

@@ -58,6 +58,10 @@ class NiftiVolume:
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
 
+    def without_voxels(self) -> NiftiVolume:
+        """The same grid and header with zeros that take no memory."""
+        return replace(self, array=np.broadcast_to(np.float32(0), self.shape))
+
 
 def read_nifti(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
     """Reads an image as float32; NaN and infinite voxels become 0 and are counted in `replaced`.

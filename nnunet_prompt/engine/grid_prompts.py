@@ -11,12 +11,12 @@ import numpy.typing as npt
 from nnunet_prompt.engine.region import nonzero_bounds
 from nnunet_prompt.engine.tiles import Boxes, mask_boxes, prompted_boxes
 from nnunet_prompt.prompts.channels import MASK, POINT, signed
-from nnunet_prompt.prompts.encode import PromptStyle, Window, alike, encode, stamp_points
+from nnunet_prompt.prompts.encode import Places, PromptStyle, Window, alike, encode, stamp_points
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.prompts.model import BoolArray, Box, Coordinate, PromptSet
 
 FloatArray = npt.NDArray[np.float32]
-Points = dict[tuple[Coordinate, bool], npt.NDArray[np.float64]]
+Points = dict[tuple[Coordinate, bool], Places]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

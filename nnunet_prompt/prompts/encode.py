@@ -147,7 +147,6 @@ def point_kernel(shape: PointShape, radii: Coordinate) -> FloatArray:
     return np.asarray(kernel)
 
 
-@lru_cache(maxsize=64)
 def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
     """Radii that cover what was clicked; a click on one voxel of this grid needs nothing more."""
     if extent == VOXEL:

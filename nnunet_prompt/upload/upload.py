@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.batch.cases import Predictor, all_failures, each_case, make_folder, warn
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti, replacing, write_labels_like
+from nnunet_prompt.data.nifti import NiftiVolume, read_stored, replacing, write_labels_like
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.upload.forms import FORMS, Entry, UploadForm, find_entries
@@ -127,7 +127,7 @@ class _Stages:
     root: Path
 
     def load(self, entry: Entry) -> _Image:
-        volume = read_nifti(entry.image)
+        volume = read_stored(entry.image)
         if volume.replaced:
             warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
         return _Image(entry, volume)

@@ -126,10 +126,8 @@ def side(total: float, **more: Any) -> dict[str, Any]:
 
 def result() -> dict[str, Any]:
     ours = {
-        "by_label": {"1": 2, "2": 3}, "grown": {"1": 0, "2": 1}, "drawing": 0.03,
-        "windows": {"1": [[0, 4, 8], [0, 0, 8]], "2": [[0, 0, 0]]},
+        "by_label": {"1": 2, "2": 3}, "grown": {"1": 0, "2": 1}, "drawing": 0.03
     }  # fmt: skip
-    full = {"windows": {"1": [[0, 0, 8], [0, 4, 8]], "2": [[0, 0, 0], [0, 4, 8]]}}
     alike = {
         "1": {"voxels": 9000, "same": True, "dice": 1.0},
         "2": {"voxels": 5000, "same": False, "dice": 0.97},
@@ -143,8 +141,9 @@ def result() -> dict[str, Any]:
                 "parameters": 350_000, "patch": [2, 3, 4], "iterations": 5, "device": "CPU", "threads": 2
             }
         },
-        "sides": {"stock": side(10), "full": side(5, **full), "ours": side(3, **ours)},
+        "sides": {"stock": side(10), "full": side(5), "ours": side(3, **ours)},
         "left_out": {"nninteractive": "left out: install it"},
+        "all_tiles": ["1"],
         "scores": {
             "dice": {"ours": {"1": 0.9, "2": 0.8}, "full": {"1": 0.9, "2": 0.81}},
             "ours_full": alike,
@@ -169,12 +168,24 @@ def test_the_bars(parts: dict[str, Any]) -> None:
     assert "| at least 0.98 | **missed** |" in lowest.row()
 
 
-def test_a_label_that_grew_has_not_the_tiles_of_the_full_window(parts: dict[str, Any]) -> None:
-    found = result()
-    found["sides"]["full"]["windows"]["2"] = [[0, 0, 0]]
-    assert "1 of 2 labels" in [b.note for b in parts["report"].bars("LeftAtrium", found)]
-    found["sides"]["ours"]["grown"]["2"] = 0
-    assert "2 of 2 labels" in [b.note for b in parts["report"].bars("LeftAtrium", found)]
+def test_the_labels_with_all_tiles_of_the_full_window(parts: dict[str, Any]) -> None:
+    all_tiles = parts["report"].all_tiles
+    full = {"windows": {"1": [[0, 0, 8], [0, 4, 8]], "2": [[0, 0, 0], [0, 4, 8]]}}
+    ours = {
+        "windows": {"1": [[0, 4, 8], [0, 0, 8]], "2": [[0, 0, 0]]},
+        "grown": {"1": 0, "2": 1},
+    }
+    assert all_tiles(ours, full) == ["1"]
+    full["windows"]["2"] = [[0, 0, 0]]
+    assert all_tiles(ours, full) == ["1"]  # the other one grew
+    ours["grown"]["2"] = 0
+    assert all_tiles(ours, full) == ["1", "2"]
+
+
+def test_nothing_is_compared_without_the_full_window(parts: dict[str, Any]) -> None:
+    alone = result() | {"all_tiles": None}
+    assert not any("full window" in b.what for b in parts["report"].bars("LeftAtrium", alone))
+    assert list(parts["report"].recentred_bars(alone)) == []
 
 
 def test_the_report(parts: dict[str, Any]) -> None:
