@@ -25,7 +25,7 @@ from nnunet_prompt.care import atrium
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, nifti_files, one_each, stem
 from nnunet_prompt.care.duplicates import Patients, thumbnail
-from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, write_task
+from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, header_notes, write_task
 from nnunet_prompt.care.names import ATRIUM_CASE, ATRIUM_CT, ATRIUM_TASKS, plain_name
 from nnunet_prompt.care.registry import Task
 from nnunet_prompt.data.case import Case
@@ -185,7 +185,8 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Inspecti
     """The record of a case with image and masks. Raises `ImageError` for what cannot be read."""
     image = read_grid(found.files[IMAGE])
     off = atrium.spacing_is_off(image)
-    notes = [atrium.spacing_note(image, mend=options.fix_spacing)] if off else []
+    notes = header_notes(IMAGE, image)
+    notes += [atrium.spacing_note(image, mend=options.fix_spacing)] if off else []
     reasons: list[str] = []
     audits: list[atrium.MaskAudit] = []
     fits: list[Agreement] = []
@@ -195,6 +196,7 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Inspecti
         told = _fit(mask, grid, how, off=off)
         gone = how == "disjoint" or (how == "shape differs" and off)
         (reasons if gone else notes).extend(told)
+        notes += header_notes(mask, grid)
         fits.append(how)
         audits.append(
             atrium.audit_mask(

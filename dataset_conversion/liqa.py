@@ -27,6 +27,7 @@ from nnunet_prompt.care.inspect import (
     Inspection,
     cases_of,
     geometry,
+    header_notes,
     unexpected_file,
     write_task,
 )
@@ -222,6 +223,7 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Examined
 def _notes(found: Found, grid: Grid) -> Iterator[str]:
     if not found.patient.known_mask:
         yield "annotated, but not among the cases known to be"
+    yield from header_notes(ANNOTATED_PHASE, grid)
     if len(grid.file_shape) > 3:
         yield f"{ANNOTATED_PHASE} has shape {grid.file_shape}: the axes of length one are dropped"
     others = [phase for phase in found.files if phase not in (ANNOTATED_PHASE, MASK)]
@@ -230,6 +232,7 @@ def _notes(found: Found, grid: Grid) -> Iterator[str]:
 
 
 def _label_notes(grid: Grid, how: Agreement) -> Iterator[str]:
+    yield from header_notes(MASK, grid)
     if grid.dtype.startswith("float"):
         yield f"{MASK} has type {grid.dtype} and is rounded"
     if how == "affine differs":

@@ -26,6 +26,7 @@ from nnunet_prompt.care.inspect import (
     Inspection,
     cases_of,
     geometry,
+    header_notes,
     unexpected_file,
     write_task,
 )
@@ -181,6 +182,7 @@ def _labels(found: Found) -> Labels:
 
 
 def _on_labels(grid: Grid, how: Agreement) -> Iterator[str]:
+    yield from header_notes("the label map", grid)
     if grid.dtype.startswith("float"):
         yield f"the label map has type {grid.dtype} and is rounded"
     if how == "affine differs":
@@ -190,6 +192,7 @@ def _on_labels(grid: Grid, how: Agreement) -> Iterator[str]:
 
 
 def _on_image(grid: Grid, sequence: str, how: Agreement, *, copied: bool) -> Iterator[str]:
+    yield from header_notes(sequence, grid)
     slices = min(range(3), key=lambda axis: grid.shape[axis])
     if grid.shape[slices] == 1:
         yield "a stack of one slice"

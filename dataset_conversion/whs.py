@@ -18,7 +18,14 @@ from pathlib import Path
 
 from nnunet_prompt.care.command import care_options, care_parser, run_care
 from nnunet_prompt.care.download import DEFAULTS, CareOptions, files_by_case
-from nnunet_prompt.care.inspect import Examined, Inspection, cases_of, unexpected_file, write_task
+from nnunet_prompt.care.inspect import (
+    Examined,
+    Inspection,
+    cases_of,
+    header_notes,
+    unexpected_file,
+    write_task,
+)
 from nnunet_prompt.care.names import HEART_FILE
 from nnunet_prompt.care.registry import Task, atoms_on_disk, audit_values, label_values, table_for
 from nnunet_prompt.data.case import Case, LabelSource
@@ -153,7 +160,12 @@ def _with_labels(
         label_values=values,
         agreement=how,
         annotated=tuple(sorted(seen)),
-        notes=(*audit.notes, *missing, *_notes(inspection.case, label_grid, how)),
+        notes=(
+            *header_notes("the image", grid),
+            *audit.notes,
+            *missing,
+            *_notes(inspection.case, label_grid, how),
+        ),
         left_out=apart if how == "disjoint" else "",
         problems=(*inspection.problems, *audit.problems, *empty),
     )
@@ -161,6 +173,7 @@ def _with_labels(
 
 
 def _notes(case: str, label_grid: Grid, how: Agreement) -> Iterator[str]:
+    yield from header_notes("the label map", label_grid)
     if label_grid.dtype.startswith("float"):
         yield f"the label map has type {label_grid.dtype} and is rounded"
     if how == "affine differs":

@@ -79,6 +79,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     notes: list[str] = []
     files = case.images.pick(predictor.n_image_channels)
     volumes = fusion.read_case(files, warn=notes.append)
+    notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
     notes += [
         f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
         for v in volumes.values()

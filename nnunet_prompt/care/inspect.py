@@ -237,6 +237,11 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} case{'' if len(names) == 1 else 's'}: {shown}"
 
 
+def header_notes(name: str, grid: Grid) -> list[str]:
+    """What the header of a file contradicts; `name` is what the file is called in notes."""
+    return [f"{name}: {note}" for note in grid.notes]
+
+
 def geometry(inspection: Inspection, path: Path) -> Inspection:
     """The inspection with the geometry of the file `path`, or with the problem that it cannot be read."""
     try:

@@ -21,7 +21,7 @@ from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
 from nnunet_prompt.challenge.fusion import predict_case, read_case
 from nnunet_prompt.challenge.images import PLAIN, ImageCase
-from nnunet_prompt.data.mended import MAX_VOXELS, read_mended, read_mended_grid
+from nnunet_prompt.data.mended import MAX_VOXELS, mended_place, read_mended, read_mended_grid
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.inference.retry import (
@@ -183,7 +183,8 @@ class CaseRun:
         """The images for the model; raises if they cannot be read or do not fit it."""
         paths = self.case.pick(self.setting.predictor.n_image_channels)
         self._check_size(list(paths.values()))
-        volumes = read_case(paths, warn=partial(self._trouble, "image"))
+        read = read_case(paths, warn=partial(self._trouble, "image"))
+        volumes = {tag: mended_place(volume) for tag, volume in read.items()}
         for volume in volumes.values():
             self._tell(volume)
         return volumes

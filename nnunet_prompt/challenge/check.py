@@ -20,8 +20,8 @@ from nnunet_prompt.challenge.images import (
     group_images,
     image_files,
 )
-from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.files import PARTIAL
+from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.header import bare_header
 from nnunet_prompt.data.mended import read_mended, read_mended_grid
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
@@ -114,9 +114,7 @@ class _Expected:
         if mask.file_shape != image.file_shape:
             yield f"has the shape {mask.file_shape}, expected that of {image.path.name}, {image.file_shape}"
         elif not _lie_together(mask, image):
-            yield (
-                f"has the affine {_rounded(mask)}, expected that of {image.path.name}, {_rounded(image)}"
-            )
+            yield f"lies elsewhere than {image.path.name}: {geometry_difference(mask, image)}"
         if mask.shape == image.shape:
             yield from self._label_problems(mask, pls_map(image.affine, image.shape))
 
@@ -188,14 +186,7 @@ def _type_problems(mask: NiftiVolume) -> Iterator[str]:
 
 
 def _lie_together(mask: NiftiVolume, image: NiftiVolume) -> bool:
-    if mask.file_shape != image.file_shape:
-        return False
-    apart = np.abs(mask.affine - image.affine) @ np.array([*mask.shape, 1.0])
-    return bool(apart.max() <= GRID_TOLERANCE * min(image.spacing_mm))
-
-
-def _rounded(volume: NiftiVolume) -> list[list[float]]:
-    return [[round(float(v), 3) + 0.0 for v in row] for row in volume.affine[:3]]
+    return mask.file_shape == image.file_shape and same_geometry(mask, image)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.batch.cases import Predictor, warn
 from nnunet_prompt.challenge.images import STACKED, are_sequences
-from nnunet_prompt.data.case import GRID_TOLERANCE
+from nnunet_prompt.data.geometry import Lattice, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume, read_stored
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
@@ -201,9 +201,7 @@ def _turned(volume: NiftiVolume, reference: NiftiVolume) -> NiftiVolume | None:
         return None
     turn = to_pls.then(back)
     affine = volume.affine @ np.linalg.inv(turn.matrix())
-    corners = np.array(np.meshgrid(*((0, n) for n in reference.shape), [1])).reshape(4, -1)
-    apart = np.linalg.norm(((affine - reference.affine) @ corners)[:3], axis=0).max()
-    if apart > GRID_TOLERANCE * min(reference.spacing_mm):
+    if not same_geometry(Lattice(reference.shape, affine), reference):
         return None
     return replace(volume, array=turn.apply(volume.array), affine=reference.affine)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from nnunet_prompt.batch.cases import warn
 from nnunet_prompt.challenge.images import image_files, without_ending
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
 from nnunet_prompt.errors import PromptError
@@ -69,6 +70,8 @@ def simulate_prompts(
             if case in cases:
                 raise PromptError(f"{path}: case {case!r} is there with two file endings")
             volume = read_label_volume(path)
+            for note in volume.notes:
+                warn(f"{path}: {note}")
             in_pls = pls_map(volume.affine, volume.shape).apply(volume.array)
             if in_pls.min(initial=0) < 0:
                 raise PromptError(f"{path}: labels must be 0 or above, found {in_pls.min()}")

@@ -11,13 +11,11 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.data.geometry import Lattice, geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume, read_stored, read_stored_labels, save_nifti
 from nnunet_prompt.errors import DatasetError, ImageError
-from nnunet_prompt.prompts.frames import canonical_map
+from nnunet_prompt.prompts.frames import AxisMap, canonical_map
 
-GRID_TOLERANCE = (
-    0.1  # two grids are the same when no corner is further apart than this share of a voxel
-)
 LARGEST_VALUE = 65535  # label values up to here are looked up in a table
 _BLOCK = 1 << 16  # so many voxels are counted at once: they stay in the cache
 
@@ -90,13 +88,15 @@ class CanonicalCase:
 
     `images` is (C, D, H, W), float32 or integers of at most 16 bits; `label` is (D, H, W), integers, and holds label
     ids; `affine` (4x4, RAS+, mm) belongs to the axes D, H, W; `replaced` counts voxels that were NaN or infinite and
-    are 0 now. The arrays may be views of each other's memory: they are for reading.
+    are 0 now; `notes` say what the headers contradict. The arrays may be views of each other's memory: they are for
+    reading.
     """
 
     images: npt.NDArray[Any]
     label: npt.NDArray[Any] | None
     affine: npt.NDArray[np.float64]
     replaced: int
+    notes: tuple[str, ...] = ()
 
 
 def load_canonical(case: Case) -> CanonicalCase:
@@ -110,15 +110,19 @@ def load_canonical(case: Case) -> CanonicalCase:
         raise DatasetError(f"case {case.case_id}: it has no image")
     first, *others = (_image(case, source) for source in case.images)
     for other in others:
-        if not same_grid(first, other):
-            raise ImageError(f"case {case.case_id}: {_grids(first, other)}: put them on one grid")
+        if not same_geometry(first, other):
+            raise ImageError(f"case {case.case_id}: {_differ(other, first)}: put them on one grid")
     turn = canonical_map(first.affine, first.shape)
     turned = [turn.apply(volume.array) for volume in (first, *others)]
     images = np.stack(turned) if others else turned[0][None]  # a view, which copies nothing
     affine = first.affine @ np.linalg.inv(turn.matrix())
     replaced = first.replaced + sum(volume.replaced for volume in others)
-    label = None if case.label is None else _label(case, first)
-    return CanonicalCase(images, label, affine, replaced)
+    notes = [f"{v.path}: {note}" for v in (first, *others) for note in v.notes]
+    if case.label is None:
+        return CanonicalCase(images, None, affine, replaced, tuple(notes))
+    labels = _label(case)
+    notes += [f"{labels.path}: {note}" for note in labels.notes]
+    return CanonicalCase(images, _on_image(case, labels, first), affine, replaced, tuple(notes))
 
 
 def save_canonical(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> None:
@@ -136,15 +140,6 @@ def save_canonical(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.f
     image.set_sform(file_affine, code=1)
     image.set_qform(file_affine, code=1, strip_shears=True)
     save_nifti(path, image)
-
-
-def same_grid(a: NiftiVolume, b: NiftiVolume) -> bool:
-    """Whether two volumes have one shape and their corners lie within a tenth of a voxel of each other."""
-    if a.shape != b.shape:
-        return False
-    corners = np.array(np.meshgrid(*((0, n) for n in a.shape), [1], indexing="ij")).reshape(4, -1)
-    apart = np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max()
-    return bool(apart <= GRID_TOLERANCE * min(a.spacing_mm))
 
 
 def values_in(labels: npt.NDArray[Any]) -> tuple[int, ...]:
@@ -175,27 +170,27 @@ def _image(case: Case, source: ImageSource) -> NiftiVolume:
     return _in_memory(case, np.where(finite, array, np.float32(0)), replaced)
 
 
-def _label(case: Case, image: NiftiVolume) -> npt.NDArray[Any]:
-    """The label ids of a case in the canonical frame of its image."""
+def _label(case: Case) -> NiftiVolume:
     source = case.label
     if isinstance(source, Path):
-        volume = read_stored_labels(source)
-    elif isinstance(source, Source):
-        volume = source.load()
-    else:
-        array = np.asarray(source)
-        if array.dtype.kind not in "bui":
-            raise ImageError(
-                f"case {case.case_id}: labels must be integers, found type {array.dtype}"
-            )
-        volume = _in_memory(case, array.astype(np.int32), 0)
+        return read_stored_labels(source)
+    if isinstance(source, Source):
+        return source.load()
+    array = np.asarray(source)
+    if array.dtype.kind not in "bui":
+        raise ImageError(f"case {case.case_id}: labels must be integers, found type {array.dtype}")
+    return _in_memory(case, array.astype(np.int32), 0)
+
+
+def _on_image(case: Case, volume: NiftiVolume, image: NiftiVolume) -> npt.NDArray[Any]:
+    """The label ids of a case in the canonical frame of its image."""
     turn = canonical_map(image.affine, image.shape)
-    if not same_grid(image, volume):
+    if not same_geometry(image, volume):
         # the same world grid may have been stored with other axes first
         own = canonical_map(volume.affine, volume.shape)
-        if not same_grid(_moved(image, turn), _moved(volume, own)):
+        if not same_geometry(_moved(image, turn), _moved(volume, own)):
             raise ImageError(
-                f"case {case.case_id}: {_grids(image, volume)}: resample the label map to the image"
+                f"case {case.case_id}: {_differ(volume, image)}: resample the label map to the image"
             )
         turn = own
     ids = volume.array if case.label_values is None else _to_ids(case, volume)
@@ -224,9 +219,9 @@ def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[Any]:
     return found
 
 
-def _moved(volume: NiftiVolume, turn: Any) -> NiftiVolume:
-    affine = volume.affine @ np.linalg.inv(turn.matrix())
-    return NiftiVolume(volume.path, turn.apply(volume.array), affine, None, turn.target_shape)
+def _moved(volume: NiftiVolume, turn: AxisMap) -> Lattice:
+    """Where the voxels of a volume lie once its axes are turned."""
+    return Lattice(turn.target_shape, volume.affine @ np.linalg.inv(turn.matrix()))
 
 
 def _in_memory(case: Case, array: npt.NDArray[Any], replaced: int) -> NiftiVolume:
@@ -239,13 +234,13 @@ def _in_memory(case: Case, array: npt.NDArray[Any], replaced: int) -> NiftiVolum
     return NiftiVolume(Path("(array)"), array, affine, None, array.shape, replaced)
 
 
-def _grids(a: NiftiVolume, b: NiftiVolume) -> str:
+def _differ(found: NiftiVolume, expected: NiftiVolume) -> str:
     """One line that says how two grids differ."""
-    if a.shape != b.shape:
-        return f"{a.path} has shape {a.shape}, {b.path} {b.shape}"
+    if found.shape != expected.shape:
+        return f"{expected.path} has shape {expected.shape}, {found.path} {found.shape}"
     return (
-        f"{a.path} and {b.path} lie at different places (affines"
-        f" {np.round(a.affine[:3], 3).tolist()} and {np.round(b.affine[:3], 3).tolist()})"
+        f"{expected.path} and {found.path} lie at different places (the second has the"
+        f" {geometry_difference(found, expected)})"
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.case import GRID_TOLERANCE
 from nnunet_prompt.data.case import values_in as values_in
+from nnunet_prompt.data.geometry import Lattice, corners, same_geometry
 from nnunet_prompt.data.nifti import Grid, NiftiVolume, read_grid, read_stored, read_stored_labels
 from nnunet_prompt.prompts.frames import canonical_map
 
@@ -21,11 +21,11 @@ Reader = Literal["image", "values", "mask"]
 def agreement(a: Grid, b: Grid) -> Agreement:
     """How the grids of two files agree.
 
-    "same": corners within a tenth of a voxel, also when the axes are stored in another order or direction. "affine
+    "same": as `same_geometry`, also when the axes are stored in another order or direction. "affine
     differs": one shape, other places. "shape differs": other shapes whose world boxes overlap. "disjoint": other
     shapes whose world boxes do not.
     """
-    if _meet(a.shape, a.affine, b.shape, b.affine) or _meet(*_canonical(a), *_canonical(b)):
+    if same_geometry(a, b) or same_geometry(_canonical(a), _canonical(b)):
         return "same"
     if a.shape == b.shape:
         return "affine differs"
@@ -61,7 +61,7 @@ class OnGrid:
         volume = readers[self.read](self.path)
         target = read_grid(self.grid)
         array = volume.array
-        if _meet(volume.shape, volume.affine, target.shape, target.affine):
+        if same_geometry(volume, target):
             return volume
         how = agreement(target, read_grid(self.path))
         if how == "same":
@@ -117,30 +117,13 @@ def resample_to(volume: NiftiVolume, target: Grid, *, order: Literal[0, 1]) -> n
     return result
 
 
-def _meet(
-    shape: tuple[int, ...],
-    affine: npt.NDArray[np.float64],
-    other_shape: tuple[int, ...],
-    other: npt.NDArray[np.float64],
-) -> bool:
-    if shape != other_shape:
-        return False
-    apart = np.linalg.norm(((affine - other) @ _corners(shape))[:3], axis=0).max()
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(apart <= GRID_TOLERANCE * spacing.min())
-
-
-def _canonical(grid: Grid) -> tuple[tuple[int, ...], npt.NDArray[np.float64]]:
+def _canonical(grid: Grid) -> Lattice:
     turn = canonical_map(grid.affine, grid.shape)
-    return turn.target_shape, grid.affine @ np.linalg.inv(turn.matrix())
-
-
-def _corners(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    return np.array(np.meshgrid(*((0.0, n) for n in shape), [1.0], indexing="ij")).reshape(4, -1)
+    return Lattice(turn.target_shape, grid.affine @ np.linalg.inv(turn.matrix()))
 
 
 def _world_box(grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    corners = _corners(grid.shape)
-    corners[:3] -= 0.5  # the edges of a voxel lie half a voxel from its centre
-    world = (grid.affine @ corners)[:3]
+    edges = corners(grid.shape)
+    edges[:3] -= 0.5  # the edges of a voxel lie half a voxel from its centre
+    world = (grid.affine @ edges)[:3]
     return world.min(axis=1), world.max(axis=1)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import numpy as np
 
+from nnunet_prompt.data.nifti_geometry import corrected, restore_fields
 from nnunet_prompt.errors import ImageError
 
 MAX_EXTENSIONS = 2**26  # bytes before the voxels
@@ -25,9 +24,6 @@ _KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by what they say of t
 _LARGEST = 540
 _MAGIC = (b"n+1\0", b"ni1\0")
 _PIECE = 2**20
-_NEVER = 1000  # nibabel's levels of what is wrong end at 50
-_SILENT = logging.getLogger(f"{__name__}.silent")
-_SILENT.disabled = True
 
 
 def open_plain(path: Path) -> io.BufferedReader | gzip.GzipFile:
@@ -68,43 +64,31 @@ def check_is_file(path: Path) -> None:
 def bare_header(path: Path) -> Any:
     """The header without its extensions: nibabel's object, mended as nibabel does, but with nothing refused.
 
-    Any field may still be wrong. Raises `ImageError` if the file is missing, cannot be read, or does not begin like a
-    NIfTI file.
+    Any field may still be wrong, and what says where voxels lie is as it is on disk. Raises `ImageError` if the file
+    is missing, cannot be read, or does not begin like a NIfTI file.
     """
-    header = _parse(path, _start(path))
-    with np.errstate(all="ignore"):
-        header.check_fix(logger=_SILENT, error_level=_NEVER)
+    stored = _parse(path, _start(path))
+    header = corrected(stored)
+    restore_fields(header, stored)
     return header
 
 
-def check_extensions(path: Path) -> None:
-    """Raises `ImageError` if the extensions of the header claim more than `MAX_EXTENSIONS` or than there is room for.
+def check_extensions(path: Path) -> Any:
+    """The header as it is on disk, without its extensions, or None where it cannot be told.
 
-    A file without a header that can be told is left to nibabel, which says what is wrong with it.
+    Raises `ImageError` if the extensions claim more than `MAX_EXTENSIONS` or than there is room for. A file without a
+    header that can be told is left to nibabel, which says what is wrong with it.
     """
     start = _start(path)
     try:
         header = _parse(path, start)
         offset = int(header["vox_offset"])
     except (ImageError, ValueError, OverflowError):
-        return
+        return None
     size = int(header.template_dtype.itemsize)
-    if start[size : size + 1] in (b"", b"\0") or offset <= size + 4:
-        return
-    if offset > MAX_EXTENSIONS:
-        raise ImageError(
-            f"{path}: the header claims {offset} bytes before the voxels, expected at most {MAX_EXTENSIONS}:"
-            " it is damaged"
-        )
-    content, _ = first_bytes(path, offset)
-    place, order = size + 4, "<" if header.endianness == "<" else ">"
-    while place + 16 <= len(content):
-        length = struct.unpack_from(f"{order}i", content, place)[0]
-        if not 8 <= length <= offset - place:
-            raise ImageError(
-                f"{path}: a header extension claims {length} bytes, expected 8 to {offset - place}: it is damaged"
-            )
-        place += length
+    if start[size : size + 1] not in (b"", b"\0") and offset > size + 4:
+        _check_lengths(path, header, offset)
+    return header
 
 
 def check_end(path: Path, size: int) -> None:
@@ -116,6 +100,23 @@ def check_end(path: Path, size: int) -> None:
         while size > 0 and (piece := file.read(min(size, _PIECE))):
             size -= len(piece)
         file.read(1)
+
+
+def _check_lengths(path: Path, header: Any, offset: int) -> None:
+    if offset > MAX_EXTENSIONS:
+        raise ImageError(
+            f"{path}: the header claims {offset} bytes before the voxels, expected at most {MAX_EXTENSIONS}:"
+            " it is damaged"
+        )
+    content, _ = first_bytes(path, offset)
+    place, order = int(header.template_dtype.itemsize) + 4, "<" if header.endianness == "<" else ">"
+    while place + 16 <= len(content):
+        length = struct.unpack_from(f"{order}i", content, place)[0]
+        if not 8 <= length <= offset - place:
+            raise ImageError(
+                f"{path}: a header extension claims {length} bytes, expected 8 to {offset - place}: it is damaged"
+            )
+        place += length
 
 
 def _start(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from nnunet_prompt.data.header import MAX_EXTENSIONS, bare_header, first_bytes
 from nnunet_prompt.data.mended_affine import mended_affine, plausible
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.data.nifti_file import UNREADABLE, check_type, first_line, trim
+from nnunet_prompt.data.nifti_geometry import corrected
 from nnunet_prompt.errors import ImageError
 
 MAX_VOXELS = 2**29  # a header that claims more is damaged
@@ -46,15 +47,21 @@ def read_mended(path: Path | str, *, max_voxels: int = MAX_VOXELS) -> NiftiVolum
     except Exception as error:  # a damaged header can raise anything
         refusal = first_line(error)
     else:
-        if plausible(volume.affine):
-            return volume
-        return replace(volume, affine=empty.affine, notes=empty.notes)
+        return mended_place(volume)
     array, notes = _voxels(path, empty)
     notes = (*empty.notes, *notes) or (f"taken all the same, though {refusal}",)
     finite = np.isfinite(array)
     replaced = int(array.size - np.count_nonzero(finite))
     array = np.where(finite, array, np.float32(0)) if replaced else array
     return replace(empty, array=array, replaced=replaced, notes=notes)
+
+
+def mended_place(volume: NiftiVolume) -> NiftiVolume:
+    """A volume that was read, with the affine and the notes of `read_mended_grid` if no body can have its own."""
+    if plausible(volume.affine):
+        return volume
+    grid = read_mended_grid(volume.path, max_voxels=max(MAX_VOXELS, volume.array.size))
+    return replace(volume, affine=grid.affine, notes=grid.notes)
 
 
 def read_mended_grid(path: Path | str, *, max_voxels: int = MAX_VOXELS) -> NiftiVolume:
@@ -77,8 +84,8 @@ def read_mended_grid(path: Path | str, *, max_voxels: int = MAX_VOXELS) -> Nifti
             " no usable grid"
         )
     x, y, z = (*stated, 1)[:3]
-    affine, note = mended_affine(header, one_slice=z == 1, path=path)
-    notes = (note,) if note else ()
+    taken = mended_affine(header, shape=(x, y, z), path=path)
+    affine, notes = taken.affine, taken.notes
     if len(trim(stated)) > 3:
         notes = (*notes, f"holds several volumes, shape {stated}: only the first is used")
         stated = stated[:3]
@@ -93,7 +100,7 @@ def _writable(header: Any, affine: npt.NDArray[np.float64]) -> Any:
     header["magic"] = header.single_magic
     try:
         with np.errstate(all="ignore"):
-            header.get_best_affine()
+            corrected(header).get_best_affine()
     except (ValueError, ArithmeticError):  # a qform whose quaternion is none
         header.set_sform(affine, code=1)
     return header

@@ -10,38 +10,38 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.nifti_file import usable_affine
+from nnunet_prompt.data.nifti_geometry import Taken, corrected, taken_geometry, without_unit
 from nnunet_prompt.errors import ImageError
 
-SPACING_MM = (1e-3, 1e3)  # no image of a body has other voxels
+SPACING_MM = (0.01, 200.0)  # no image of a body has other voxels
 FARTHEST_MM = 1e6
 Affine = npt.NDArray[np.float64]
 
 
-def mended_affine(header: Any, *, one_slice: bool, path: Path) -> tuple[Affine, str]:
-    """The affine (4x4, RAS+, mm) of a nibabel header and "", or the nearest that voxels can have and what was done.
+def mended_affine(header: Any, *, shape: tuple[int, int, int], path: Path) -> Taken:
+    """What `taken_geometry` makes of a header, or the nearest that voxels can have, with a note of what was done.
 
-    Of sform and qform the better one is taken; else the good axes of the sform; else the axes L, A, S with the sizes
-    of pixdim, as nibabel has it for a header that states neither. Sizes that no image has become those of pixdim, else
-    1 mm. A single slice without thickness is 1 mm thick, which is no damage. `header` is not changed.
+    Numbers in a unit that gives sizes that no image has are taken as mm. Of sform and qform the better one is taken;
+    else the good axes of the sform; else the axes L, P, S with the sizes of pixdim, as nnU-Net's reader has it for a
+    header that states neither. Sizes that no image has become those of pixdim, else 1 mm. A single slice without
+    thickness is 1 mm thick, which is no damage. `header` is not changed.
     """
+    one_slice = shape[2] == 1
     with np.errstate(all="ignore"):
-        try:
-            stated = np.array(header.get_best_affine(), np.float64)
-        except (ValueError, ArithmeticError):  # a quaternion that is none
-            stated = np.full((4, 4), np.nan)
-        whole = _usable(stated.copy(), one_slice, path)
+        taken = _taken(header, shape, path)
+        whole = _usable(taken.affine.copy(), one_slice, path)
         if whole is not None:
-            return whole, ""
+            return Taken(whole, taken.notes)
+        stated = taken.affine
+        in_mm = _taken(without_unit(header), shape, path)
+        found = _usable(in_mm.affine.copy(), one_slice, path)
+        if found is not None:
+            return Taken(found, (_note(stated, found),))
         usable = (_usable(candidate, one_slice, path) for candidate in _candidates(header))
         found = next((affine for affine in usable if affine is not None), None)
         if found is None:
-            found = np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.diag([*_sizes(header), 1.0])
-    spacing = tuple(float(f"{s:.6g}") for s in np.linalg.norm(found[:3, :3], axis=0))
-    axes = "".join(nib.aff2axcodes(found))
-    return found, (
-        f"no image can have the affine {stated[:3].tolist()}: taken instead are the axes {axes},"
-        f" spacing {spacing} mm"
-    )
+            found = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.diag([*_sizes(header), 1.0])
+        return Taken(found, (_note(stated, found),))
 
 
 def plausible(affine: Affine) -> bool:
@@ -49,6 +49,22 @@ def plausible(affine: Affine) -> bool:
     with np.errstate(all="ignore"):
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
     return bool(_sane(lengths).all() and (np.abs(affine[:3, 3]) <= FARTHEST_MM).all())
+
+
+def _taken(header: Any, shape: tuple[int, int, int], path: Path) -> Taken:
+    try:
+        return taken_geometry(header, shape, path)
+    except ImageError:  # SimpleITK cannot be asked
+        return Taken(np.full((4, 4), np.nan))
+
+
+def _note(stated: Affine, found: Affine) -> str:
+    spacing = tuple(float(f"{s:.6g}") for s in np.linalg.norm(found[:3, :3], axis=0))
+    axes = "".join(nib.aff2axcodes(found))
+    return (
+        f"no image can have the affine {stated[:3].tolist()}: taken instead are the axes {axes},"
+        f" spacing {spacing} mm"
+    )
 
 
 def _sane(lengths: Affine) -> npt.NDArray[np.bool_]:
@@ -63,7 +79,7 @@ def _sizes(header: Any) -> Affine:
 
 def _candidates(header: Any) -> list[Affine]:
     """What the two transforms of a header may have meant, the better one first; some may be of no use."""
-    header, sizes = header.copy(), _sizes(header)
+    header, sizes = corrected(header), _sizes(header)
     header["pixdim"][1:4] = sizes
     stated, completed = [], []
     if int(header["sform_code"]) > 0:

@@ -1,7 +1,8 @@
 """The one place that reads and writes NIfTI files.
 
-Arrays are in the file frame: nibabel's axis order, exactly as stored, with nibabel's RAS+ affine. A trailing axis of
-length one is dropped on reading and restored on writing; a flat image (H, W) is a volume of one slice (H, W, 1).
+Arrays are in the file frame: nibabel's axis order, exactly as stored, with a RAS+ affine. Where a header contradicts
+itself the affine is what nnU-Net's reader takes (`nifti_geometry`). A trailing axis of length one is dropped on
+reading and restored on writing; a flat image (H, W) is a volume of one slice (H, W, 1).
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from nnunet_prompt.data.files import PARTIAL as PARTIAL
 from nnunet_prompt.data.files import replacing as replacing
 from nnunet_prompt.data.files import save_nifti as save_nifti
 from nnunet_prompt.data.nifti_file import ENDINGS as ENDINGS
-from nnunet_prompt.data.nifti_file import EXACT, is_exact, load, open_checked, trim, usable_affine
+from nnunet_prompt.data.nifti_file import (
+    EXACT,
+    Content,
+    geometry_of,
+    is_exact,
+    load,
+    open_checked,
+    trim,
+)
+from nnunet_prompt.data.verbatim import verbatim_image
 from nnunet_prompt.errors import ImageError
 
 INTEGER_TOLERANCE = 1e-3  # a label further from an integer than this is no label
@@ -30,8 +40,8 @@ class NiftiVolume:
 
     `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels (or narrower integers, where a
     function says so); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
-    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` says in a line each what had to be done
-    to a damaged file (`mended.read_mended`; the other readers refuse it).
+    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` says in a line each what the header
+    contradicts, and what had to be done to a damaged file (`mended.read_mended`; the other readers refuse it).
     """
 
     path: Path
@@ -80,13 +90,13 @@ def read_stored(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
     They are the same numbers as in float32, take less memory, and cannot be infinite. The array may be read-only.
     """
     path = Path(path)
-    image, array, affine, file_shape = load(path, volume, np.dtype(np.float32))
-    replaced = 0
+    found = load(path, volume, np.dtype(np.float32))
+    array, replaced = found.array, 0
     if array.dtype.kind == "f":
         finite = np.isfinite(array)
         replaced = int(array.size - np.count_nonzero(finite))
         array = np.where(finite, array, np.float32(0)) if replaced else array
-    return NiftiVolume(path, array, affine, image.header, file_shape, replaced)
+    return _volume(path, array, found, replaced)
 
 
 def count_not_finite(path: Path | str) -> int:
@@ -106,7 +116,8 @@ def read_stored_labels(path: Path | str) -> NiftiVolume:
     The array may be read-only.
     """
     path = Path(path)
-    image, array, affine, file_shape = load(path, None, None)
+    found = load(path, None, None)
+    array = found.array
     if array.dtype.kind == "f":
         rounded = np.rint(array)
         with np.errstate(invalid="ignore"):  # infinity minus infinity is no integer either
@@ -124,7 +135,7 @@ def read_stored_labels(path: Path | str) -> NiftiVolume:
                 f"{path}: label values must lie within 32 bits, found {array.min():g} to {array.max():g}"
             )
         array = array.astype(np.int32)
-    return NiftiVolume(path, array, affine, image.header, file_shape)
+    return _volume(path, array, found, 0)
 
 
 def read_labels(path: Path | str) -> npt.NDArray[np.int32]:
@@ -137,13 +148,14 @@ def read_labels(path: Path | str) -> npt.NDArray[np.int32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Where the voxels of a file lie, from its header: `shape` and `affine` as in `NiftiVolume`."""
+    """Where the voxels of a file lie, from its header: `shape`, `affine` and `notes` as in `NiftiVolume`."""
 
     path: Path
     shape: tuple[int, int, int]
     affine: npt.NDArray[np.float64]
     file_shape: tuple[int, ...]
     dtype: str
+    notes: tuple[str, ...] = ()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -166,10 +178,9 @@ def read_grid(path: Path | str) -> Grid:
     if len(shape) > 3:
         raise ImageError(f"{path}: expected one volume, found shape {file_shape}")
     x, y, z = (*shape, 1)[:3]
-    with np.errstate(all="ignore"):
-        affine = np.array(image.affine, dtype=np.float64)
-    affine = usable_affine(affine, one_slice=z == 1, path=path)
-    return Grid(path, (x, y, z), affine, file_shape, str(image.get_data_dtype()))
+    taken = geometry_of(path, image)
+    dtype = str(image.get_data_dtype())
+    return Grid(path, (x, y, z), taken.affine, file_shape, dtype, taken.notes)
 
 
 def volume_count(path: Path | str) -> int:
@@ -196,13 +207,18 @@ def write_labels_like(path: Path | str, labels: npt.NDArray[Any], reference: Nif
     if labels.dtype.kind not in "bui" or (labels.dtype.kind == "i" and labels.min(initial=0) < 0):
         raise ImageError(f"{path}: labels must be integers from 0 up, found type {labels.dtype}")
     dtype = np.min_scalar_type(int(labels.max(initial=0)))
-    header = reference.header.copy()
-    header.set_data_dtype(dtype)
-    header["cal_min"], header["cal_max"] = 0, 0  # they were the display range of the image
-    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    image = kind(labels.astype(dtype, copy=False).reshape(reference.file_shape), None, header)
+    image = verbatim_image(
+        labels.astype(dtype, copy=False).reshape(reference.file_shape), reference.header
+    )
+    image.header["cal_min"], image.header["cal_max"] = 0, 0  # the display range of the image
     image.header.set_slope_inter(1, 0)
     save_nifti(Path(path), image, labels=True)
+
+
+def _volume(path: Path, array: npt.NDArray[Any], found: Content, replaced: int) -> NiftiVolume:
+    taken = found.taken
+    shape = found.file_shape
+    return NiftiVolume(path, array, taken.affine, found.header, shape, replaced, taken.notes)
 
 
 def is_nifti_name(name: str) -> bool:

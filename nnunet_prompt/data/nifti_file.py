@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.data.files import PACKED, unpack
 from nnunet_prompt.data.header import check_end, check_extensions, check_is_file
+from nnunet_prompt.data.nifti_geometry import Taken, restore_fields, taken_geometry
 from nnunet_prompt.errors import ImageError
 
 ENDINGS = (".nii.gz", ".nii")
@@ -34,14 +38,39 @@ UNREADABLE = (
 )
 
 
+class _Quiet(logging.Filter):
+    """Silences nibabel in the thread that has entered it, for what it says of a header has no name of a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.local()
+        logging.getLogger("nibabel.global").addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is printed."""
+        return not getattr(self.inside, "here", False)
+
+    def __enter__(self) -> None:
+        self.inside.here = True
+
+    def __exit__(self, *_: object) -> None:
+        self.inside.here = False
+
+
+_QUIET = _Quiet()
+
+
 def open_checked(path: Path) -> Any:
-    """The image with its header read and checked, its voxels still on disk; raises `ImageError`."""
+    """The image with its header read and checked, its voxels still on disk; raises `ImageError`.
+
+    What the header says of where voxels lie is as it is on disk, and `image.affine` is not to be trusted.
+    """
     check_is_file(path)
     if not path.name.lower().endswith(ENDINGS):
         raise ImageError(f"{path}: expected a NIfTI file ending in .nii or .nii.gz")
-    check_extensions(path)
+    stored = check_extensions(path)
     try:
-        with np.errstate(all="ignore"):  # header fields that are NaN
+        with np.errstate(all="ignore"), _QUIET:  # header fields that are NaN
             image: Any = nib.load(path, mmap=False)
             shape, dtype = tuple(map(int, image.shape)), image.get_data_dtype()
             offset = int(image.dataobj.offset)
@@ -59,7 +88,16 @@ def open_checked(path: Path) -> Any:
             f"{path}: the header claims shape {shape}, {claimed} bytes, but the file can hold at most {held}:"
             " it is truncated or damaged"
         )
+    if stored is not None:
+        restore_fields(image.header, stored)
     return image
+
+
+def geometry_of(path: Path, image: Any) -> Taken:
+    """Where the voxels of an image of `open_checked` lie; raises `ImageError` for an affine that no voxels can have."""
+    x, y, z = (*map(int, image.shape[:3]), 1)[:3]
+    taken = taken_geometry(image.header, (x, y, z), path)
+    return replace(taken, affine=usable_affine(taken.affine, one_slice=z == 1, path=path))
 
 
 def check_type(path: Path, dtype: np.dtype[Any]) -> None:
@@ -68,10 +106,18 @@ def check_type(path: Path, dtype: np.dtype[Any]) -> None:
         raise ImageError(f"{path}: expected one real number per voxel, found type {dtype}")
 
 
-def load(
-    path: Path, volume: int | None, dtype: np.dtype[Any] | None
-) -> tuple[Any, npt.NDArray[Any], npt.NDArray[np.float64], tuple[int, ...]]:
-    """Image, voxels (three axes, scaled, perhaps read-only), affine and shape on disk; raises `ImageError`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """What is in a file: its voxels (three axes, scaled, perhaps read-only), where they lie, and the shape on disk."""
+
+    array: npt.NDArray[Any]
+    taken: Taken
+    header: Any
+    file_shape: tuple[int, ...]
+
+
+def load(path: Path, volume: int | None, dtype: np.dtype[Any] | None) -> Content:
+    """Reads a file; raises `ImageError`.
 
     `dtype` None keeps the type of the values, and narrow integers that are not scaled keep it in any case.
     """
@@ -86,16 +132,15 @@ def load(
         raise ImageError(f"{path}: expected volume {volume}, found one volume of shape {shape}")
     try:
         with np.errstate(all="ignore"):  # what overflows becomes infinite
-            affine = np.array(image.affine, dtype=np.float64)
             voxels = _voxels(path, image)
             dtype = None if is_exact(image) else dtype
             array = np.asanyarray(voxels[..., volume] if picked else voxels, dtype=dtype)
     except (*UNREADABLE, MemoryError) as error:
         raise _unreadable(path, error) from error
     flat = shape[:3] + (1,) * (3 - len(shape[:3]))
-    affine = usable_affine(affine, one_slice=flat[2] == 1, path=path)
+    taken = geometry_of(path, image)
     array = array.astype(array.dtype.newbyteorder("="), copy=False).reshape(flat)
-    return image, array, affine, flat if picked else file_shape
+    return Content(array, taken, image.header, flat if picked else file_shape)
 
 
 def is_exact(image: Any) -> bool:

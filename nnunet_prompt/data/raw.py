@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +37,7 @@ from nnunet_prompt.errors import DatasetError
 RAW_VARIABLE = "nnUNet_raw"
 SIDE_FILE = "nnunet_prompt_cases.json"
 SIDE_VERSION = 1
+LISTED = 5  # so many headers that contradict themselves are told of one by one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _CASE = re.compile(r"[^./\\\s][^/\\]*")  # hidden files and paths are no cases
 
@@ -81,6 +82,7 @@ class _Written:
     annotated: dict[str, frozenset[str]] = field(default_factory=dict)
     prompted: dict[str, frozenset[str]] = field(default_factory=dict)
     side: dict[str, dict[str, str]] = field(default_factory=dict)
+    headers: dict[str, None] = field(default_factory=dict)  # notes on headers, each once
     training: int = 0
 
 
@@ -101,19 +103,20 @@ def write_raw_dataset(
     *,
     table: StructureTable,
     test_cases: Iterable[Case] = (),
-    on_written: Callable[[str, int], None] = lambda case, not_finite: None,
+    on_written: Callable[[str, int], None] | None = None,
     on_complete: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Writes a data set in canonical orientation, several cases at once (`workers`), and returns its folder.
 
-    The orientation of `table` and what it says about cases are replaced by those of the data set and its cases. Cases
-    whose files are all there are kept as they are, so a stopped run goes on where it was; `on_written` hears of the
-    others in their order, with the number of voxels that became 0, and `on_complete` of the folder when all cases are
-    in it. `dataset.json` is written last, and one that is there goes before the first case is added. The files do
-    not depend on the number of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set
-    has, no case, two cases of one name, a wrong number of channels, label ids outside 0..K (and the ignore label
-    K + 1), an unknown structure, files that belong to none of the cases, or a finished data set of another
-    description; raises `ImageError` for files that cannot be read or share no grid.
+    The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
+    Cases whose files are all there are kept as they are, so a stopped run goes on where it was; `on_written` hears
+    of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
+    themselves are reported on stderr), and `on_complete` of the folder when all cases are in it. `dataset.json` is
+    written last, and one that is there goes before the first case is added. The files do not depend on the number
+    of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
+    of one name, a wrong number of channels, label ids outside 0..K (and the ignore label K + 1), an unknown
+    structure, files that belong to none of the cases, or a finished data set of another description; raises
+    `ImageError` for files that cannot be read or share no grid.
     """
     folder = target.folder
     plain = replace(table, orientation="canonical", annotated={}, prompted={})
@@ -125,11 +128,15 @@ def write_raw_dataset(
         total = len(some) if isinstance(some, Sized) else None
         bar = tqdm(desc=f"{target.name} images{part}", total=total, unit="case", disable=total == 0)
         with bar, closing(in_order(partial(write_case, place), checked)) as done:
-            for case_id, replaced in done:
+            for one in done:
                 bar.update()
-                if replaced is not None:
-                    _tell(case_id, replaced)
-                    on_written(case_id, replaced)
+                written.headers.update(dict.fromkeys(one.notes))
+                if one.replaced is not None:
+                    _tell(one.name, one.replaced)
+                    if on_written is not None:
+                        on_written(one.name, one.replaced)
+    if on_written is None:
+        _tell_headers(list(written.headers))
     if not written.training:
         raise DatasetError(f"{folder}: no training case was given, expected at least one")
     _check_strangers(folder, written)
@@ -245,6 +252,14 @@ def _tell(case_id: str, replaced: int) -> None:
     if replaced:
         note = f"case {case_id}: {replaced} voxels were not finite and are 0 now"
         tqdm.write(note, sys.stderr)
+
+
+def _tell_headers(notes: Sequence[str]) -> None:
+    """Tells of headers that contradict themselves: a few of them, and how many there are."""
+    for note in notes[:LISTED]:
+        tqdm.write(f"note: {note}", sys.stderr)
+    if len(notes) > LISTED:
+        tqdm.write(f"note: {len(notes) - LISTED} more headers are such", sys.stderr)
 
 
 def _check_strangers(folder: Path, written: _Written) -> None:

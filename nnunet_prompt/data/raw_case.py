@@ -39,15 +39,26 @@ class Place:
         return there and (case.label is None or self.label(case).is_file())
 
 
-def write_case(place: Place, case: Case) -> tuple[str, int | None]:
-    """Writes what `load_canonical` makes of a case; returns its name and how many voxels were not finite and became 0.
+@dataclass(frozen=True, slots=True)
+class WrittenCase:
+    """A case that was written; `replaced` voxels were not finite and are 0 now, None for one that is kept unread.
 
-    These are None for a case that is complete: nothing of it is read or written. Otherwise a data set that was
-    finished is so no longer. Raises `DatasetError` for label ids outside of the allowed ones, and what
-    `load_canonical` raises.
+    `notes` say what the headers of its files contradict.
+    """
+
+    name: str
+    replaced: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def write_case(place: Place, case: Case) -> WrittenCase:
+    """Writes what `load_canonical` makes of a case, unless it is complete: then nothing of it is read or written.
+
+    A data set that was finished is so no longer. Raises `DatasetError` for label ids outside of the allowed ones, and
+    what `load_canonical` raises.
     """
     if place.is_complete(case):
-        return case.case_id, None
+        return WrittenCase(case.case_id)
     loaded = load_canonical(case)
     if loaded.label is not None:
         ids = values_in(loaded.label)
@@ -66,4 +77,4 @@ def write_case(place: Place, case: Case) -> tuple[str, int | None]:
     for path, image in zip(place.images(case), loaded.images, strict=True):
         path.parent.mkdir(exist_ok=True)
         save_canonical(path, image, loaded.affine)
-    return case.case_id, loaded.replaced
+    return WrittenCase(case.case_id, loaded.replaced, loaded.notes)

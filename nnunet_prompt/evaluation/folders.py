@@ -8,11 +8,12 @@
 The keys of a case are label values as on disk: all but 0 that its label file or its prediction
 holds; a label that is in neither has no entry. null stands for an undefined metric; a mean is taken
 over the cases where the metric is defined, and is null if there is none. `evaluation.metrics`
-defines the metrics and the empty cases. The last three keys are there only when they say something:
+defines the metrics and the empty cases. The last keys are there only when they say something:
 
     missing    label files without a prediction: scored as an empty prediction, so in the mean
     unmatched  predictions without a label file: not scored
     failed     cases that could not be scored, with the reason: not in the mean
+    headers    what the headers of a case contradict, and what was taken
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import (
     ENDINGS,
     NiftiVolume,
@@ -41,7 +43,6 @@ from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
 
 PREDICTION_SUFFIX = "_pred"
-AFFINE_TOLERANCE = 1e-3  # mm, each entry: tools round the header differently
 METRICS = tuple(field.name for field in fields(Scores))
 
 
@@ -62,6 +63,7 @@ class _Outcome:
     case: str
     scores: dict[int, Scores]
     failure: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_folders(
@@ -76,7 +78,7 @@ def evaluate_folders(
 
     A case id is the file name without .nii or .nii.gz and without a trailing `_pred`; subfolders
     are not searched. `label_values` fixes the labels to score; an ignore label is unknown here.
-    Spacing comes from the affine of the label file. Returns what the module describes and, if
+    Spacing is that of the label file, as nnU-Net's reader takes it. Returns what the module describes and, if
     `output` is given, writes it there. Warns on stderr of every case that is missing, unmatched or
     failed. With `num_processes` above 1 a script needs the usual `if __name__ == "__main__"`.
 
@@ -92,6 +94,7 @@ def evaluate_folders(
         "missing": sorted(truths.keys() - predicted.keys()),
         "unmatched": sorted(predicted.keys() - truths.keys()),
         "failed": {o.case: o.failure for o in outcomes if o.failure is not None},
+        "headers": {o.case: list(o.notes) for o in outcomes if o.notes},
     }
     results = _summary(outcomes) | {key: cases for key, cases in asides.items() if cases}
     _warn(results)
@@ -184,41 +187,38 @@ def _outcomes(jobs: Sequence[_Job], num_processes: int) -> Iterator[_Outcome]:
 
 def _run(job: _Job) -> _Outcome:
     try:
-        return _Outcome(job.case, _score(job))
+        return _score(job)
     except ImageError as error:
         return _Outcome(job.case, {}, str(error))
 
 
-def _score(job: _Job) -> dict[int, Scores]:
+def _score(job: _Job) -> _Outcome:
     for paths in (job.labels, job.predictions):
         if len(paths) > 1:
             names = " and ".join(str(path) for path in paths)
             raise ImageError(f"{names} all belong to case {job.case!r}: keep one of them")
     truth = read_label_volume(job.labels[0])
+    notes = [f"{truth.path}: {note}" for note in truth.notes]
     predicted = np.zeros_like(truth.array)
     if job.predictions:
         prediction = read_label_volume(job.predictions[0])
         _check_same_grid(truth, prediction)
+        notes += [f"{prediction.path}: {note}" for note in prediction.notes]
         predicted = prediction.array
     values = job.label_values
     if values is None:
         maps = (truth.array, predicted)
         values = tuple(sorted({int(value) for m in maps for value in np.unique(m[m != 0])}))
-    return score_label_maps(truth.array, predicted, spacing_mm=truth.spacing_mm, labels=values)
+    scores = score_label_maps(truth.array, predicted, spacing_mm=truth.spacing_mm, labels=values)
+    return _Outcome(job.case, scores, notes=tuple(notes))
 
 
 def _check_same_grid(truth: NiftiVolume, prediction: NiftiVolume) -> None:
-    if truth.shape != prediction.shape:
-        expected, found, what = str(truth.shape), str(prediction.shape), "shape"
-    elif not np.allclose(truth.affine, prediction.affine, rtol=0, atol=AFFINE_TOLERANCE):
-        expected, found = (str(v.affine[:3].round(4).tolist()) for v in (truth, prediction))
-        what = "affine"
-    else:
-        return
-    raise ImageError(
-        f"{prediction.path}: must be on the grid of {truth.path}, with {what} {expected},"
-        f" found {what} {found}"
-    )
+    if not same_geometry(truth, prediction):
+        raise ImageError(
+            f"{prediction.path}: must be on the grid of {truth.path}, found"
+            f" {geometry_difference(prediction, truth)}"
+        )
 
 
 def _summary(outcomes: Sequence[_Outcome]) -> dict[str, Any]:
@@ -248,7 +248,8 @@ def _warn(results: Mapping[str, Any]) -> None:
     missing = (f"{case}: no prediction, scored as empty" for case in results.get("missing", ()))
     unmatched = (f"{case}: no label file, not scored" for case in results.get("unmatched", ()))
     failed = (f"{case}: not scored: {why}" for case, why in results.get("failed", {}).items())
-    for line in (*missing, *unmatched, *failed):
+    headers = (line for notes in results.get("headers", {}).values() for line in notes)
+    for line in (*missing, *unmatched, *failed, *headers):
         print(f"warning: {line}", file=sys.stderr)
 
 

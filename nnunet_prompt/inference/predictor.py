@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.engine.cache import TileCache
@@ -273,8 +274,8 @@ def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:
         )
     first = images[0]
     for other in images[1:]:
-        if other.shape != first.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
+        if not same_geometry(other, first):
             raise ImageError(
-                f"{other.path}: lies on another grid than {first.path} ({other.shape} and {first.shape});"
+                f"{other.path}: lies on another grid than {first.path}: {geometry_difference(other, first)};"
                 " channels of one case must be registered and resampled to one grid"
             )

@@ -9,6 +9,7 @@ session.undo()
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 
+_LOG = logging.getLogger(__name__)
 Prompt = Point | Box | Scribble | npt.NDArray[np.bool_]
 
 
@@ -59,12 +61,16 @@ class PromptSession:
     def set_image(self, images: Path | str | Sequence[NiftiVolume | Path | str]) -> None:
         """Opens an image: a file, or the channels of a case in the model's order. Forgets all prompts.
 
-        Raises `ImageError` for an image that cannot be read or does not fit the model; the one before stays open.
+        What a header contradicts is logged as a warning. Raises `ImageError` for an image that cannot be read or does
+        not fit the model; the one before stays open.
         """
         from nnunet_prompt.data.nifti import read_stored
 
         several = [images] if isinstance(images, (str, Path)) else list(images)
         volumes = [read_stored(i) if isinstance(i, (str, Path)) else i for i in several]
+        for volume in volumes:
+            for note in volume.notes:
+                _LOG.warning("%s: %s", volume.path, note)
         self._case = self.predictor.place(volumes)
         self._cache.clear()
         self.reset()

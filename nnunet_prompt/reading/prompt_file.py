@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nnunet_prompt.challenge.images import find_key
+from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.prompts.frames import pls_map
@@ -36,7 +36,6 @@ from nnunet_prompt.reading.prompts_json import (
 )
 
 FORMAT = "nnunet-prompt"
-AFFINE_TOLERANCE = 1e-3  # mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +180,11 @@ def _read_mask(prompts: _Label, image: NiftiVolume, folder: Path) -> Any:
     mask = read_label_volume(folder / str(prompts.mask))
     if mask.shape != image.shape:
         raise PromptError(f"mask {mask.path}: its shape is {mask.shape}, the image's {image.shape}")
-    if not np.allclose(mask.affine, image.affine, rtol=0, atol=AFFINE_TOLERANCE):
-        raise PromptError(f"mask {mask.path}: its affine is not that of the image {image.path}")
+    if not same_geometry(mask, image):
+        raise PromptError(
+            f"mask {mask.path}: its affine is not that of the image {image.path}:"
+            f" {geometry_difference(mask, image)}"
+        )
     if prompts.mask_label is None:
         return mask.array != 0
     return mask.array == prompts.mask_label

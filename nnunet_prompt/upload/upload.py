@@ -128,6 +128,8 @@ class _Stages:
 
     def load(self, entry: Entry) -> _Image:
         volume = read_stored(entry.image)
+        for note in volume.notes:
+            warn(f"{entry.image}: {note}")
         if volume.replaced:
             warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
         return _Image(entry, volume)

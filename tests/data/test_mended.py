@@ -49,9 +49,8 @@ NO_SIZE = ((252, "<2h", 0, 1), (280 + 8, "<f", 0.0), (296 + 8, "<f", 0.0), (312 
     [
         (NAN_ROW, (1, 2, 8)),  # the qform is whole
         (NO_SIZE, (1, 2, 8)),  # two axes are whole, and pixdim has the size of the third
-        (((252, "<2h", 0, 1), (280, "<f", 1e30)), (1, 2, 8)),
-        (((252, "<2h", 1, 0), (80, "<3f", NAN, -2.0, np.inf)), (1, 2, 1)),
-        (((252, "<2h", 1, 0), (256, "<3f", 2.0, 2.0, 2.0)), (1, 2, 8)),  # no quaternion
+        (((123, "<B", 1),), (1, 2, 8)),  # voxels of 8 metres
+        (((123, "<B", 3),), (1, 2, 8)),  # or of 8 micrometres
         (((252, "<2h", 0, 1), (280, "<12f", *[0.0] * 12)), (1, 2, 8)),
         (((252, "<2h", 0, 1), (292, "<f", 1e30)), (1, 2, 8)),  # an origin out of this world
     ],
@@ -72,6 +71,26 @@ def test_axes_that_are_known_keep_their_directions(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.affine[:3, :3], np.diag([-1.0, -2.0, 8.0]))
     whole = read_mended(save(tmp_path / "b.nii", ARRAY, *NAN_ROW))
     np.testing.assert_allclose(whole.affine, LPS, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spacing", "axes", "said"),
+    [
+        (((252, "<2h", 0, 1), (280, "<f", 1e30)), (1, 2, 8), "RPS", "the sform is sheared"),
+        (((252, "<2h", 1, 0), (80, "<3f", NAN, -2.0, np.inf)), (1, 2, 1), "LAS", "qform (code 1)"),
+        (((252, "<2h", 1, 0), (256, "<3f", 2.0, 2.0, 2.0)), (1, 2, 8), "ARI", "without a rotation"),
+        (((252, "<2h", 1, 1), (280, "<f", -1.5)), (1, 2, 8), "LPS", "sform (code 1)"),
+        (((252, "<2h", 0, 0),), (1, 2, 8), "LPS", "neither sform nor qform"),
+    ],
+)
+def test_an_affine_that_contradicts_itself_is_that_of_the_reader_of_nnunet(
+    tmp_path: Path, changes: tuple[Any, ...], spacing: tuple[float, ...], axes: str, said: str
+) -> None:
+    path = save(tmp_path / "a.nii.gz", ARRAY, *changes)
+    for found in (read_mended(path), read_mended_grid(path)):
+        np.testing.assert_allclose(found.spacing_mm, spacing, rtol=1e-6)
+        assert "".join(nib.aff2axcodes(found.affine)) == axes
+        assert said in found.notes[0] and "\n" not in found.notes[0]
 
 
 def test_the_mask_keeps_the_header_of_the_file(tmp_path: Path) -> None:

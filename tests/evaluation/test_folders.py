@@ -145,9 +145,9 @@ def _shape(folders: Folders) -> tuple[str, ...]:
 
 def _affine(folders: Folders) -> tuple[str, ...]:
     moved = AFFINE.copy()
-    moved[0, 3] = 0.01
+    moved[0, 3] = 0.2
     folders.predict("bad.nii.gz", _map(c1=1), moved)
-    return "labels/bad.nii.gz", "predictions/bad.nii.gz", "affine", "0.01]"
+    return "labels/bad.nii.gz", "predictions/bad.nii.gz", "affine", "0.2]"
 
 
 def _garbage(folders: Folders) -> tuple[str, ...]:
