@@ -13,6 +13,7 @@ from nnunet_prompt.challenge import fusion
 from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.data.workers import checkpoint
+from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.reading.prompt_file import PromptFile
@@ -93,7 +94,10 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     checkpoint()
     if prompts is not None and are_sequences(volumes):
         return LoadedCase(case, reference, None, prompts, tuple(notes), volumes)
-    placed = predictor.place(list(volumes.values()), whole=prompts is None)
+    try:
+        placed = predictor.place(list(volumes.values()), whole=prompts is None)
+    except ImageError as error:  # a header may be the reason
+        raise ImageError("; ".join((str(error), *notes))) from error
     return LoadedCase(case, reference, placed, prompts, tuple(notes))
 
 

@@ -21,7 +21,7 @@ from nnunet_prompt.challenge.images import (
     image_files,
 )
 from nnunet_prompt.data.files import PARTIAL
-from nnunet_prompt.data.geometry import geometry_difference, same_geometry
+from nnunet_prompt.data.geometry import rounded_rows, same_geometry
 from nnunet_prompt.data.header import bare_header
 from nnunet_prompt.data.mended import read_mended, read_mended_grid
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
@@ -114,7 +114,10 @@ class _Expected:
         if mask.file_shape != image.file_shape:
             yield f"has the shape {mask.file_shape}, expected that of {image.path.name}, {image.file_shape}"
         elif not _lie_together(mask, image):
-            yield f"lies elsewhere than {image.path.name}: {geometry_difference(mask, image)}"
+            yield (
+                f"has the affine {rounded_rows(mask.affine)}, expected that of {image.path.name},"
+                f" {rounded_rows(image.affine)}"
+            )
         if mask.shape == image.shape:
             yield from self._label_problems(mask, pls_map(image.affine, image.shape))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ def geometry_difference(found: HasGeometry, expected: HasGeometry) -> str:
     """One phrase that says how the first of two grids differs from the second."""
     if found.shape != expected.shape:
         return f"shape {found.shape}, expected {expected.shape}"
-    return f"affine {_rows(found.affine)}, expected {_rows(expected.affine)}"
+    return f"affine {rounded_rows(found.affine)}, expected {rounded_rows(expected.affine)}"
 
 
 def corners(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -61,5 +61,6 @@ def _edges(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def _rows(affine: npt.NDArray[np.float64]) -> list[Any]:
+def rounded_rows(affine: npt.NDArray[np.float64]) -> list[list[float]]:
+    """The first three rows of an affine for a message."""
     return [[round(float(v), 4) + 0.0 for v in row] for row in affine[:3]]  # + 0.0: not -0.0

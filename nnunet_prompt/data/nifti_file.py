@@ -131,7 +131,7 @@ def load(path: Path, volume: int | None, dtype: np.dtype[Any] | None) -> Content
     if len(shape) <= 3 and volume not in (None, 0):
         raise ImageError(f"{path}: expected volume {volume}, found one volume of shape {shape}")
     try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinite
+        with np.errstate(all="ignore"), _QUIET:  # what overflows becomes infinite
             voxels = _voxels(path, image)
             dtype = None if is_exact(image) else dtype
             array = np.asanyarray(voxels[..., volume] if picked else voxels, dtype=dtype)

@@ -23,6 +23,7 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.upload.forms import FORMS, Entry, MaskForm, find_entries
 from nnunet_prompt.upload.upload import Upload, predict_upload, write_masks
+from tests.header_fixture import contradict
 from tests.model_fixture import hand_made_dataset_json, write_model_folder
 from tests.predictor_fixture import ORIENTATIONS, TABLE, predictor, stored
 
@@ -168,6 +169,17 @@ class TestGrid:
             assert np.array_equal(after.header[name], before.header[name])
         expected = np.where(np.asarray(before.dataobj) == ATOM["lv"], 500, 0)
         assert np.array_equal(np.asarray(after.dataobj), expected)
+
+    def test_a_header_that_contradicts_itself(
+        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "in" / "ct_val" / "CaseCTVal001_image.nii.gz"
+        contradict(image(path, "lv"))
+        run(tmp_path / "in", tmp_path)
+        assert f"warning: {path}: the header contradicts itself" in capsys.readouterr().err
+        mask = tmp_path / "CARE-Wholeheart-We" / "ct_val" / "CaseCTVal001_pred.nii.gz"
+        for name in ("pixdim", "srow_x", "srow_y", "srow_z", "sform_code", "qform_code"):
+            assert np.array_equal(nib.load(mask).header[name], nib.load(path).header[name])
 
     @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::11])
     def test_any_orientation_through_the_real_predictor(
