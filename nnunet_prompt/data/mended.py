@@ -26,7 +26,7 @@ from nnunet_prompt.data.header import MAX_EXTENSIONS, bare_header, first_bytes
 from nnunet_prompt.data.mended_affine import mended_affine, plausible
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.data.nifti_file import UNREADABLE, check_type, first_line, trim
-from nnunet_prompt.data.nifti_geometry import corrected
+from nnunet_prompt.data.nifti_geometry import corrected, without_unit
 from nnunet_prompt.errors import ImageError
 
 MAX_VOXELS = 2**29  # a header that claims more is damaged
@@ -102,7 +102,9 @@ def _writable(header: Any, affine: npt.NDArray[np.float64]) -> Any:
         with np.errstate(all="ignore"):
             corrected(header).get_best_affine()
     except (ValueError, ArithmeticError):  # a qform whose quaternion is none
+        header = without_unit(header)
         header.set_sform(affine, code=1)
+        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
     return header
 
 

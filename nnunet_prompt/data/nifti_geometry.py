@@ -34,6 +34,7 @@ _NEVER = 1000  # nibabel's levels of what is wrong end at 50
 _SILENT = logging.getLogger(f"{__name__}.silent")
 _SILENT.disabled = True
 _FACTORS = {None: 1.0, "metres": 1e3, "micrometres": 1e-3}
+_TINY, _HUGE = 1e-30, 1e15  # beyond them ITK's arithmetic fails, and prints so
 _WARNINGS = threading.Lock()
 Affine = npt.NDArray[np.float64]
 
@@ -86,6 +87,9 @@ def taken_geometry(header: Any, shape: tuple[int, int, int], path: Path) -> Take
             return Taken(plain)
         if stated.sform is not None and not np.isfinite(stated.sform).all():
             return Taken(stated.sform)
+        turn = max(abs(float(header[f"quatern_{axis}"])) for axis in "bcd")
+        if turn > _HUGE and int(header["qform_code"]) > 0:
+            return Taken(np.full((4, 4), np.nan))
         asked = _ask_itk(stated, path)
         if asked is None:
             return _refused(stated)
@@ -207,6 +211,9 @@ def _one_voxel(stated: _Stated) -> bytes:
     header["pixdim"][1:4] = stated.sizes
     for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
         header[name] = 0 if stated.sform is None else stated.sform[row]
+    for name in FIELDS:
+        value = header[name]
+        header[name] = np.where(np.abs(value) < _TINY, 0, value)
     header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
     return bytes(header.binaryblock) + bytes(5)
 
