@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.files import remove_partials, replacing
-from nnunet_prompt.data.raw_case import DESCRIPTION, Place, write_case
+from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
 from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.data.workers import in_order
@@ -131,12 +131,10 @@ def write_raw_dataset(
             for one in done:
                 bar.update()
                 written.headers.update(dict.fromkeys(one.notes))
-                if one.replaced is not None:
-                    _tell(one.name, one.replaced)
-                    if on_written is not None:
-                        on_written(one.name, one.replaced)
-    if on_written is None:
-        _tell_headers(list(written.headers))
+                _tell(one)
+                if on_written is not None and one.replaced is not None:
+                    on_written(one.name, one.replaced)
+    _tell_headers([] if on_written is not None else list(written.headers))
     if not written.training:
         raise DatasetError(f"{folder}: no training case was given, expected at least one")
     _check_strangers(folder, written)
@@ -248,9 +246,9 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
     replace(table, annotated={this: annotated}, prompted={this: prompted}, weights={})
 
 
-def _tell(case_id: str, replaced: int) -> None:
-    if replaced:
-        note = f"case {case_id}: {replaced} voxels were not finite and are 0 now"
+def _tell(case: WrittenCase) -> None:
+    if case.replaced:
+        note = f"case {case.name}: {case.replaced} voxels were not finite and are 0 now"
         tqdm.write(note, sys.stderr)
 
 

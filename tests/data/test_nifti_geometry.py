@@ -198,7 +198,7 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert logging.getLogger("nibabel.global").isEnabledFor(logging.WARNING)
 
 
-numbers = st.floats(-3, 3, width=32)
+numbers = st.just(0.0) | st.floats(-3, -(2**-10), width=32) | st.floats(2**-10, 3, width=32)
 headers = st.builds(
     Header,
     st.sampled_from([None, TRUE, OTHER]),
