@@ -5,6 +5,7 @@ readers take the voxels that are there and what is left of the geometry, and say
 
     an affine that is not finite, singular, without spacing or     `mended_affine` finds the nearest one
     with one that no image has
+    a unit in which the voxels have a size that no image has       the numbers are mm
     several volumes                                                the first of them
     a bad check sum, extensions, magic, ending of the name         the voxels all the same
 """
