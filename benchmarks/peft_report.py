@@ -57,4 +57,5 @@ def _cell(values: Sequence[float | None]) -> str:
     if not known:
         return "–"
     spread = f" ± {(max(known) - min(known)) / 2:.4f}" if len(known) > 1 else ""
-    return f"{fmean(known):.4f}{spread}"
+    short = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
+    return f"{fmean(known):.4f}{spread}{short}"

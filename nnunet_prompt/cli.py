@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nnunet_prompt import __version__
 from nnunet_prompt import cli_arguments as takes
+from nnunet_prompt import cli_evaluate as evaluate
 from nnunet_prompt import cli_predict as predict
 from nnunet_prompt import cli_verbs as does
 from nnunet_prompt import cli_weights as weights
@@ -111,7 +112,7 @@ VERBS = {
     "submit": Verb(
         "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit
     ),
-    "evaluate": Verb("measure masks against label maps", takes.evaluate, does.evaluate),
+    "evaluate": Verb("measure masks against label maps", evaluate.add_arguments, does.evaluate),
     "env": Verb(
         'print what `eval "$(nnunet-prompt env)"` sets for nnU-Net\'s commands',
         takes.none,

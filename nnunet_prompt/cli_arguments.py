@@ -100,7 +100,7 @@ def plan(parser: argparse.ArgumentParser) -> None:
         help="do not reduce them: every case keeps its voxels, as a model for nnInteractive needs it",
     )
     parser.add_argument(
-        "--features", type=_whole_numbers, metavar="8,16,32,64", help="per stage, if reduced"
+        "--features", type=whole_numbers, metavar="8,16,32,64", help="per stage, if reduced"
     )
     parser.add_argument("--batch-size", type=at_least(1), metavar="N", help="default 2, if reduced")
 
@@ -213,17 +213,6 @@ def submit(parser: argparse.ArgumentParser) -> None:
     model(parser, variable="nnUNet_prompt_model")
 
 
-def evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="folder of label maps")
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        metavar="PREDICTIONS",
-        help="folder of masks, named alike or *_pred",
-    )
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="metrics.json")
-
-
 def demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", type=Path, default=Path("out/demo"), help="default out/demo"
@@ -270,7 +259,7 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return whole_number
 
 
-def _whole_numbers(text: str) -> tuple[int, ...]:
+def whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(at_least(1)(part) for part in text.split(","))
 
 

@@ -210,10 +210,19 @@ def submit(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from nnunet_prompt.evaluation.folders import evaluate_folders, format_table
+    from nnunet_prompt.evaluation.folders import evaluate_folders, format_notes, format_table
 
-    results = evaluate_folders(args.labels, args.predictions, args.output)
+    results = evaluate_folders(
+        args.labels,
+        args.predictions,
+        args.output,
+        label_values=args.values,
+        missing=args.missing,
+        extra=args.extra,
+        names=args.names,
+    )
     print(format_table(results))
+    print(format_notes(results))
     failed = len(results.get("failed", {}))
     print(f"wrote {args.output}" + (f"; {_count(failed, 'case')} not scored" if failed else ""))
     return 1 if failed else 0

@@ -134,6 +134,7 @@ def _testing(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
     model = output / "nnUNet_results" / DATASET / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
     how = f"-m {_quoted(model)} -f 0 -device cpu --disable_tta"
     prompted, plain = (_quoted(output / folder) for folder in ARMS.values())
+    names = _quoted(output / "nnUNet_raw" / DATASET / "dataset.json")
     with_json, without_json = (_quoted(_metrics(output, folder)) for folder in ARMS.values())
     return {
         "simulate": (
@@ -150,11 +151,11 @@ def _testing(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
         ),
         "evaluate_with": (
             "Measure the masks made with prompts",
-            f"nnunet-prompt evaluate {test}/labels {prompted} -o {with_json}",
+            f"nnunet-prompt evaluate {test}/labels {prompted} -o {with_json} --names {names}",
         ),
         "evaluate_without": (
             "Measure the masks made without",
-            f"nnunet-prompt evaluate {test}/labels {plain} -o {without_json}",
+            f"nnunet-prompt evaluate {test}/labels {plain} -o {without_json} --names {names}",
         ),
     }
 

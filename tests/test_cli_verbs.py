@@ -30,17 +30,40 @@ def test_trainers_dir(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{extension.trainers_dir()}\n"
 
 
+def _evaluation() -> dict[str, Any]:
+    keys = ("label_files", "scored", "missing", "unmatched", "failed")
+    rules = {"missing": "error", "empty": "so", "names": None, "ignore_label": None}
+    counts = dict.fromkeys(keys, 0)
+    return {"cases": {}, "mean": {}, "structures": {}, "counts": counts, "rules": rules}
+
+
 def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    call = fake("nnunet_prompt.evaluation.folders.evaluate_folders", {"cases": {}, "mean": {}})
+    call = fake("nnunet_prompt.evaluation.folders.evaluate_folders", _evaluation())
     assert run("evaluate labels masks -o metrics.json") == 0
-    call.assert_called_once_with(Path("labels"), Path("masks"), Path("metrics.json"))
+    call.assert_called_once_with(
+        Path("labels"),
+        Path("masks"),
+        Path("metrics.json"),
+        label_values=None,
+        missing="error",
+        extra="error",
+        names=None,
+    )
+    told = "--missing skip --extra skip --names 1=LV --values 1,2"
+    assert run(f"evaluate labels masks -o metrics.json {told}") == 0
+    assert call.call_args.kwargs == {
+        "label_values": (1, 2),
+        "missing": "skip",
+        "extra": "skip",
+        "names": "1=LV",
+    }
     assert capsys.readouterr().out.endswith("wrote metrics.json\n")
 
 
 def test_evaluate_fails_where_a_case_could_not_be_scored(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = {"cases": {}, "mean": {}, "failed": {"heart_03": "why"}}
+    results = _evaluation() | {"failed": {"heart_03": "why"}}
     fake("nnunet_prompt.evaluation.folders.evaluate_folders", results)
     assert run("evaluate labels masks -o metrics.json") == 1
     assert capsys.readouterr().out.endswith("wrote metrics.json; 1 case not scored\n")

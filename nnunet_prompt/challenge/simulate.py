@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
 from nnunet_prompt.batch.cases import warn
 from nnunet_prompt.challenge.images import image_files, without_ending
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
@@ -39,6 +40,12 @@ class SimulateOptions:
     inclusive: bool = False
 
     def __post_init__(self) -> None:
+        for name, example in (("max_points", 5), ("jitter", 2), ("seed", 1), ("base", 0)):
+            value = getattr(self, name)  # numbers that are too small are reported below
+            number = whole_number(name, value, lowest=-(2**63), example=example)
+            object.__setattr__(self, name, number)
+        one_of("order", self.order, ("xy", "yx"))
+        object.__setattr__(self, "inclusive", true_or_false("inclusive", self.inclusive))
         if not 1 <= self.max_points <= MAX_POINTS:
             raise PromptError(f"--max-points must be 1 to {MAX_POINTS}, found {self.max_points}")
         if not 0 <= self.jitter <= LARGEST_JITTER:
@@ -54,13 +61,18 @@ class SimulateOptions:
 
 
 def simulate_prompts(
-    labels: Path, output: Path, *, options: SimulateOptions = SimulateOptions()
+    labels: Path | str, output: Path | str, *, options: SimulateOptions = SimulateOptions()
 ) -> int:
     """Writes the prompts of the label maps in a folder, or of one file, to `output` and returns their number.
 
     A case id is a file name without ending. What is drawn for a case depends on the seed, its id and its labels only.
     Raises `PromptError` if there is nothing to read; if some files cannot be read, the others are written first.
     """
+    labels, output = as_path("labels", labels), as_path("output", output)
+    if not isinstance(options, SimulateOptions):
+        raise PromptError(
+            f"options: expected SimulateOptions, such as SimulateOptions(seed=1), found {shown(options)}"
+        )
     files = _label_files(labels)
     cases: dict[str, CasePrompts] = {}
     failures = []
@@ -102,6 +114,10 @@ def slice_prompts(
 
     Per slice and label above 0: the tight box, and 1 to `max_points` different pixels of the label.
     """
+    _check_drawing(labels, rng)
+    slice_axis = whole_number("slice_axis", slice_axis, lowest=0, highest=2, example=2)
+    checked = SimulateOptions(max_points, jitter)
+    max_points, jitter = checked.max_points, checked.jitter
     options = SimulationOptions(max_points=max_points, jitter=jitter, slice_axis=slice_axis)
     values = [int(v) for v in np.unique(labels) if v]
     masks = {value: labels == value for value in values}
@@ -112,6 +128,17 @@ def slice_prompts(
         for k in range(labels.shape[slice_axis])
     }
     return CasePrompts(sets, "PLS", slices, slice_axis)
+
+
+def _check_drawing(labels: object, rng: object) -> None:
+    if not isinstance(labels, np.ndarray) or labels.ndim != 3 or labels.dtype.kind not in "bui":
+        raise PromptError(
+            f"labels: expected a label map, an array of integers with three axes, found {shown(labels)}"
+        )
+    if not isinstance(rng, np.random.Generator):
+        raise PromptError(
+            f"rng: expected a generator, such as np.random.default_rng(0), found {shown(rng)}"
+        )
 
 
 def _label_files(labels: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.arguments import as_path, shown, whole_number
 from nnunet_prompt.data.files import PARTIAL as PARTIAL
 from nnunet_prompt.data.files import replacing as replacing
 from nnunet_prompt.data.files import save_nifti as save_nifti
@@ -89,7 +90,9 @@ def read_stored(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
 
     They are the same numbers as in float32, take less memory, and cannot be infinite. The array may be read-only.
     """
-    path = Path(path)
+    path = as_path("path", path)
+    if volume is not None:
+        volume = whole_number("volume", volume, lowest=-1, example=0)
     found = load(path, volume, np.dtype(np.float32))
     array, replaced = found.array, 0
     if array.dtype.kind == "f":
@@ -101,7 +104,7 @@ def read_stored(path: Path | str, *, volume: int | None = None) -> NiftiVolume:
 
 def count_not_finite(path: Path | str) -> int:
     """The voxels of a volume that are NaN or infinite, read only where their type can be; raises like `read_nifti`."""
-    return 0 if is_exact(open_checked(Path(path))) else read_stored(path).replaced
+    return 0 if is_exact(open_checked(as_path("path", path))) else read_stored(path).replaced
 
 
 def read_label_volume(path: Path | str) -> NiftiVolume:
@@ -115,7 +118,7 @@ def read_stored_labels(path: Path | str) -> NiftiVolume:
 
     The array may be read-only.
     """
-    path = Path(path)
+    path = as_path("path", path)
     found = load(path, None, None)
     array = found.array
     if array.dtype.kind == "f":
@@ -171,7 +174,7 @@ class Grid:
 
 def read_grid(path: Path | str) -> Grid:
     """Reads the header only; raises `ImageError` like `read_nifti`."""
-    path = Path(path)
+    path = as_path("path", path)
     image = open_checked(path)
     file_shape = tuple(map(int, image.shape))
     shape = trim(file_shape)
@@ -185,7 +188,7 @@ def read_grid(path: Path | str) -> Grid:
 
 def volume_count(path: Path | str) -> int:
     """How many volumes a file holds: 1, or the length of its fourth axis. Reads the header only."""
-    path = Path(path)
+    path = as_path("path", path)
     shape = trim(open_checked(path).shape)
     if len(shape) > 4:
         raise ImageError(f"{path}: expected at most four axes, found shape {shape}")
@@ -199,7 +202,12 @@ def write_labels_like(path: Path | str, labels: npt.NDArray[Any], reference: Nif
     unsigned integer that fits; scaling and display range are reset. The file appears under its name only when it is
     complete. Raises `ImageError` for another shape, for values that are no integers and for negative ones.
     """
+    path = as_path("path", path)
     labels = np.asarray(labels)
+    if not isinstance(reference, NiftiVolume) or reference.header is None:
+        raise ImageError(
+            f"{path}: expected a NiftiVolume as reference, such as read_nifti('case.nii.gz'), found {shown(reference)}"
+        )
     if labels.shape != reference.shape:
         raise ImageError(
             f"{path}: the labels have shape {labels.shape}, the image {reference.path} {reference.shape}"

@@ -1,5 +1,9 @@
-"""How good are the masks: metrics of one mask, and of a folder of predictions.
+"""Metrics of one mask and of a folder of predictions.
 
-metrics   Dice, Hausdorff distances, ASSD and volume error of two masks or label maps (numpy, scipy)
-folders   match label files and predictions by case, score them, write metrics.json
+metrics    Dice, Hausdorff distances, ASSD and volume error of two masks or label maps (numpy, scipy)
+pairs      which prediction belongs to which label file, and what is refused
+names      the names of label values, and the ignore label
+results    the form of metrics.json, the table and its notes
+processes  many cases in one or several processes
+folders    scores the pairs of two folders
 """

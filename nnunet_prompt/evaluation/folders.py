@@ -1,49 +1,41 @@
 """Scores a folder of predictions against a folder of label files, and writes metrics.json.
 
-    {"cases": {"heart_01": {"1": {"dice": 0.93, "hd_mm": 8.1, "hd95_mm": 3.0, "assd_mm": 0.9,
-                                  "volume_error": -0.04}}},
-     "mean": {"1": {"dice": 0.93, ...}},
-     "missing": ["heart_02"], "unmatched": ["phantom_07"], "failed": {"heart_03": "why"}}
-
-The keys of a case are label values as on disk: all but 0 that its label file or its prediction
-holds; a label that is in neither has no entry. null stands for an undefined metric; a mean is taken
-over the cases where the metric is defined, and is null if there is none. `evaluation.metrics`
-defines the metrics and the empty cases. The last keys are there only when they say something:
-
-    missing    label files without a prediction: scored as an empty prediction, so in the mean
-    unmatched  predictions without a label file: not scored
-    failed     cases that could not be scored, with the reason: not in the mean
-    headers    what the headers of a case contradict, and what was taken
+`pairs` says which files belong together and what is refused, `names` where names come from, `results` what the answer
+looks like, and `metrics` defines the metrics and the empty cases.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from nnunet_prompt.arguments import as_path, items, shown, whole_number
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
-from nnunet_prompt.data.nifti import (
-    ENDINGS,
-    NiftiVolume,
-    is_nifti_name,
-    read_label_volume,
-    replacing,
-)
+from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
+from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
+from nnunet_prompt.evaluation.pairs import Extra, Missing, Pairs, listed, pair_files
+from nnunet_prompt.evaluation.processes import run_all
+from nnunet_prompt.evaluation.results import (
+    EMPTY_RULE,
+    Evaluation,
+    only_label,
+    only_prediction,
+    summarise,
+    write_json,
+)
+from nnunet_prompt.evaluation.results import METRICS as METRICS
+from nnunet_prompt.evaluation.results import format_notes as format_notes
+from nnunet_prompt.evaluation.results import format_table as format_table
 
-PREDICTION_SUFFIX = "_pred"
-METRICS = tuple(field.name for field in fields(Scores))
+MANY = 5  # cases that are not reported one by one
+MOST_VALUES = 512  # of a label map; an image has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,142 +46,173 @@ class _Job:
     labels: tuple[Path, ...]
     predictions: tuple[Path, ...]
     label_values: tuple[int, ...] | None
+    ignore: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """The scores of one case by label value, or the reason why there are none."""
 
-    case: str
-    scores: dict[int, Scores]
+    scores: Mapping[int, Scores] = field(default_factory=dict)
     failure: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # on the headers
 
 
 def evaluate_folders(
-    labels: Path,
-    predictions: Path,
-    output: Path | None = None,
+    labels: Path | str,
+    predictions: Path | str,
+    output: Path | str | None = None,
     *,
     label_values: Sequence[int] | None = None,
+    missing: Missing = "error",
+    extra: Extra = "error",
+    names: NamesLike = None,
     num_processes: int = 1,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Scores each NIfTI file of `labels` with the file of the same case in `predictions`.
 
-    A case id is the file name without .nii or .nii.gz and without a trailing `_pred`; subfolders
-    are not searched. `label_values` fixes the labels to score; an ignore label is unknown here.
-    Spacing is that of the label file, as nnU-Net's reader takes it. Returns what the module describes and, if
-    `output` is given, writes it there. Warns on stderr of every case that is missing, unmatched or
-    failed. With `num_processes` above 1 a script needs the usual `if __name__ == "__main__"`.
+    missing: a case without a prediction is an error, is scored as an empty mask, or is skipped.
+    extra: a prediction without a label file is an error, or is skipped.
+    names: `{500: "LV"}`, "500=LV,200=scar" or a dataset.json; None looks for the data set's own. A value named `ignore`
+    is not scored, and its voxels in the label map belong to nothing.
+    label_values: the values to score; None scores all that occur.
 
-    Raises `PromptError` if a folder does not exist, if the folders share no case, or if an argument
-    cannot be used; what is wrong with a single case is told under "failed".
+    Spacing is that of the label file, as nnU-Net's reader takes it. The result goes to `output`, too, if that is given.
+    Warns on stderr of cases that are missing, unmatched or failed, and of headers that contradict themselves.
+    `num_processes` above 1 needs `if __name__ == "__main__"`.
+
+    Raises `PromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they share
+    no label value, so that nothing but zeros would come out; what is wrong with a single case stands under "failed".
     """
-    _check_arguments(output, label_values, num_processes)
-    truths, predicted = _matched(labels, predictions)
-    values = None if label_values is None else tuple(dict.fromkeys(map(int, label_values)))
-    jobs = [_Job(c, tuple(p), tuple(predicted.get(c, ())), values) for c, p in truths.items()]
-    outcomes = list(tqdm(_outcomes(jobs, num_processes), "evaluate", len(jobs), unit="case"))
-    asides = {
-        "missing": sorted(truths.keys() - predicted.keys()),
-        "unmatched": sorted(predicted.keys() - truths.keys()),
-        "failed": {o.case: o.failure for o in outcomes if o.failure is not None},
-        "headers": {o.case: list(o.notes) for o in outcomes if o.notes},
-    }
-    results = _summary(outcomes) | {key: cases for key, cases in asides.items() if cases}
+    labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
+    output = _checked_output(output)
+    values = _checked_values(label_values)
+    num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
+    known = read_names(names, labels, predictions)
+    pairs = pair_files(labels, predictions, missing=missing, extra=extra)
+    outcomes = _outcomes(_jobs(pairs, values, known.ignore, missing), num_processes)
+    scored = {case: o.scores for case, o in outcomes.items() if o.failure is None}
+    if values is None:
+        _check_values_meet([s for case, s in scored.items() if case in pairs.predictions])
+    results = _results(pairs, scored, outcomes, known)
+    results["rules"] |= {"missing": missing, "extra": extra}
     _warn(results)
     if output is not None:
-        _write_json(results, output)
+        write_json(results, output)
     return results
 
 
-def format_table(results: Mapping[str, Any]) -> str:
-    """The means of `evaluate_folders` as text to print: one line per label, a dash for null.
-
-    The column `cases` counts the cases that have a Dice for the label: those behind its mean.
-    """
-    rows = [("label", "cases", *METRICS)]
-    for label, means in results["mean"].items():
-        scores = [case[label]["dice"] for case in results["cases"].values() if label in case]
-        count = sum(score is not None for score in scores)
-        rows.append((label, str(count), *(_cell(means[metric]) for metric in METRICS)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+def _outcomes(jobs: Sequence[_Job], num_processes: int) -> dict[str, _Outcome]:
+    done = run_all(_run, jobs, num_processes, died=_died)
+    cases = [job.case for job in jobs]
+    return dict(zip(cases, tqdm(done, "evaluate", len(jobs), unit="case"), strict=True))
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _checked_output(output: Path | str | None) -> Path | None:
+    path = None if output is None else as_path("output", output)
+    if path is not None and path.is_dir():
+        raise PromptError(f"{path} is a folder: give a file, such as {path / 'metrics.json'}")
+    return path
 
 
-def _check_arguments(
-    output: Path | None, label_values: Sequence[int] | None, num_processes: int
-) -> None:
-    if label_values is not None and (not label_values or 0 in label_values):
+def _checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | None:
+    if label_values is None:
+        return None
+    given = items(label_values)
+    if given is None:
         raise PromptError(
-            f"label values must be one or more and not the background 0, found {list(label_values)}"
+            f"label_values: expected a list such as [500, 200], found {shown(label_values)}"
         )
-    if num_processes < 1:
-        raise PromptError(f"the number of processes must be at least 1, found {num_processes}")
-    if output is not None and output.is_dir():
-        raise PromptError(f"{output} is a folder: give a file, such as {output / 'metrics.json'}")
-
-
-def _matched(
-    labels: Path, predictions: Path
-) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """The files of both folders by case id; raises `PromptError` if no case is in both."""
-    truths, predicted = _files_by_case(labels), _files_by_case(predictions)
-    if not truths.keys() & predicted.keys():
+    values = [whole_number("label_values", v, lowest=0, example=500) for v in given]
+    if not values or 0 in values:
         raise PromptError(
-            f"{labels} and {predictions} share no case: expected the files <case>.nii.gz and"
-            f" <case>.nii.gz or <case>{PREDICTION_SUFFIX}.nii.gz, found for example"
-            f" {_example(truths)} and {_example(predicted)}"
+            f"label values must be one or more and not the background 0, found {values}"
         )
-    return truths, predicted
+    return tuple(dict.fromkeys(values))
 
 
-def _files_by_case(folder: Path) -> dict[str, list[Path]]:
-    """The NIfTI files of a folder by case id, sorted; raises `PromptError` if it is no folder."""
-    if not folder.is_dir():
-        raise PromptError(f"{folder} is not a folder: give the folder that holds the NIfTI files")
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if is_nifti_name(path.name) and path.is_file():
-            ending = next(e for e in ENDINGS if path.name.lower().endswith(e))
-            case = path.name[: -len(ending)].removesuffix(PREDICTION_SUFFIX)
-            files.setdefault(case, []).append(path)
-    return dict(sorted(files.items()))
+def _jobs(
+    pairs: Pairs, values: tuple[int, ...] | None, ignore: int | None, missing: Missing
+) -> list[_Job]:
+    return [
+        _Job(case, tuple(paths), tuple(pairs.predictions.get(case, ())), values, ignore)
+        for case, paths in pairs.labels.items()
+        if missing == "empty" or case in pairs.predictions
+    ]
 
 
-def _example(files: Mapping[str, Sequence[Path]]) -> str:
-    return next((paths[0].name for paths in files.values()), "no NIfTI file")
+def _results(
+    pairs: Pairs,
+    scored: Mapping[str, Mapping[int, Scores]],
+    outcomes: Mapping[str, _Outcome],
+    names: Names,
+) -> Evaluation:
+    failed = {case: o.failure for case, o in outcomes.items() if o.failure is not None}
+    found = {value for scores in scored.values() for value in scores}
+    cases, mean, structures = summarise(scored, names.of(found))
+    named = any(structure["name"] for structure in structures.values())
+    results: Evaluation = {
+        "cases": cases,
+        "mean": mean,
+        "structures": structures,
+        "counts": {
+            "label_files": len(pairs.labels),
+            "scored": len(scored),
+            "missing": len(pairs.missing),
+            "unmatched": len(pairs.extra),
+            "failed": len(failed),
+        },
+        "rules": {
+            "missing": "error",
+            "extra": "error",
+            "empty": EMPTY_RULE,
+            "names": str(names.source) if named and names.source else None,
+            "ignore_label": names.ignore,
+        },
+    }
+    if pairs.missing:
+        results["missing"] = pairs.missing
+    if pairs.extra:
+        results["unmatched"] = pairs.extra
+    if failed:
+        results["failed"] = failed
+    headers = {case: list(o.notes) for case, o in outcomes.items() if o.notes}
+    if headers:
+        results["headers"] = headers
+    return results
 
 
-def _outcomes(jobs: Sequence[_Job], num_processes: int) -> Iterator[_Outcome]:
-    if num_processes == 1:
-        yield from map(_run, jobs)
-        return
-    # a forked copy of a process with threads (torch has some) can hang, so these start afresh
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=context)
-    try:
-        yield from pool.map(_run, jobs)
-    except BrokenProcessPool as error:
+def _check_values_meet(scored: Sequence[Mapping[int, Scores]]) -> None:
+    """Two numberings (1, 2, 3 and 500, 600, 200) would score 0 throughout, which looks like a bad model."""
+    rows = [(value, s) for scores in scored for value, s in scores.items() if not np.isnan(s.dice)]
+    reference = sorted({value for value, s in rows if not only_prediction(s)})
+    predicted = sorted({value for value, s in rows if not only_label(s)})
+    if reference and predicted and not set(reference) & set(predicted):
         raise PromptError(
-            f"one of {num_processes} processes died, perhaps for lack of memory: use fewer"
-        ) from error
-    finally:  # after Ctrl-C the cases that still wait must not be scored first
-        pool.shutdown(cancel_futures=True)
+            f"label maps and predictions share no value: the label maps hold {_numbers(reference)}, the predictions"
+            f" {_numbers(predicted)}: renumber one of them, or state what to score with --values {reference[0]}"
+        )
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (" ..." if len(values) > 8 else "")
 
 
 def _run(job: _Job) -> _Outcome:
+    """Scores a case; whatever is wrong with its files is its own affair."""
     try:
         return _score(job)
-    except ImageError as error:
-        return _Outcome(job.case, {}, str(error))
+    except PromptError as error:
+        return _Outcome(failure=" ".join(str(error).split()))
+    except (OSError, MemoryError, ValueError, ArithmeticError) as error:
+        where = " and ".join(str(path) for path in (*job.labels, *job.predictions))
+        why = " ".join(f"{type(error).__name__} {error}".split())
+        return _Outcome(failure=f"{where}: cannot be scored ({why})")
+
+
+def _died(job: _Job) -> _Outcome:
+    where = " and ".join(str(path) for path in (*job.labels, *job.predictions))
+    return _Outcome(failure=f"{where}: its process died, perhaps for lack of memory: use fewer")
 
 
 def _score(job: _Job) -> _Outcome:
@@ -199,18 +222,36 @@ def _score(job: _Job) -> _Outcome:
             raise ImageError(f"{names} all belong to case {job.case!r}: keep one of them")
     truth = read_label_volume(job.labels[0])
     notes = [f"{truth.path}: {note}" for note in truth.notes]
-    predicted = np.zeros_like(truth.array)
+    found = _label_values(truth)
+    reference, predicted = truth.array, np.zeros_like(truth.array)
     if job.predictions:
         prediction = read_label_volume(job.predictions[0])
         _check_same_grid(truth, prediction)
         notes += [f"{prediction.path}: {note}" for note in prediction.notes]
+        found |= _label_values(prediction)
         predicted = prediction.array
-    values = job.label_values
-    if values is None:
-        maps = (truth.array, predicted)
-        values = tuple(sorted({int(value) for m in maps for value in np.unique(m[m != 0])}))
-    scores = score_label_maps(truth.array, predicted, spacing_mm=truth.spacing_mm, labels=values)
-    return _Outcome(job.case, scores, notes=tuple(notes))
+    if job.ignore is not None:
+        ignored = reference == job.ignore
+        reference, predicted = (np.where(ignored, 0, m) for m in (reference, predicted))
+    values = tuple(sorted(found - {job.ignore})) if job.label_values is None else job.label_values
+    scores = score_label_maps(reference, predicted, spacing_mm=truth.spacing_mm, labels=values)
+    if job.ignore is not None and job.label_values is None:  # values only there were never there
+        scores = {value: s for value, s in scores.items() if not np.isnan(s.dice)}
+    return _Outcome(scores, notes=tuple(notes))
+
+
+def _label_values(volume: NiftiVolume) -> set[int]:
+    """The values of a label map but 0. Raises `ImageError` for those that only an image has."""
+    values = np.unique(volume.array[volume.array != 0])
+    if values.size and values[0] < 0:
+        raise ImageError(
+            f"{volume.path}: label values must be 0 or above, found {values[0]}: give a label map, not an image"
+        )
+    if values.size > MOST_VALUES:
+        raise ImageError(
+            f"{volume.path}: expected a label map, found {values.size} different values: it is an image"
+        )
+    return set(map(int, values))
 
 
 def _check_same_grid(truth: NiftiVolume, prediction: NiftiVolume) -> None:
@@ -221,45 +262,18 @@ def _check_same_grid(truth: NiftiVolume, prediction: NiftiVolume) -> None:
         )
 
 
-def _summary(outcomes: Sequence[_Outcome]) -> dict[str, Any]:
-    """The cases that were scored and their means, ready for JSON: None for NaN, keys are text."""
-    scored = {o.case: o.scores for o in outcomes if o.failure is None}
-    mean: dict[str, dict[str, float | None]] = {}
-    for label in sorted({label for scores in scored.values() for label in scores}):
-        rows = [asdict(scores[label]) for scores in scored.values() if label in scores]
-        mean[str(label)] = {metric: _mean([row[metric] for row in rows]) for metric in METRICS}
-    cases = {
-        case: {
-            str(label): {metric: _mean([value]) for metric, value in asdict(row).items()}
-            for label, row in scores.items()
-        }
-        for case, scores in scored.items()
-    }
-    return {"cases": cases, "mean": mean}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    """The mean of what is not NaN; None if nothing is left."""
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else None
-
-
-def _warn(results: Mapping[str, Any]) -> None:
-    missing = (f"{case}: no prediction, scored as empty" for case in results.get("missing", ()))
-    unmatched = (f"{case}: no label file, not scored" for case in results.get("unmatched", ()))
-    failed = (f"{case}: not scored: {why}" for case, why in results.get("failed", {}).items())
-    headers = (line for notes in results.get("headers", {}).values() for line in notes)
-    for line in (*missing, *unmatched, *failed, *headers):
+def _warn(results: Evaluation) -> None:
+    done = "scored as empty" if results["rules"]["missing"] == "empty" else "left out"
+    lines = _about(results.get("missing", []), f"no prediction, {done}")
+    lines += _about(results.get("unmatched", []), "no label file, not scored")
+    lines += [f"{case}: not scored: {why}" for case, why in results.get("failed", {}).items()]
+    lines += [line for notes in results.get("headers", {}).values() for line in notes]
+    for line in lines:
         print(f"warning: {line}", file=sys.stderr)
 
 
-def _write_json(results: Mapping[str, Any], output: Path) -> None:
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PromptError(
-            f"{output} cannot be written ({error.strerror}): give a path that can"
-        ) from error
+def _about(cases: Sequence[str], what: str) -> list[str]:
+    """A line per case, or one line where they are many."""
+    if len(cases) > MANY:
+        return [f"{len(cases)} cases: {what}: {listed(cases)}"]
+    return [f"{case}: {what}" for case in cases]

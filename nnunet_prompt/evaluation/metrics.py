@@ -42,6 +42,9 @@ import numpy.typing as npt
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
+from nnunet_prompt.arguments import finite_number, items, shown, whole_number
+from nnunet_prompt.errors import PromptError
+
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 _NAN = float("nan")
@@ -93,9 +96,10 @@ def score_masks(truth: Array, prediction: Array, *, spacing_mm: Sequence[float])
     """All metrics of two masks of one shape, 2D or 3D; what is not zero is inside.
 
     `spacing_mm` has one entry per array axis, in the order of the axes. Only the bounding box of
-    the union is worked on. Raises `ValueError` if shapes or spacing do not fit.
+    the union is worked on. Raises `PromptError` if shapes or spacing do not fit, or if an array
+    holds other than whole numbers (probabilities need a threshold first).
     """
-    pair = _pair(np.asarray(truth, bool), np.asarray(prediction, bool), spacing_mm)
+    pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
     return _score(pair.truth, pair.prediction, pair)
 
 
@@ -105,12 +109,16 @@ def score_label_maps(
     """The metrics of each of `labels` in two integer label maps of one shape, in the order given.
 
     A label that occurs in neither map scores NaN throughout. There is no ignore label here: whoever
-    has one sets its voxels to 0 in both maps. Raises `ValueError` if shapes or spacing do not fit,
-    or if the background 0 is among the labels.
+    has one sets its voxels to 0 in both maps. Raises `PromptError` like `score_masks`, or if the
+    background 0 is among the labels.
     """
+    values = items(labels)
+    if values is None:
+        raise PromptError(f"labels: expected a list such as [500, 200], found {shown(labels)}")
+    labels = [whole_number("labels", v, lowest=0, example=500) for v in values]
     if 0 in labels:
-        raise ValueError(f"labels must not hold the background 0, found {list(labels)}")
-    pair = _pair(np.asarray(truth), np.asarray(prediction), spacing_mm)
+        raise PromptError(f"labels must not hold the background 0, found {labels}")
+    pair = _pair(_whole("truth", truth), _whole("prediction", prediction), spacing_mm)
     box = _bounding_box((pair.truth != 0) | (pair.prediction != 0))
     truth, prediction = pair.truth[box], pair.prediction[box]
     return {int(label): _score(truth == label, prediction == label, pair) for label in labels}
@@ -118,20 +126,25 @@ def score_label_maps(
 
 def dice(truth: Array, prediction: Array) -> float:
     """Dice coefficient of two masks of one shape; NaN if both are empty."""
-    truth, prediction = np.asarray(truth, bool), np.asarray(prediction, bool)
+    truth, prediction = _mask("truth", truth), _mask("prediction", prediction)
+    _check_one_shape(truth, prediction)
     total = int(np.count_nonzero(truth)) + int(np.count_nonzero(prediction))
     return 2 * int(np.count_nonzero(truth & prediction)) / total if total else _NAN
 
 
 def volume_error(truth: Array, prediction: Array) -> float:
     """(|P| - |T|) / |T| of two masks of one shape, signed; NaN if the truth is empty."""
+    truth, prediction = _mask("truth", truth), _mask("prediction", prediction)
+    _check_one_shape(truth, prediction)
     expected, found = int(np.count_nonzero(truth)), int(np.count_nonzero(prediction))
     return (found - expected) / expected if expected else _NAN
 
 
 def surface(mask: Array) -> Mask:
     """The surface voxels of a mask, in its shape: those that have a face neighbour outside."""
-    inside = np.asarray(mask, bool)
+    inside = _mask("mask", mask)
+    if inside.ndim == 0:
+        raise PromptError(f"mask: expected an array, found {shown(mask)}")
     eroded: Mask = binary_erosion(inside, border_value=0)
     return inside & ~eroded
 
@@ -141,11 +154,11 @@ def surface_distances(
 ) -> SurfaceDistances:
     """The distances between the surfaces of two masks of one shape, both ways.
 
-    Raises `ValueError` if a mask is empty, or if shapes or spacing do not fit.
+    Raises `PromptError` if a mask is empty, and like `score_masks`.
     """
-    pair = _pair(np.asarray(truth, bool), np.asarray(prediction, bool), spacing_mm)
+    pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
     if not (pair.truth.any() and pair.prediction.any()):
-        raise ValueError("surface distances need two masks that are not empty")
+        raise PromptError("surface distances need two masks that are not empty")
     box = _bounding_box(pair.truth | pair.prediction)
     return _distances(pair.truth[box], pair.prediction[box], pair.spacing_mm)
 
@@ -184,16 +197,43 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
 
 
 def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair:
-    spacing = np.asarray(spacing_mm, np.float64)
-    if truth.shape != prediction.shape or truth.ndim == 0:
-        raise ValueError(
-            f"truth and prediction must have one shape, found {truth.shape} and {prediction.shape}"
-        )
-    if spacing.shape != (truth.ndim,) or not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ValueError(
-            f"spacing_mm must be {truth.ndim} positive numbers, found {spacing.tolist()}"
+    _check_one_shape(truth, prediction)
+    try:
+        numbers = [finite_number("spacing_mm", s, 1.5) for s in items(spacing_mm) or ()]
+    except PromptError:
+        numbers = []
+    spacing = np.array(numbers, np.float64)
+    if spacing.shape != (truth.ndim,) or not (spacing > 0).all():
+        raise PromptError(
+            f"spacing_mm must be {truth.ndim} positive numbers, found {shown(spacing_mm)}"
         )
     diagonal = float(np.linalg.norm(np.array(truth.shape) * spacing))
     keep = [axis for axis, length in enumerate(truth.shape) if length != 1] or [0]
     shape = tuple(truth.shape[axis] for axis in keep)
     return _Pair(truth.reshape(shape), prediction.reshape(shape), spacing[keep], diagonal)
+
+
+def _check_one_shape(truth: Array, prediction: Array) -> None:
+    if truth.shape != prediction.shape or truth.ndim == 0:
+        raise PromptError(
+            f"truth and prediction must have one shape, found {truth.shape} and {prediction.shape}"
+        )
+
+
+def _mask(name: str, array: Any) -> Mask:
+    """The voxels that are not zero, as booleans; raises like `_whole`."""
+    return _whole(name, array).astype(bool, copy=False)
+
+
+def _whole(name: str, array: Any) -> Array:
+    """A mask or label map; raises `PromptError` for fractions, NaN and what is no number."""
+    try:
+        found = np.asarray(array)
+    except (TypeError, ValueError):  # such as lists of unequal length
+        found = np.empty(0, object)
+    if found.dtype.kind in "bui" or (found.dtype.kind == "f" and (found == np.rint(found)).all()):
+        return found
+    raise PromptError(
+        f"{name}: expected a mask or a label map of whole numbers, found {shown(found)};"
+        " give probabilities a threshold first, such as p > 0.5"
+    )

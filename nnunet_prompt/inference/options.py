@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from nnunet_prompt.arguments import finite_number, items, shown, true_or_false, whole_number
 from nnunet_prompt.errors import PromptError
 
 Case = TypeVar("Case")
+MOST = 2**31 - 1  # of anything that is counted here
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,15 @@ class PredictOptions:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not 0 < self.step_size <= 1:
             raise PromptError(
                 f"step size: expected more than 0 and at most 1, found {self.step_size}"
             )
-        if self.device not in (None, "cpu", "cuda", "mps"):
-            raise PromptError(f"device: expected cpu, cuda or mps, found {self.device!r}")
-        if self.window not in ("prompted", "full"):
-            raise PromptError(f"window: expected prompted or full, found {self.window!r}")
+        if self.device is not None and not _is_one_of(self.device, ("cpu", "cuda", "mps")):
+            raise PromptError(f"device: expected cpu, cuda or mps, found {shown(self.device)}")
+        if not _is_one_of(self.window, ("prompted", "full")):
+            raise PromptError(f"window: expected prompted or full, found {shown(self.window)}")
         if self.num_parts < 1:
             raise PromptError(
                 f"number of parts: expected a number from 1 up, found {self.num_parts}"
@@ -55,6 +58,27 @@ class PredictOptions:
             raise PromptError(
                 f"part id: expected a number from 0 to {self.num_parts - 1}, as there are {self.num_parts} part(s)"
                 f" (--num-parts), found {self.part_id}"
+            )
+
+    def _check_types(self) -> None:
+        """Coerces numpy's numbers; what is of another type raises `PromptError`."""
+        if self.folds is not None:
+            object.__setattr__(self, "folds", _folds(self.folds))
+        step = finite_number("step size", self.step_size, 0.5)
+        object.__setattr__(self, "step_size", step)
+        for name in ("use_mirroring", "overwrite", "grow", "verbose", "bfloat16"):
+            object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
+        for name in ("num_parts", "part_id"):
+            value = getattr(self, name)
+            number = whole_number(name, value, lowest=-MOST, highest=MOST, example=1)
+            object.__setattr__(self, name, number)
+        if not isinstance(self.checkpoint, str) or not self.checkpoint:
+            raise PromptError(
+                f"checkpoint: expected a file name, such as checkpoint_best.pth, found {shown(self.checkpoint)}"
+            )
+        if self.dask is not None and not isinstance(self.dask, str):
+            raise PromptError(
+                f"dask: expected the address of a scheduler, such as tcp://node:8786, found {shown(self.dask)}"
             )
 
     @property
@@ -80,3 +104,24 @@ class PredictOptions:
         if not available[self.device]:
             raise PromptError(f"device {self.device}: this machine has none; use -device cpu")
         return self.device
+
+
+def _is_one_of(value: object, allowed: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value in allowed
+
+
+def _folds(folds: object) -> tuple[int | str, ...]:
+    """Folds by number, or "all"; one alone may stand without a list."""
+    parts = [folds] if isinstance(folds, (int, str)) else items(folds)
+    if not parts:
+        raise PromptError(f"folds: expected numbers or 'all', such as (0, 1), found {shown(folds)}")
+    return tuple(part if _is_fold_name(part) else _fold(part) for part in parts)
+
+
+def _is_fold_name(part: object) -> bool:
+    """Folds may be named as their folders are: "0" or "all"."""
+    return isinstance(part, str) and (part == "all" or part.isdecimal())
+
+
+def _fold(part: object) -> int:
+    return whole_number("folds", part, lowest=0, highest=MOST, example=0)

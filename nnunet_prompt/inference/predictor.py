@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from nnunet_prompt.arguments import as_path, shown
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
@@ -22,7 +23,8 @@ from nnunet_prompt.engine.forward import networks
 from nnunet_prompt.engine.grid_prompts import GridPrompts
 from nnunet_prompt.engine.region import DenseImage, check_whole, prepare
 from nnunet_prompt.engine.tiles import Boxes
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.inference.given import Label, as_case_prompts, as_names, as_options, as_volumes
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
 from nnunet_prompt.inference.merge import (
     LabelMap,
@@ -37,6 +39,9 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
 from nnunet_prompt.prompts.model import Box, CasePrompts
+
+Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
+Prompts = CasePrompts | Mapping[Label, Any]  # or label or name to what `as_prompt_set` takes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +65,12 @@ class PromptPredictor:
     """
 
     def __init__(self, model: LoadedModel, options: PredictOptions = PredictOptions()) -> None:  # noqa: B008 - frozen
+        if not isinstance(model, LoadedModel):
+            raise PromptError(
+                f"model: expected a LoadedModel, found {shown(model)}; PromptPredictor.from_folder opens a folder"
+            )
         self.model = model
-        self.options = options
+        self.options = as_options(options)
         network, *others = networks(model.network, model.weights, model.device)
         self.engine = Engine(
             network=network,
@@ -78,9 +87,13 @@ class PromptPredictor:
         )
 
     @classmethod
-    def from_folder(cls, model: Path, options: PredictOptions) -> PromptPredictor:
+    def from_folder(
+        cls,
+        model: Path | str,
+        options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    ) -> PromptPredictor:
         """Loads a model folder once. Raises `ModelError`."""
-        return cls(load_model(model, options), options)
+        return cls(load_model(as_path("model", model), as_options(options)), options)
 
     @property
     def n_image_channels(self) -> int:
@@ -90,31 +103,33 @@ class PromptPredictor:
     def table(self) -> StructureTable:
         return self.model.table
 
-    def predict_prompts(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> LabelMap:
+    def predict_prompts(self, images: Images, prompts: Prompts) -> LabelMap:
         """What the prompts point at: label ids of the prompts on the file grid of `images[0]`.
 
-        Points of the other labels serve each label as negatives. Where `prompts.slices` is given, a label appears
-        only in slices where it was prompted. Raises `ImageError` for images that do not fit the model or each other,
-        and `PromptError` for prompts outside the image.
+        `images` are volumes or paths, `prompts` also a dictionary of labels or names to prompts. Points of the other
+        labels serve each label as negatives. Where `prompts.slices` is given, a label appears only in slices where it
+        was prompted. Raises `ImageError` for images that do not fit the model or each other, and `PromptError` for what
+        is no prompt and for prompts outside the image.
         """
+        prompts = as_case_prompts(prompts, self.table)  # before the image is worked on
         return self.answer(self.place(images), prompts).labels
 
-    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+    def object_logits(self, images: Images, prompts: Prompts) -> ObjectLogits:
         """What `predict_prompts` merges, on the file grid of `images[0]`; raises like it."""
+        prompts = as_case_prompts(prompts, self.table)
         case = self.place(images)
         resampler = self.model.configuration.resampling_fn_probabilities
         return on_file(case, self.find(case, prompts), resampler)
 
-    def predict_structures(
-        self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
-    ) -> LabelMap:
+    def predict_structures(self, images: Images, wanted: str | Sequence[str] = ()) -> LabelMap:
         """What the model knows without prompts: official values on the file grid of `images[0]`, in one pass.
 
         `wanted` (names or official values) restricts the structures. Raises like `predict_prompts`.
         """
-        for name in wanted:
+        names = as_names(wanted)
+        for name in names:
             self.table.find(name)
-        return self.answer_structures(self.place(images, whole=True), wanted)
+        return self.answer_structures(self.place(images, whole=True), names)
 
     def answer_structures(self, case: Placed, wanted: Sequence[str] = ()) -> LabelMap:
         """As `predict_structures`, for a case that was placed as a whole."""
@@ -126,11 +141,12 @@ class PromptPredictor:
             case, found, lambda here, _: decode_structures(here, self.table, wanted), official
         )
 
-    def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> Placed:
+    def place(self, images: Images, *, whole: bool = False) -> Placed:
         """Preprocesses the channels of one case; `whole` resamples all of it at once, as does `window` "full".
 
         Raises `ImageError` for images that do not fit the model or each other.
         """
+        images = as_volumes(images)
         _check_images(images, self.n_image_channels)
         first = images[0]
         reader = self._reader_map(first)
@@ -151,7 +167,7 @@ class PromptPredictor:
     def answer(
         self,
         case: Placed,
-        prompts: CasePrompts,
+        prompts: Prompts,
         *,
         cache: TileCache | None = None,
         known: Mapping[int, Sequence[Window]] | None = None,
@@ -160,6 +176,7 @@ class PromptPredictor:
 
         Raises `PromptError` for prompts outside the image.
         """
+        prompts = as_case_prompts(prompts, self.table)
         by_label = self.find(case, prompts, cache=cache, known=known)
         return Answer(
             self._merge(case, prompts, by_label),

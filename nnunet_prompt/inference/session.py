@@ -2,7 +2,8 @@
 
 session = PromptSession("path/to/model")
 session.set_image("heart.nii.gz")
-session.add(Point((120, 96, 40)), label=1)
+session.add_point((120, 96, 40), label=500)
+session.add_box((70, 80, 40), (110, 120, 41), label="LV")
 mask = session.predict()  # label map on the image file's grid
 session.undo()
 """
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from nnunet_prompt.arguments import as_path, three_numbers
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.given import Label, as_label, as_options, as_volumes
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.checks import Coordinate, as_vertices
+from nnunet_prompt.prompts.coerce import Prompt, as_prompt, as_prompt_set
+from nnunet_prompt.prompts.model import Box, CasePrompts, Point, Scribble
 
 if TYPE_CHECKING:
     from nnunet_prompt.data.nifti import NiftiVolume
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 
 _LOG = logging.getLogger(__name__)
-Prompt = Point | Box | Scribble | npt.NDArray[np.bool_]
+Triple = Coordinate | Sequence[float]
 
 
 class PromptSession:
@@ -44,30 +48,33 @@ class PromptSession:
         model: PromptPredictor | Path | str,
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     ) -> None:
-        """Opens a model folder, or takes a predictor, whose own options then hold. Raises `ModelError`."""
+        """Opens a model folder, or takes a predictor, whose own options then hold.
+
+        Raises `ModelError` for a folder without a model and `PromptError` for anything else.
+        """
         from nnunet_prompt.engine.cache import TileCache
         from nnunet_prompt.inference.predictor import PromptPredictor
 
+        as_options(options)
         if isinstance(model, PromptPredictor):
             self.predictor = model
         else:
-            self.predictor = PromptPredictor.from_folder(Path(model), options)
+            self.predictor = PromptPredictor.from_folder(as_path("model", model), options)
         self._cache = TileCache()
         self._case: Placed | None = None
         self._answer: Answer | None = None
         self._said: list[tuple[int, Prompt]] = []
         self.tiles_run = 0
 
-    def set_image(self, images: Path | str | Sequence[NiftiVolume | Path | str]) -> None:
+    def set_image(
+        self, images: NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]
+    ) -> None:
         """Opens an image: a file, or the channels of a case in the model's order. Forgets all prompts.
 
         What a header contradicts is logged as a warning. Raises `ImageError` for an image that cannot be read or does
-        not fit the model; the one before stays open.
+        not fit the model, and `PromptError` for what is no image; the one before stays open.
         """
-        from nnunet_prompt.data.nifti import read_stored
-
-        several = [images] if isinstance(images, (str, Path)) else list(images)
-        volumes = [read_stored(i) if isinstance(i, (str, Path)) else i for i in several]
+        volumes = as_volumes(images)
         for volume in volumes:
             for note in volume.notes:
                 _LOG.warning("%s: %s", volume.path, note)
@@ -75,16 +82,33 @@ class PromptSession:
         self._cache.clear()
         self.reset()
 
-    def add(self, prompt: Prompt, label: int = 1) -> None:
-        """Adds a prompt to what is said about a label.
+    def add(self, prompt: Prompt | Triple, label: Label = 1) -> None:
+        """Adds a prompt to what is said about a label: a value, or the name of a structure for its official value.
 
-        Raises `PromptError` without an image, for a label below 1 and for a prompt outside the image.
+        Three numbers are a point. Raises `PromptError` without an image, for what is no prompt or no label, and for a
+        prompt outside the image.
         """
         case = self._open()
-        if label < 1:
-            raise PromptError(f"label: expected a whole number above 0, found {label}")
-        _prompt_set([prompt]).check_inside(case.file_shape)
-        self._said.append((label, prompt.copy() if isinstance(prompt, np.ndarray) else prompt))
+        value = as_label(label, self.predictor.table)
+        given = as_prompt(prompt)
+        as_prompt_set(given).check_inside(case.file_shape)
+        self._said.append((value, given.copy() if isinstance(given, np.ndarray) else given))
+
+    def add_point(self, position: Triple, label: Label = 1, *, positive: bool = True) -> None:
+        """Adds a click on a voxel; raises as `add`."""
+        self.add(Point(three_numbers("position", position), positive), label)
+
+    def add_box(
+        self, lower: Triple, upper: Triple, label: Label = 1, *, positive: bool = True
+    ) -> None:
+        """Adds a box, half-open in voxels: in one slice k it reaches from k to k + 1. Raises as `add`."""
+        self.add(Box(three_numbers("lower", lower), three_numbers("upper", upper), positive), label)
+
+    def add_scribble(
+        self, path: Sequence[Triple], label: Label = 1, *, positive: bool = True
+    ) -> None:
+        """Adds a line through voxels; raises as `add`."""
+        self.add(Scribble(as_vertices(path), positive), label)
 
     def undo(self) -> bool:
         """Takes back the prompt added last; False if there is none."""
@@ -103,7 +127,7 @@ class PromptSession:
         """What has been said, by label, in the file frame."""
         labels = dict.fromkeys(label for label, _ in self._said)
         return CasePrompts(
-            {k: _prompt_set([prompt for label, prompt in self._said if label == k]) for k in labels}
+            {k: as_prompt_set([p for label, p in self._said if label == k]) for k in labels}
         )
 
     def predict(self) -> LabelMap:
@@ -126,13 +150,3 @@ class PromptSession:
         if self._case is None:
             raise PromptError("session: no image is open; call set_image first")
         return self._case
-
-
-def _prompt_set(prompts: Sequence[Prompt]) -> PromptSet:
-    masks = [p for p in prompts if isinstance(p, np.ndarray)]
-    return PromptSet(
-        tuple(p for p in prompts if isinstance(p, Point)),
-        tuple(p for p in prompts if isinstance(p, Box)),
-        tuple(p for p in prompts if isinstance(p, Scribble)),
-        np.asarray(masks[-1], bool) if masks else None,
-    )

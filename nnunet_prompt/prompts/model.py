@@ -3,23 +3,40 @@
 Coordinates are voxel indices of one array, in the order of its three axes; index i is the centre of the interval
 [i - 0.5, i + 0.5]. A prompt belongs to that array: to use it with another one, move it there with
 `nnunet_prompt.prompts.frames`. Arrays of two axes are treated as one slice, `(1, Y, X)`.
+
+Everything here checks itself: lists, numpy arrays and integers become tuples of floats, and what cannot be meant raises
+`PromptError`. Training makes thousands of these objects, so what is exact already must pass in a few comparisons.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
+from nnunet_prompt.arguments import (
+    LARGEST_LABEL,
+    items,
+    one_of,
+    shown,
+    three_numbers,
+    whole_number,
+)
 from nnunet_prompt.errors import PromptError
-
-Coordinate = tuple[float, float, float]
-Shape = tuple[int, int, int]
-BoolArray = npt.NDArray[np.bool_]
+from nnunet_prompt.prompts.checks import BoolArray as BoolArray
+from nnunet_prompt.prompts.checks import Coordinate as Coordinate
+from nnunet_prompt.prompts.checks import Shape as Shape
+from nnunet_prompt.prompts.checks import (
+    as_mask,
+    as_shape,
+    as_slices,
+    as_vertices,
+    check_extent,
+    check_position,
+    check_sign,
+    is_exact,
+    set_field,
+)
 
 VOXEL: Coordinate = (0.5, 0.5, 0.5)
 
@@ -28,7 +45,8 @@ VOXEL: Coordinate = (0.5, 0.5, 0.5)
 class Point:
     """A click at `position`. `extent` is half the size of what was clicked, one voxel of the array of its birth.
 
-    The extent grows when the point moves to a finer grid, so that a click on a 12 mm slice stays 12 mm thick.
+    The extent grows when the point moves to a finer grid, so that a click on a 12 mm slice stays 12 mm thick. Raises
+    `PromptError` for what is not three finite numbers.
     """
 
     position: Coordinate
@@ -36,14 +54,18 @@ class Point:
     extent: Coordinate = VOXEL
 
     def __post_init__(self) -> None:
-        _check_finite("point", self.position)
+        if not is_exact(self.position):
+            set_field(self, "position", three_numbers("point", self.position))
+        check_sign(self, self.positive)
+        if self.extent is not VOXEL:
+            check_extent(self, self.extent)
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """A box, half-open in voxel indices: it covers lower <= i < upper, with its edges at lower-0.5 and upper-0.5.
 
-    A 2D box is a box of one slice.
+    A 2D box is a box of one slice. Raises `PromptError` for corners that are reversed or not three finite numbers.
     """
 
     lower: Coordinate
@@ -51,39 +73,58 @@ class Box:
     positive: bool = True
 
     def __post_init__(self) -> None:
-        _check_finite("box", self.lower + self.upper)
-        if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
+        if not is_exact(self.lower):
+            set_field(self, "lower", three_numbers("box", self.lower))
+        if not is_exact(self.upper):
+            set_field(self, "upper", three_numbers("box", self.upper))
+        (a, b, c), (d, e, f) = self.lower, self.upper
+        if not (a < d and b < e and c < f):
             raise PromptError(
-                f"box: every lower corner must be below its upper corner, found {self.lower} and {self.upper}"
+                f"box: every lower corner must be below its upper corner, found {self.lower} and {self.upper};"
+                " a box in one slice k reaches from k to k + 1"
             )
+        check_sign(self, self.positive)
 
 
 @dataclass(frozen=True, slots=True)
 class Scribble:
-    """A polyline through `path`, at least one vertex."""
+    """A polyline through `path`, at least one vertex. Raises `PromptError` for another path."""
 
     path: tuple[Coordinate, ...]
     positive: bool = True
     extent: Coordinate = VOXEL
 
     def __post_init__(self) -> None:
+        if type(self.path) is not tuple or not all(map(is_exact, self.path)):
+            set_field(self, "path", as_vertices(self.path))
         if not self.path:
             raise PromptError("scribble: a path needs at least one vertex, found none")
-        for vertex in self.path:
-            _check_finite("scribble", vertex)
+        check_sign(self, self.positive)
+        if self.extent is not VOXEL:
+            check_extent(self, self.extent)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptSet:
     """All that is said about one object: its points, boxes, scribbles and a rough mask.
 
-    `mask` is boolean with the shape of the array that the set belongs to.
+    `mask` is boolean with the shape of the array that the set belongs to. Raises `PromptError` for other members.
     """
 
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
     scribbles: tuple[Scribble, ...] = ()
     mask: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.points) is not tuple or set(map(type, self.points)) - {Point}:
+            set_field(self, "points", _members("points", self.points, Point))
+        if type(self.boxes) is not tuple or set(map(type, self.boxes)) - {Box}:
+            set_field(self, "boxes", _members("boxes", self.boxes, Box))
+        if type(self.scribbles) is not tuple or set(map(type, self.scribbles)) - {Scribble}:
+            set_field(self, "scribbles", _members("scribbles", self.scribbles, Scribble))
+        if self.mask is not None:
+            set_field(self, "mask", as_mask(self.mask))
 
     @property
     def empty(self) -> bool:
@@ -93,6 +134,9 @@ class PromptSet:
 
     def with_negatives(self, others: Iterable[PromptSet]) -> PromptSet:
         """This set and, as negative points, the positive points of `others` (the other structures of the case)."""
+        others = _members(
+            "others", list(others) if isinstance(others, Iterable) else others, PromptSet
+        )
         negatives = tuple(
             Point(p.position, False, p.extent)
             for other in others
@@ -103,11 +147,12 @@ class PromptSet:
 
     def check_inside(self, shape: Shape) -> None:
         """Raises `PromptError` if a prompt lies outside an array of `shape`, or the mask has another shape."""
+        shape = as_shape(shape)
         for p in self.points:
-            _check_inside("point", p.position, shape)
+            check_position("point", p.position, shape)
         for s in self.scribbles:
             for vertex in s.path:
-                _check_inside("scribble vertex", vertex, shape)
+                check_position("scribble vertex", vertex, shape)
         for b in self.boxes:
             if any(lo < 0 or hi > n for lo, hi, n in zip(b.lower, b.upper, shape, strict=True)):
                 raise PromptError(
@@ -125,7 +170,7 @@ class CasePrompts:
     """The prompts of one case, per label id, in one frame of its image file.
 
     `slices` states which labels may appear in which slice along `slice_axis` of the PLS frame; slices that it does
-    not name stay empty. None means that there is no such rule.
+    not name stay empty. None means that there is no such rule. Raises `PromptError` for another form.
     """
 
     labels: Mapping[int, PromptSet] = field(default_factory=dict)
@@ -133,12 +178,39 @@ class CasePrompts:
     slices: Mapping[int, frozenset[int]] | None = None
     slice_axis: int = 2
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.labels, Mapping):
+            raise PromptError(
+                f"labels: expected prompts by label, such as {{500: PromptSet(points=[Point((15, 33, 11))])}},"
+                f" found {shown(self.labels)}"
+            )
+        if not all(type(k) is int and k > 0 for k in self.labels):
+            keys = [
+                whole_number("label", k, lowest=1, highest=LARGEST_LABEL, example=500)
+                for k in self.labels
+            ]
+            set_field(self, "labels", dict(zip(keys, self.labels.values(), strict=True)))
+        for label, said in self.labels.items():
+            if type(said) is not PromptSet:
+                raise PromptError(
+                    f"labels[{label}]: expected a PromptSet, such as PromptSet(points=[Point((15, 33, 11))]),"
+                    f" found {shown(said)}"
+                )
+        one_of("frame", self.frame, get_args(FrameName))
+        axis = whole_number("slice_axis", self.slice_axis, lowest=0, highest=2, example=2)
+        set_field(self, "slice_axis", axis)
+        if self.slices is not None:
+            set_field(self, "slices", as_slices(self.slices))
 
-def _check_finite(kind: str, values: tuple[float, ...]) -> None:
-    if not all(math.isfinite(v) for v in values):
-        raise PromptError(f"{kind}: coordinates must be finite numbers, found {values}")
 
-
-def _check_inside(kind: str, position: Coordinate, shape: Shape) -> None:
-    if any(not -0.5 <= x < n - 0.5 for x, n in zip(position, shape, strict=True)):
-        raise PromptError(f"{kind} {position} lies outside the image, whose shape is {shape}")
+def _members(name: str, found: Any, kind: type[Any]) -> tuple[Any, ...]:
+    """The members of a set of one kind, as a tuple; triples of numbers become points."""
+    members = items(found)
+    if members is not None and kind is Point:
+        members = [m if isinstance(m, (Point, Box, Scribble)) else Point(m) for m in members]
+    if members is None or not all(isinstance(m, kind) for m in members):
+        stranger = next((m for m in members or () if not isinstance(m, kind)), found)
+        raise PromptError(
+            f"{name}: expected a tuple of {kind.__name__}, such as (p, q), found {shown(stranger)}"
+        )
+    return tuple(members)

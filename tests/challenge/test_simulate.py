@@ -14,6 +14,7 @@ from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.reading.prompts_json import read_prompts_json
+from tests.nonsense_fixture import refuses
 
 Labels = npt.NDArray[np.int32]
 
@@ -209,3 +210,21 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
 def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(PromptError, match=str(next(iter(options.values())))):
         SimulateOptions(**options)
+
+
+def test_arguments_that_nobody_means(tmp_path: Path) -> None:
+    for name in ("max_points", "jitter", "seed", "base"):
+        bad = ["1", None, 2.5, True, np.nan, (1,), -(10**30)]
+        refuses(lambda v, name=name: SimulateOptions(**{name: v}), bad)  # type: ignore[misc]
+    refuses(lambda v: SimulateOptions(order=v), ["zy", None, 0, ("x", "y")])
+    refuses(lambda v: SimulateOptions(inclusive=v), ["yes", None, 1])
+    refuses(lambda v: simulate_prompts(v, tmp_path / "p.json"), [None, 3, ["a"], ""])
+    refuses(lambda v: simulate_prompts(tmp_path, v), [None, 3, ["a"], ""])
+    refuses(lambda v: simulate_prompts(tmp_path, tmp_path / "p.json", options=v), [None, {}, 3])
+    rng, labels = np.random.default_rng(0), np.ones((3, 4, 5), int)
+    refuses(lambda v: slice_prompts(v, rng), [None, labels[0], labels * 0.5, labels.tolist()])
+    refuses(lambda v: slice_prompts(labels, v), [None, 0, np.random])
+    refuses(lambda v: slice_prompts(labels, rng, slice_axis=v), [3, -1, None, "2"])
+    refuses(lambda v: slice_prompts(labels, rng, max_points=v), [0, 6, None, "2"])
+    refuses(lambda v: slice_prompts(labels, rng, jitter=v), [-1, None, "2"])
+    assert SimulateOptions(seed=np.int64(3)).seed == 3  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.evaluation.folders import METRICS, evaluate_folders, format_table
+from nnunet_prompt.evaluation.metrics import score_label_maps
+from nnunet_prompt.evaluation.processes import run_all
+from nnunet_prompt.evaluation.results import EMPTY_RULE
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (3, 4, 6)
@@ -61,7 +65,26 @@ def test_the_form_of_the_result_and_of_the_file(folders: Folders, tmp_path: Path
         "assd_mm": pytest.approx(14 / 6),
         "volume_error": pytest.approx(1.0),
     }
-    assert results == {"cases": {"heart": {"1": scores}}, "mean": {"1": scores}}
+    assert results["cases"] == {"heart": {"1": scores}}
+    assert results["mean"] == {"1": scores}
+    assert results["structures"] == {
+        "1": {"name": None, "n": 1, "in_neither": 0, "only_label": 0, "only_prediction": 0}
+    }
+    assert results["counts"] == {
+        "label_files": 1,
+        "scored": 1,
+        "missing": 0,
+        "unmatched": 0,
+        "failed": 0,
+    }
+    assert results["rules"] == {
+        "missing": "error",
+        "extra": "error",
+        "empty": EMPTY_RULE,
+        "names": None,
+        "ignore_label": None,
+    }
+    assert not {"missing", "unmatched", "failed"} & results.keys()
     assert json.loads(output.read_text()) == results
     assert [path.name for path in output.parent.iterdir()] == ["metrics.json"]
 
@@ -73,7 +96,7 @@ def test_files_match_by_case(folders: Folders, ending: str) -> None:
     (folders.predictions / "plans.json").write_text("{}")
     (folders.predictions / "._a.b_01.nii.gz").write_text("left by macOS")
     results = folders.evaluate()
-    assert list(results) == ["cases", "mean"]
+    assert list(results["cases"]) == ["a.b_01"]
     assert results["cases"]["a.b_01"]["1"]["dice"] == 1.0
 
 
@@ -115,7 +138,8 @@ def test_maps_without_any_label(folders: Folders, tmp_path: Path) -> None:
     folders.truth("a.nii.gz", _map())
     folders.predict("a.nii.gz", _map())
     results = folders.evaluate(output=tmp_path / "metrics.json")
-    assert results == {"cases": {"a": {}}, "mean": {}}
+    assert results["cases"] == {"a": {}}
+    assert results["mean"] == results["structures"] == {}
 
 
 def test_a_missing_prediction_scores_as_empty_and_is_named(
@@ -126,7 +150,7 @@ def test_a_missing_prediction_scores_as_empty_and_is_named(
     folders.truth("b.nii.gz", _map(c1=1))
     folders.predict("z.nii.gz", _map(c1=1))
     output = tmp_path / "metrics.json"
-    results = folders.evaluate(output=output)
+    results = folders.evaluate(output=output, missing="empty", extra="skip")
     assert results["missing"] == ["b"]
     assert results["unmatched"] == ["z"]
     assert "failed" not in results
@@ -173,12 +197,38 @@ def _two_files(folders: Folders) -> tuple[str, ...]:
     return "predictions/bad.nii.gz", "predictions/bad_pred.nii.gz"
 
 
+def _negative(folders: Folders) -> tuple[str, ...]:
+    folders.predict("bad.nii.gz", -_map(c1=1).astype(np.int16))
+    return "predictions/bad.nii.gz", "must be 0 or above", "-1", "not an image"
+
+
+def _image(folders: Folders) -> tuple[str, ...]:
+    shape = (10, 10, 10)
+    folders.truth("bad.nii.gz", np.zeros(shape, np.uint8))
+    folders.predict("bad.nii.gz", np.arange(1000, dtype=np.int16).reshape(shape))
+    return "predictions/bad.nii.gz", "999 different values", "it is an image"
+
+
+def _not_a_number(folders: Folders) -> tuple[str, ...]:
+    folders.predict("bad.nii.gz", np.full(SHAPE, np.nan, np.float32))
+    return "predictions/bad.nii.gz", "integers", "nan"
+
+
+def _two_labels(folders: Folders) -> tuple[str, ...]:
+    folders.truth("bad.nii", _map(c1=1))
+    folders.predict("bad.nii.gz", _map(c1=1))
+    return "labels/bad.nii", "labels/bad.nii.gz", "keep one"
+
+
 def _four_axes(folders: Folders) -> tuple[str, ...]:
     folders.predict("bad.nii.gz", np.zeros((*SHAPE, 2), np.uint8))
     return "predictions/bad.nii.gz", "(3, 4, 6, 2)"
 
 
-SPOILERS = (_shape, _affine, _garbage, _truncated, _probabilities, _two_files, _four_axes)
+SPOILERS = (
+    *(_shape, _affine, _garbage, _truncated, _probabilities, _two_files, _four_axes),
+    *(_negative, _image, _not_a_number, _two_labels),
+)
 
 
 @pytest.mark.parametrize("spoil", SPOILERS)
@@ -198,6 +248,59 @@ def test_a_broken_case_is_told_and_the_others_go_on(
     assert list(results["cases"]) == ["good"]
     assert results["mean"]["1"]["dice"] == 1.0
     assert f"warning: bad: not scored: {reason}\n" in capsys.readouterr().err
+
+
+def test_a_case_for_which_memory_is_short_fails_alone(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for case in "ab":
+        folders.truth(f"{case}.nii.gz", _map(c1=1))
+        folders.predict(f"{case}.nii.gz", _map(c1=1))
+
+    def scores(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr("nnunet_prompt.evaluation.folders.score_label_maps", score_label_maps)
+        raise MemoryError("no more")
+
+    monkeypatch.setattr("nnunet_prompt.evaluation.folders.score_label_maps", scores)
+    results = folders.evaluate()
+    assert list(results["failed"]) == ["a"] and list(results["cases"]) == ["b"]
+    assert "labels/a.nii.gz" in results["failed"]["a"] and "no more" in results["failed"]["a"]
+
+
+def test_two_numberings_are_not_scored_as_a_bad_model(folders: Folders, tmp_path: Path) -> None:
+    folders.truth("a.nii.gz", _map(c1=1, c2=2))
+    folders.predict("a.nii.gz", _map(c1=232, c2=200))
+    output = tmp_path / "metrics.json"
+    with pytest.raises(
+        PromptError, match=r"share no value: .* hold 1, 2, the predictions 200, 232"
+    ):
+        folders.evaluate(output=output)
+    assert not output.exists()
+    assert folders.evaluate(label_values=[1])["mean"]["1"]["dice"] == 0.0
+    folders.predict("a.nii.gz", _map())  # a model that finds nothing is just that
+    assert folders.evaluate()["mean"]["1"]["dice"] == 0.0
+
+
+def test_ignored_voxels_count_for_nothing(folders: Folders) -> None:
+    folders.truth("a.nii.gz", _map(c1=1, c2=9, c3=9))
+    folders.predict("a.nii.gz", _map(c1=1, c2=1, c3=4))
+    results = folders.evaluate(names="1=LV,9=ignore")
+    assert list(results["mean"]) == ["1"]
+    assert results["mean"]["1"]["dice"] == 1.0
+    assert results["rules"]["ignore_label"] == 9
+    assert results["structures"]["1"]["name"] == "LV"
+
+
+def test_a_process_that_dies_takes_no_other_case_along(tmp_path: Path) -> None:
+    jobs = ["good", "die", "fine"]
+    found = list(run_all(_or_die, jobs, 2, died=lambda job: f"{job}: dead"))
+    assert found == ["GOOD", "die: dead", "FINE"]
+
+
+def _or_die(job: str) -> str:
+    if job == "die":
+        os._exit(3)
+    return job.upper()
 
 
 def test_affines_may_differ_by_rounding(folders: Folders) -> None:
@@ -266,7 +369,14 @@ def test_folders_without_a_common_case(folders: Folders) -> None:
     [
         ({"label_values": []}, "one or more"),
         ({"label_values": [0, 1]}, "background 0"),
-        ({"num_processes": 0}, "at least 1, found 0"),
+        ({"label_values": "500"}, r"label_values: expected a list such as \[500, 200\], found"),
+        ({"label_values": [1.5]}, "label_values: expected a whole number"),
+        ({"label_values": [True]}, "label_values: expected a whole number"),
+        ({"num_processes": 0}, "num_processes: expected a whole number from 1 on"),
+        ({"num_processes": "2"}, "num_processes: expected a whole number from 1 on"),
+        ({"missing": "ignore"}, "missing: expected error or empty or skip, found 'ignore'"),
+        ({"extra": None}, "extra: expected error or skip, found None"),
+        ({"output": 3}, "output: expected a path"),
     ],
 )
 def test_arguments_that_cannot_be_used(folders: Folders, options: Any, told: str) -> None:
@@ -293,7 +403,7 @@ def test_the_table_of_means(folders: Folders) -> None:
         folders.predict(f"{case}.nii.gz", _map(c1=1))
     folders.predict("b.nii.gz", _map(c1=1, c2=30))
     lines = format_table(folders.evaluate()).splitlines()
-    assert lines[0].split() == ["label", "cases", *METRICS]
+    assert lines[0].split() == ["label", "n", *METRICS]
     assert lines[1].split() == ["1", "2", "1.000", "0.000", "0.000", "0.000", "0.000"]
     assert lines[2].split() == ["30", "1", "0.000", "13.000", "13.000", "13.000", "-"]
     assert len({len(line) for line in lines}) == 1

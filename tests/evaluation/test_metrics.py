@@ -20,6 +20,7 @@ from nnunet_prompt.evaluation.metrics import (
     surface_distances,
     volume_error,
 )
+from tests.nonsense_fixture import refuses
 
 Mask = npt.NDArray[np.bool_]
 SPACING = (5.0, 1.0, 2.0)
@@ -279,3 +280,19 @@ def test_simpleitk_measures_hausdorff_from_whole_masks() -> None:
     assert _itk_hausdorff(_itk(outer), _itk(inner)) == pytest.approx(4.0)
     two = [mask[1] for mask in (outer, inner)]  # in 2D only outlines are surface
     assert score_masks(*two, spacing_mm=(1, 2)).hd_mm == pytest.approx(2.0)
+
+
+def test_probabilities_and_other_things_are_no_masks() -> None:
+    mask, maps = np.zeros((3, 3, 3), bool), [np.full((3, 3, 3), v) for v in (0.5, NAN, 1 + 2j)]
+    for call in (dice, volume_error):
+        refuses(
+            lambda v, call=call: call(mask, v), [*maps, None, "LV", mask.tolist()[:1], object()]
+        )  # type: ignore[misc]
+    refuses(lambda v: score_masks(v, mask, spacing_mm=(1, 1, 1)), [*maps, None, 3])
+    refuses(lambda v: score_masks(mask, mask, spacing_mm=v), [None, 1.0, "abc", ("1", 1, 1)])
+    refuses(
+        lambda v: score_label_maps(mask, mask, spacing_mm=(1, 1, 1), labels=v),
+        [None, 5, "abc", [1.5], [True], [0], ["LV"]],
+    )
+    refuses(surface, [None, 3, *maps])
+    assert dice(mask + 1.0, ~mask) == 1.0  # whole numbers of any type

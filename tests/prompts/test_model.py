@@ -11,6 +11,7 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.model import VOXEL, Box, CasePrompts, Point, PromptSet, Scribble
+from tests.nonsense_fixture import NONSENSE, refuses
 
 SHAPE = (3, 4, 5)
 
@@ -127,3 +128,64 @@ def test_a_case_without_prompts() -> None:
     assert case.frame == "file"
     assert case.slices is None
     assert CasePrompts().labels is not case.labels
+
+
+def test_coordinates_become_tuples_of_floats() -> None:
+    for given in ([1, 2, 3], np.array([1, 2, 3]), (np.int8(1), 2, 3.0)):
+        wanted: Any = given
+        point = Point(wanted, np.True_, np.ones(3))  # type: ignore[arg-type]
+        assert point == Point((1.0, 2.0, 3.0), True, (1.0, 1.0, 1.0))
+        assert {type(n) for n in (*point.position, *point.extent)} == {float}
+        assert point.positive is True
+        assert Box(wanted, [4, 5, 6]) == Box((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))  # type: ignore[arg-type]
+        assert Scribble([wanted]).path == ((1.0, 2.0, 3.0),)  # type: ignore[arg-type]
+    assert Scribble(np.arange(6).reshape(2, 3)).path[1] == (3.0, 4.0, 5.0)  # type: ignore[arg-type]
+
+
+def test_what_is_exact_is_kept_as_it_is() -> None:
+    position, path = (1.0, 2.0, 3.0), ((1.0, 2.0, 3.0),)
+    assert Point(position).position is position and Scribble(path).path is path
+    mask, points = np.ones(SHAPE, bool), (Point(position),)
+    prompts = PromptSet(points, mask=mask)
+    assert prompts.mask is mask and prompts.points is points
+    labels = {500: prompts}
+    assert CasePrompts(labels).labels is labels
+
+
+def test_what_no_prompt_can_be_made_of() -> None:
+    fine = (1.0, 2.0, 3.0)
+    refuses(Point)  # type: ignore[arg-type]
+    refuses(lambda v: Point(fine, True, v))
+    refuses(lambda v: Point(fine, v), [1, 0, None, "yes", 500, np.int64(1)])
+    refuses(lambda v: Box(v, fine))
+    refuses(lambda v: Box(fine, v))
+    refuses(Scribble)
+    refuses(lambda v: Scribble((fine, v)))
+    with pytest.raises(PromptError, match="extent: expected three numbers from 0 on"):
+        Point(fine, True, (-1.0, 1.0, 1.0))
+
+
+def test_a_set_takes_lists_and_refuses_other_members() -> None:
+    point, box = Point((0.0, 0.0, 0.0)), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    lists: Any = [point, (1, 2, 3)]
+    assert PromptSet(lists).points == (point, Point((1.0, 2.0, 3.0)))
+    rest = [v for v in NONSENSE if not (isinstance(v, (tuple, list)) and not v)]
+    refuses(PromptSet, [v for v in rest if not isinstance(v, np.ndarray) or v.dtype != float])
+    refuses(lambda v: PromptSet(boxes=v), [*rest, [point], box])
+    refuses(lambda v: PromptSet(scribbles=v), [*rest, [point]])
+    refuses(lambda v: PromptSet(mask=v), [v for v in NONSENSE if v is not None])
+    refuses(PromptSet().with_negatives, [1, [1], "ab", None, point])
+    refuses(PromptSet((point,)).check_inside, [v for v in NONSENSE if not isinstance(v, range)])
+
+
+def test_a_case_takes_whole_numbers_and_refuses_the_rest() -> None:
+    prompts = PromptSet((Point((0.0, 0.0, 0.0)),))
+    said = CasePrompts({np.int64(500): prompts}, "PLS", {np.int8(2): [np.int64(500)]})  # type: ignore[dict-item]
+    assert said.labels == {500: prompts} and said.slices == {2: frozenset({500})}
+    assert {type(k) for k in (*said.labels, *(said.slices or {}))} == {int}
+    refuses(lambda v: CasePrompts({500: v}))
+    refuses(CasePrompts, [*(v for v in NONSENSE if not isinstance(v, dict)), {1: 2}])
+    refuses(lambda v: CasePrompts({v: prompts}), [0, -1, "LV", None, 1.5, True, (1,)])
+    refuses(lambda v: CasePrompts({}, v))
+    refuses(lambda v: CasePrompts({}, "file", v), ["LV", 3, [1], {1: 5}, {-1: {5}}, {1: {0}}])
+    refuses(lambda v: CasePrompts({}, "file", None, v), [-1, 3, True, None, "0"])

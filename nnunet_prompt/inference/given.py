@@ -1,0 +1,125 @@
+"""Brings the arguments of a predictor or a session into the form that they work with.
+
+Raises `PromptError` or `ImageError` in one line with a sample of the right form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnunet_prompt.arguments import LARGEST_LABEL, as_path, items, shown, whole_number
+from nnunet_prompt.errors import DatasetError, ImageError, PromptError
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.prompts.coerce import as_prompt_set
+from nnunet_prompt.prompts.model import CasePrompts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.data.structures import StructureTable
+
+Label = int | str  # a value, or the name of a structure that the model knows
+
+
+def as_label(label: Any, table: StructureTable) -> int:
+    """The label value of a number, or of a structure by its name or official value."""
+    if isinstance(label, str):
+        try:
+            return table.find(label.strip()).official
+        except DatasetError as error:
+            raise PromptError(f"label: {error}; any number above 0 may be given, too") from error
+    try:
+        return whole_number("label", label, lowest=1, highest=LARGEST_LABEL)
+    except PromptError:
+        known = ", ".join(f"{s.name!r} ({s.official})" for s in table.structures[:3])
+        raise PromptError(
+            f"label: expected a whole number above 0, found {shown(label)}; it is at most {LARGEST_LABEL},"
+            f" or the name of a structure, such as {known}"
+        ) from None
+
+
+def as_case_prompts(prompts: Any, table: StructureTable) -> CasePrompts:
+    """The prompts of a case, also from a dictionary: label or name to a `PromptSet`, a prompt or a list of prompts."""
+    if isinstance(prompts, CasePrompts):
+        return prompts
+    if not isinstance(prompts, Mapping):
+        raise PromptError(
+            "prompts: expected CasePrompts or a dictionary, such as {500: Point((15, 33, 11))},"
+            f" found {shown(prompts)}"
+        )
+    labels = [as_label(label, table) for label in prompts]
+    if len(set(labels)) < len(labels):
+        raise PromptError(f"prompts: expected each label once, found {list(prompts)}")
+    sets = map(as_prompt_set, prompts.values())
+    return CasePrompts(dict(zip(labels, sets, strict=True)))
+
+
+def as_names(wanted: Any) -> tuple[str, ...]:
+    """Names or official values of structures; one alone may stand without a list."""
+    parts = [wanted] if isinstance(wanted, (str, int)) else items(wanted)
+    if parts is None or not all(_is_name(part) for part in parts):
+        raise PromptError(
+            f"wanted: expected names or values of structures, such as ['LV', 'scar'] or [500], found {shown(wanted)}"
+        )
+    return tuple(part if isinstance(part, str) else str(int(part)) for part in parts)
+
+
+def as_options(options: Any) -> PredictOptions:
+    """Raises `PromptError` for what is no `PredictOptions`."""
+    if not isinstance(options, PredictOptions):
+        raise PromptError(
+            f"options: expected PredictOptions, such as PredictOptions(device='cpu'), found {shown(options)}"
+        )
+    return options
+
+
+def as_sources(images: Any) -> list[NiftiVolume | Path]:
+    """The channels of one case: volumes and paths; one alone may stand without a list."""
+    from nnunet_prompt.data.nifti import NiftiVolume
+
+    alone = isinstance(images, (str, PathLike, NiftiVolume))
+    parts = [images] if alone else images
+    if not isinstance(parts, (list, tuple)) or not all(
+        isinstance(part, (str, PathLike, NiftiVolume)) for part in parts
+    ):
+        raise PromptError(
+            "images: expected a path, a NiftiVolume or a list of them, one per channel, such as"
+            f" read_nifti('case_0000.nii.gz'), found {shown(images)}"
+        )
+    return [p if isinstance(p, NiftiVolume) else as_path("images", p) for p in parts]
+
+
+def as_volumes(images: Any) -> list[NiftiVolume]:
+    """The channels of one case, read where they are paths. Raises `ImageError` for voxels that no model can take."""
+    from nnunet_prompt.data.nifti import NiftiVolume, read_stored
+
+    volumes = [p if isinstance(p, NiftiVolume) else read_stored(p) for p in as_sources(images)]
+    for volume in volumes:
+        _check_voxels(volume)
+    return volumes
+
+
+def _is_name(part: Any) -> bool:
+    return isinstance(part, (str, int, np.integer)) and not isinstance(part, (bool, np.bool_))
+
+
+def _check_voxels(volume: NiftiVolume) -> None:
+    array, affine = volume.array, volume.affine
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind not in "buif":
+        raise ImageError(
+            f"{volume.path}: expected three axes of real numbers, found {shown(array)}"
+        )
+    # a minimum is NaN where a voxel is; this is the cheapest way to ask
+    if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
+        raise ImageError(
+            f"{volume.path}: expected finite voxels, found NaN or infinity; read_nifti sets them to 0"
+        )
+    if np.shape(affine) != (4, 4) or not np.isfinite(affine).all():
+        raise ImageError(
+            f"{volume.path}: expected a 4x4 affine of finite numbers, found {shown(affine)}"
+        )
