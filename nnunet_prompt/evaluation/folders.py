@@ -96,10 +96,7 @@ def evaluate_folders(
         _check_values_meet([s for case, s in scored.items() if case in pairs.predictions])
     results = _results(pairs, scored, outcomes, known)
     results["rules"] |= {"missing": missing, "extra": extra}
-    _warn(results)
-    if output is not None:
-        write_json(results, output)
-    return results
+    return _reported(results, output)
 
 
 def _outcomes(jobs: Sequence[_Job], num_processes: int) -> dict[str, _Outcome]:
@@ -262,7 +259,7 @@ def _check_same_grid(truth: NiftiVolume, prediction: NiftiVolume) -> None:
         )
 
 
-def _warn(results: Evaluation) -> None:
+def _reported(results: Evaluation, output: Path | None) -> Evaluation:
     done = "scored as empty" if results["rules"]["missing"] == "empty" else "left out"
     lines = _about(results.get("missing", []), f"no prediction, {done}")
     lines += _about(results.get("unmatched", []), "no label file, not scored")
@@ -270,6 +267,9 @@ def _warn(results: Evaluation) -> None:
     lines += [line for notes in results.get("headers", {}).values() for line in notes]
     for line in lines:
         print(f"warning: {line}", file=sys.stderr)
+    if output is not None:
+        write_json(results, output)
+    return results
 
 
 def _about(cases: Sequence[str], what: str) -> list[str]:
