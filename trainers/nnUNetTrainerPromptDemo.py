@@ -12,16 +12,15 @@ class nnUNetTrainerPromptDemo(PromptTrainer):
 
     schedule: ClassVar[Schedule] = DEMO_SCHEDULE
     mixture: ClassVar[PromptMixture] = PromptMixture(
-        slices=0.65,
-        volume=0.0,
+        few=0.3,
+        slices=0.7,
+        scribbles=0.0,
         mask=0.0,
         continued=0.0,
-        none=0.35,
-        p_box_only=0.1,
-        p_points_only=0.1,
         p_jitter=0.0,
         p_sparse=0.0,
         p_wrong=0.0,
-        p_negatives=1.0,
+        p_negative_area=0.0,
+        refine=0.0,
     )
     mirror_at_inference: ClassVar[bool] = False

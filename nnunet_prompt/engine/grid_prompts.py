@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.engine.region import nonzero_bounds
 from nnunet_prompt.engine.tiles import Boxes, mask_boxes, prompted_boxes
-from nnunet_prompt.prompts.channels import MASK, POINT, signed
+from nnunet_prompt.prompts.channels import BOX, MASK, POINT, signed
 from nnunet_prompt.prompts.encode import Places, PromptStyle, Window, alike, encode, stamp_points
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.prompts.model import BoolArray, Box, Coordinate, PromptSet
@@ -70,10 +70,11 @@ def moved(mask: BoolArray, to_grid: AxisMap) -> MovedMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridPrompts:
-    """Prompts on the grid, and perhaps a mask that lies on another array."""
+    """Prompts on the grid, and perhaps masks, positive and negative, that lie on another array."""
 
     prompts: PromptSet
     mask: MovedMask | None = None
+    negative_mask: MovedMask | None = None
     _points: Points = field(init=False, repr=False)
     _others: PromptSet = field(init=False, repr=False)
 
@@ -84,10 +85,13 @@ class GridPrompts:
 
     @classmethod
     def of(cls, prompts: PromptSet, to_grid: AxisMap) -> GridPrompts:
-        """Prompts of another array. Its mask is neither copied nor moved as a whole."""
-        there = to_grid.prompts(replace(prompts, mask=None))
-        mask = None if prompts.mask is None or not prompts.mask.any() else prompts.mask
-        return cls(there, None if mask is None else moved(mask, to_grid))
+        """Prompts of another array. Its masks are neither copied nor moved as a whole."""
+        there = to_grid.prompts(replace(prompts, mask=None, negative_mask=None))
+        masks = [
+            None if mask is None or not mask.any() else moved(mask, to_grid)
+            for mask in (prompts.mask, prompts.negative_mask)
+        ]
+        return cls(there, *masks)
 
     def boxes(self, style: PromptStyle) -> Boxes:
         """Boxes (K, 3, 2) that hold every voxel in which a positive prompt leaves something."""
@@ -99,8 +103,9 @@ class GridPrompts:
         encode(self._others, window, style, out=out)
         for (extent, positive), positions in self._points.items():
             stamp_points(positions, extent, window, style, out[signed(POINT, positive)])
-        if self.mask is not None:
-            self.mask.draw(window, out[MASK])
+        for mask, channel in ((self.mask, MASK), (self.negative_mask, signed(BOX, False))):
+            if mask is not None:
+                mask.draw(window, out[channel])
 
 
 def _reach(bounds: list[list[int]], to_grid: AxisMap) -> list[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,9 @@ from nnunet_prompt.engine.cache import TileCache
 from nnunet_prompt.engine.canvas import Found
 from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.engine.forward import networks
-from nnunet_prompt.engine.grid_prompts import GridPrompts
 from nnunet_prompt.engine.region import DenseImage, check_whole, prepare
-from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.given import Label, as_case_prompts, as_names, as_options, as_volumes
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
 from nnunet_prompt.inference.merge import (
@@ -38,7 +36,7 @@ from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts
+from nnunet_prompt.prompts.model import CasePrompts
 
 Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
 Prompts = CasePrompts | Mapping[Label, Any]  # or label or name to what `as_prompt_set` takes
@@ -194,26 +192,9 @@ class PromptPredictor:
         known: Mapping[int, Sequence[Window]] | None = None,
     ) -> dict[int, Found]:
         """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
-        to_reader = case.file_to_reader
-        if prompts.frame != "file":
-            to_reader = case.file_to_pls.inverse().then(to_reader)
-        to_grid = to_reader.then(case.grid.to_grid)
-        labels = [label for label, said in prompts.labels.items() if not said.empty]
-        for label in labels:
-            prompts.labels[label].check_inside(to_reader.source_shape)
-        sets = []
-        for label in labels:
-            others = [prompts.labels[other] for other in labels if other != label]
-            sets.append(GridPrompts.of(prompts.labels[label].with_negatives(others), to_grid))
-        found = self.engine.find(
-            case.image,
-            sets,
-            window=self.options.window,
-            limits=_limits(case, prompts, labels),
-            cache=cache,
-            known=[(known or {}).get(label, ()) for label in labels],
+        return find_objects(
+            self.engine, case, prompts, window=self.options.window, cache=cache, known=known
         )
-        return dict(zip(labels, found, strict=True))
 
     def _merge(self, case: Placed, prompts: CasePrompts, found: Mapping[int, Found]) -> LabelMap:
         labels = list(found)
@@ -258,28 +239,6 @@ class PromptPredictor:
         resampler = self.model.configuration.resampling_fn_probabilities
         case.grid.paste(found, resampler, decode, case.file_to_reader.apply(labels))
         return labels
-
-
-def _limits(case: Placed, prompts: CasePrompts, labels: Sequence[int]) -> list[Boxes]:
-    """The slices where each label may appear, as boxes on the grid; none where there is no such rule."""
-    if prompts.slices is None:
-        return []
-    to_grid = case.file_to_pls.inverse().then(case.file_to_reader).then(case.grid.to_grid)
-    axis, count = prompts.slice_axis, to_grid.source_shape[prompts.slice_axis]
-    boxes = []
-    for label in labels:
-        shown = [k for k, here in prompts.slices.items() if label in here and 0 <= k < count]
-        if not shown:
-            boxes.append(np.zeros((1, 3, 2), np.int64))
-            continue
-        lower, upper = [0, 0, 0], list(to_grid.source_shape)
-        lower[axis], upper[axis] = min(shown), max(shown) + 1
-        box = to_grid.box(Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2])))
-        edges = zip(box.lower, box.upper, strict=True)
-        boxes.append(
-            np.array([[(math.floor(a - 0.5), math.ceil(b + 0.5)) for a, b in edges]], np.int64)
-        )
-    return boxes
 
 
 def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -94,8 +93,9 @@ def encode(
 
 def stamp(prompts: PromptSet, window: Window, style: PromptStyle, out: FloatArray) -> None:
     """What `encode` writes into `out`, float32 (7, *window.shape), which holds zeros and nothing else."""
-    if prompts.mask is not None:
-        _copy_mask(prompts.mask, window, out[MASK])
+    for mask, channel in ((prompts.mask, MASK), (prompts.negative_mask, signed(BOX, False))):
+        if mask is not None:
+            _copy_mask(mask, window, out[channel])
     for box in prompts.boxes:
         _fill_box(box, window, out[signed(BOX, box.positive)])
     for (extent, positive), positions in alike(prompts.points).items():
@@ -194,14 +194,20 @@ def _fill_box(box: Box, window: Window, channel: FloatArray) -> None:
 
 
 def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: FloatArray) -> None:
+    """Stamps a ball at every half voxel of the path: all of its voxels at once, because strokes are many."""
     kernel = point_kernel("ball", _grown(style.scribble_radii, scribble.extent))
     path = np.asarray(scribble.path, float)
-    places = [path[:1]]
-    for a, b in pairwise(path):
-        steps = max(1, math.ceil(2 * float(np.abs(b - a).max())))  # half a voxel: no gaps
-        places.append(a + np.linspace(0.0, 1.0, steps + 1)[:, None] * (b - a))
-    centres = np.floor(np.concatenate(places) + 0.5).astype(np.int64)
-    _stamp(kernel, np.unique(centres, axis=0), window, channel)
+    change = np.diff(path, axis=0)
+    steps = np.maximum(1, np.ceil(2 * np.abs(change).max(1))).astype(np.int64)
+    step = np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps) + 1
+    lines = np.repeat(path[:-1], steps, axis=0) + np.repeat(change, steps, axis=0) * (
+        step / np.repeat(steps, steps)
+    ).reshape(-1, 1)
+    centres = np.unique(np.floor(np.concatenate([path[:1], lines]) + 0.5).astype(np.int64), axis=0)
+    ball = np.argwhere(kernel) - np.array(kernel.shape) // 2 - window.origin
+    voxels = (centres[:, None] + ball).reshape(-1, 3)
+    inside = voxels[((voxels >= 0) & (voxels < window.shape)).all(1)]
+    channel[tuple(inside.T)] = 1.0
 
 
 def _copy_mask(mask: npt.NDArray[np.bool_], window: Window, channel: FloatArray) -> None:

@@ -107,7 +107,7 @@ class AxisMap:
                 Scribble(tuple(map(self, s.path)), s.positive, self._extent(s.extent))
                 for s in prompts.scribbles
             ),
-            None if prompts.mask is None else self._mask(prompts.mask),
+            *(None if m is None else self._mask(m) for m in (prompts.mask, prompts.negative_mask)),
         )
 
     def box(self, box: Box) -> Box:

@@ -11,7 +11,7 @@ Everything here checks itself: lists, numpy arrays and integers become tuples of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from nnunet_prompt.arguments import (
@@ -106,15 +106,18 @@ class Scribble:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptSet:
-    """All that is said about one object: its points, boxes, scribbles and a rough mask.
+    """All that is said about one object: its points, boxes, scribbles, a rough mask and a negative mask.
 
-    `mask` is boolean with the shape of the array that the set belongs to. Raises `PromptError` for other members.
+    `mask` and `negative_mask` are boolean with the shape of the array that the set belongs to. The negative mask is
+    where the object is not, other structures for example; it shares the channel of the negative boxes. Raises
+    `PromptError` for other members.
     """
 
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
     scribbles: tuple[Scribble, ...] = ()
     mask: BoolArray | None = None
+    negative_mask: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if type(self.points) is not tuple or set(map(type, self.points)) - {Point}:
@@ -125,11 +128,13 @@ class PromptSet:
             set_field(self, "scribbles", _members("scribbles", self.scribbles, Scribble))
         if self.mask is not None:
             set_field(self, "mask", as_mask(self.mask))
+        if self.negative_mask is not None:
+            set_field(self, "negative_mask", as_mask(self.negative_mask))
 
     @property
     def empty(self) -> bool:
         """True if all seven channels would be zero everywhere."""
-        no_mask = self.mask is None or not self.mask.any()
+        no_mask = all(m is None or not m.any() for m in (self.mask, self.negative_mask))
         return not (self.points or self.boxes or self.scribbles) and no_mask
 
     def with_negatives(self, others: Iterable[PromptSet]) -> PromptSet:
@@ -143,7 +148,7 @@ class PromptSet:
             for p in other.points
             if p.positive
         )
-        return PromptSet(self.points + negatives, self.boxes, self.scribbles, self.mask)
+        return replace(self, points=self.points + negatives)
 
     def check_inside(self, shape: Shape) -> None:
         """Raises `PromptError` if a prompt lies outside an array of `shape`, or the mask has another shape."""
@@ -158,8 +163,9 @@ class PromptSet:
                 raise PromptError(
                     f"box {b.lower} to {b.upper} leaves the image, whose shape is {shape}"
                 )
-        if self.mask is not None and self.mask.shape != shape:
-            raise PromptError(f"mask: expected the image's shape {shape}, found {self.mask.shape}")
+        for name, mask in (("mask", self.mask), ("negative mask", self.negative_mask)):
+            if mask is not None and mask.shape != shape:
+                raise PromptError(f"{name}: expected the image's shape {shape}, found {mask.shape}")
 
 
 FrameName = Literal["file", "PLS"]

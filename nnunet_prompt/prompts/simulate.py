@@ -7,43 +7,27 @@ Masks have three axes; `slice_axis` is the axis through the slices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
-from nnunet_prompt.prompts.masks import continued, corrupt
-from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet
-from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
+from nnunet_prompt.prompts.clicks import as_position, corrective_clicks, deep_point
+from nnunet_prompt.prompts.corrupt import continued, corrupt, disturbed
+from nnunet_prompt.prompts.draw import (
+    at,
+    counted,
+    jittered_box,
+    jittered_points,
+    one_slice,
+    scribble_in,
+    scribble_outside,
+)
+from nnunet_prompt.prompts.few import few
+from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.options import EXACT, KINDS, Kind, SimulationOptions
+from nnunet_prompt.prompts.voxels import Layers, random_points
 
 __all__ = ["EXACT", "KINDS", "Kind", "SimulationOptions", "corrupt", "random_points", "simulate"]
-
-Kind = Literal["slices", "volume", "mask", "continue", "none"]
-KINDS: tuple[Kind, ...] = ("slices", "volume", "mask", "continue", "none")
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationOptions:
-    """How prompts are drawn. Lengths are in voxels, `p_` are probabilities.
-
-    `max_points` per slice (or per volume); a slice below `min_voxels` gets no prompt; `jitter` moves box edges by up
-    to that many voxels either way, and points that stay in the image likewise; `p_drop` leaves a slice out; `p_wrong`
-    puts a point outside the object; `p_negatives` adds points of other structures as negatives.
-    """
-
-    boxes: bool = True
-    points: bool = True
-    max_points: int = 5
-    fixed_points: bool = False
-    min_voxels: int = 1
-    jitter: int = 0
-    p_drop: float = 0.0
-    p_wrong: float = 0.0
-    p_negatives: float = 1.0
-    slice_axis: int = 0
-
-
-EXACT = SimulationOptions()
 
 
 def simulate(
@@ -54,28 +38,31 @@ def simulate(
     others: Sequence[BoolArray] = (),
     options: SimulationOptions = EXACT,
 ) -> PromptSet:
-    """Prompts of one kind for the object `target`; `others` are structures whose points serve as negatives.
+    """Prompts of one kind for the object `target`; `others` are structures that serve as negatives.
 
-    `slices`: a box and points in every slice; `volume`: points or one box in 3D; `mask`: a rough mask, sometimes with
-    clicks on its errors; `continue`: a part of the mask that enters at the border (see `continued`) and nothing else;
-    `none`: nothing. An empty target gives an empty set, but for `mask` possibly invented blobs. Raises `ValueError`
-    for an unknown kind.
+    `few`: one to five clicks in 3D, or one box, or a scribble in one to three slices (see `few`); `slices`: a box and
+    points in every slice; `scribbles`: strokes in some or all slices; `mask`: a rough mask, sometimes with clicks on
+    its errors; `continue`: a part of the mask that enters at the border (see `continued`), sometimes with the prompts
+    that lie in it; `none`: nothing. An empty target gives an empty set, but for `mask` possibly invented blobs. Raises
+    `ValueError` for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
     if kind == "none" or (kind != "mask" and not target.any()):
         return PromptSet()
-    if kind == "slices":
-        return _slices(target, rng, others, options)
-    if kind == "volume":
-        return _volume(target, rng, others, options)
     if kind == "continue":
-        return PromptSet(mask=continued(target, rng, slice_axis=options.slice_axis))
-    mask = corrupt(target, rng, slice_axis=options.slice_axis)
-    clicks = rng.random() < 0.5
-    return PromptSet(
-        points=_clicks_on_errors(target, mask, rng, options) if clicks else (), mask=mask
-    )
+        prompts = _continue(target, rng, options)
+    elif kind == "mask":
+        prompts = _mask(target, rng, options)
+    elif kind == "few":
+        prompts = few(target, rng, others, options)
+    elif kind == "slices":
+        prompts = _slices(target, rng, others, options)
+    else:
+        prompts = _scribbles(target, rng, others, options)
+    if prompts.empty or rng.random() >= options.p_negative_area:
+        return prompts
+    return _with_negative_area(prompts, target, rng, others, options)
 
 
 def _slices(
@@ -93,125 +80,121 @@ def _slices(
         for other in others
         if options.points and rng.random() < options.p_negatives
     ]
-    for index in np.flatnonzero(inside.areas >= max(1, options.min_voxels)).tolist():
+    everywhere = negatives and rng.random() < options.p_beyond
+    shown = inside.areas >= max(1, options.min_voxels)
+    for index in np.flatnonzero(shown | bool(everywhere)).tolist():
         if rng.random() < options.p_drop:
             continue
-        here, shift = _slice(target, axis, index), _at(axis, index)
-        if options.boxes:
-            boxes.append(_box(inside.extent(index), here.shape, rng, options))
-        if options.points:
-            found = inside.points(index, _count(rng, options), rng)
-            points += _points(found, here, rng, options, shift=shift)
+        here, shift = one_slice(target, axis, index), at(axis, index)
+        if shown[index] and options.boxes:
+            boxes.append(jittered_box(inside.extent(index), here.shape, rng, options))
+        if shown[index] and options.points:
+            found = inside.points(index, counted(rng, options), rng)
+            points += jittered_points(found, here, rng, options, shift=shift)
         for other in negatives:
-            found = other.points(index, _count(rng, options), rng)
-            points += _points(found, here, rng, options, shift=shift, positive=False)
+            found = other.points(index, counted(rng, options), rng)
+            points += jittered_points(found, here, rng, options, shift=shift, positive=False)
     return PromptSet(tuple(points), tuple(boxes))
 
 
-def _volume(
+def _scribbles(
     target: BoolArray,
     rng: np.random.Generator,
     others: Sequence[BoolArray],
     options: SimulationOptions,
 ) -> PromptSet:
-    """One to `max_points` points in 3D, or a box in one slice, or a 3D box; sometimes with points beside it."""
-    boxes: list[Box] = []
-    points: list[Point] = []
-    forms = ["points"] * options.points + ["slice box", "3D box"] * options.boxes
-    if not forms:
+    """A stroke in some slices or in all; sometimes strokes of other structures or round the object as negatives."""
+    axis = options.slice_axis
+    inside = Layers(target, axis)
+    slices = np.flatnonzero(inside.areas >= max(1, options.min_voxels))
+    if not slices.size:
         return PromptSet()
-    form = rng.choice(forms)
-    if form == "slice box":
-        axis = options.slice_axis
-        inside = Layers(target, axis)
-        areas = inside.areas.astype(float)
-        index = int(rng.choice(len(areas), p=areas / areas.sum()))
-        here = _slice(target, axis, index)
-        boxes.append(_box(inside.extent(index), here.shape, rng, options))
-    elif form == "3D box":
-        spans = [(side.start, side.stop) for side in bounding_box(target) or ()]
-        boxes.append(_box(spans, target.shape, rng, options))
-    if form == "points" or (options.points and rng.random() < 0.5):
-        count = _count(rng, options)
-        deep = bool(rng.random() < 0.5)
-        found = random_points(target, count, rng, deep=deep).tolist()
-        points += _points(found, target, rng, options)
-    for other in others:
-        if options.points and rng.random() < options.p_negatives * 0.5:
-            found = random_points(other & ~target, _count(rng, options), rng).tolist()
-            points += _points(found, target, rng, options, positive=False)
-    return PromptSet(tuple(points), tuple(boxes))
+    share = 1.0 if rng.random() < 0.5 else rng.uniform(0.1, 1.0)
+    chosen = rng.permutation(slices)[: max(1, round(share * slices.size))]
+    strokes: list[Scribble] = []
+    negatives = [Layers(o, axis, without=target) for o in others if rng.random() < 0.5]
+    negative = rng.random() < options.p_negatives
+    for index in sorted(chosen.tolist()):
+        strokes += scribble_in(inside, index, rng)
+        if not negative:
+            continue
+        for other in negatives:
+            strokes += scribble_in(other, index, rng, positive=False)
+        if rng.random() < 0.3:
+            strokes += scribble_outside(target, axis, index, rng)
+    return PromptSet(scribbles=tuple(strokes))
 
 
-def _slice(mask: BoolArray, axis: int, index: int) -> BoolArray:
-    """One slice, as an array of three axes."""
-    return mask[(*(slice(None),) * axis, slice(index, index + 1))]
+def _mask(target: BoolArray, rng: np.random.Generator, options: SimulationOptions) -> PromptSet:
+    """A rough mask; one time in two with clicks: on its largest errors, anywhere in its errors, or on what is right."""
+    mask = corrupt(target, rng, slice_axis=options.slice_axis)
+    if rng.random() < options.p_disturb:
+        mask = disturbed(mask, rng, slice_axis=options.slice_axis)
+    draw = rng.random()
+    points: tuple[Point, ...] = ()
+    if draw < 0.25:
+        count = int(rng.integers(1, min(3, options.max_points) + 1))
+        points = corrective_clicks(target, mask, rng, count=count, least=0.6)
+    elif draw < 0.5:
+        points = _clicks_on_errors(target, mask, rng, options)
+        if rng.random() < options.p_satisfied:
+            points += tuple(_click(v, True) for v in random_points(target & mask, 2, rng))
+    return PromptSet(points=points, mask=mask)
 
 
-def _at(axis: int, index: int) -> tuple[int, int, int]:
-    a, b, c = (index if a == axis else 0 for a in range(3))
-    return a, b, c
+def _continue(target: BoolArray, rng: np.random.Generator, options: SimulationOptions) -> PromptSet:
+    """A part of the mask that enters at the border; one time in two the prompts beside it, as a tile sees them."""
+    mask = continued(target, rng, slice_axis=options.slice_axis)
+    prompts = PromptSet(mask=mask)
+    if mask is None or rng.random() >= options.p_beside:
+        return prompts
+    known = mask & target
+    if rng.random() < 0.5:
+        beside = _slices(known, rng, (), options) if known.any() else PromptSet()
+        return replace(prompts, points=beside.points, boxes=beside.boxes)
+    place = deep_point(known, rng, least=0.5)
+    return prompts if place is None else replace(prompts, points=(_click(place, True),))
 
 
-def _count(rng: np.random.Generator, options: SimulationOptions) -> int:
-    if options.fixed_points:
-        return options.max_points
-    return int(rng.integers(1, options.max_points + 1))
-
-
-def _box(
-    spans: Sequence[tuple[int, int]],
-    shape: Sequence[int],
+def _with_negative_area(
+    prompts: PromptSet,
+    target: BoolArray,
     rng: np.random.Generator,
+    others: Sequence[BoolArray],
     options: SimulationOptions,
-) -> Box:
-    """The box of three spans, its edges jittered inside `shape` along the axes of more than one voxel.
+) -> PromptSet:
+    """The other structures as forbidden area: their masks, or boxes round what of them no box of the target meets."""
+    areas = [other & ~target for other in others]
+    areas = [area for area in areas if area.any() and rng.random() < 0.7]
+    if not areas:
+        return prompts
+    if rng.random() < 0.5:
+        forbidden = np.logical_or.reduce(areas)
+        if rng.random() < options.p_disturb:
+            forbidden = corrupt(forbidden, rng, slice_axis=options.slice_axis) & ~target
+        return replace(prompts, negative_mask=forbidden)
+    boxes: list[Box] = []
+    axis = options.slice_axis
+    for area in areas:
+        layers = Layers(area, axis)
+        for index in np.flatnonzero(layers.areas).tolist():
+            spans = layers.extent(index)
+            if not target[tuple(slice(a, b) for a, b in spans)].any():
+                box = jittered_box(spans, one_slice(target, axis, index).shape, rng, options)
+                boxes.append(replace(box, positive=False))
+    if boxes and rng.random() < 0.5:  # in one slice, as a viewer's user draws it
+        boxes = [boxes[int(rng.integers(len(boxes)))]]
+    return replace(prompts, boxes=(*prompts.boxes, *boxes))
 
-    Empty results are drawn again, axis by axis, which favours neither direction.
-    """
-    lower, upper = [], []
-    for (low, high), size in zip(spans, shape, strict=True):
-        start, stop = low, high
-        while options.jitter and size > 1:
-            a, b = rng.integers(-options.jitter, options.jitter + 1, 2)
-            start, stop = max(low + int(a), 0), min(high + int(b), size)
-            if start < stop:
-                break
-        lower.append(float(start))
-        upper.append(float(stop))
-    return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
 
-
-def _points(
-    found: list[list[int]],
-    here: BoolArray,
-    rng: np.random.Generator,
-    options: SimulationOptions,
-    *,
-    shift: tuple[int, int, int] = (0, 0, 0),
-    positive: bool = True,
-) -> list[Point]:
-    """Points at the voxels `found` of the array `here`, which holds the target and begins at `shift`: jittered in it
-    along the axes of more than one voxel, and sometimes one of them put outside the target.
-    """
-    if options.jitter and found:
-        size = np.array(here.shape)
-        reach = np.where(size > 1, options.jitter, 0)
-        moved = found + rng.integers(-reach, reach + 1, (len(found), 3))
-        found = np.clip(moved, 0, size - 1).tolist()
-    if positive and found and rng.random() < options.p_wrong:
-        outside = random_points(~here, 1, rng).tolist()
-        found = outside + found[len(outside) :]
-    a, b, c = shift
-    return [Point((float(z + a), float(y + b), float(x + c)), positive) for z, y, x in found]
+def _click(voxel: Sequence[int], positive: bool) -> Point:
+    return Point(as_position((voxel[0], voxel[1], voxel[2])), positive)
 
 
 def _clicks_on_errors(
     target: BoolArray, mask: BoolArray, rng: np.random.Generator, options: SimulationOptions
 ) -> tuple[Point, ...]:
     count = int(rng.integers(1, options.max_points + 1))
-    missing = random_points(target & ~mask, count, rng)
-    spurious = random_points(mask & ~target, count, rng)
-    return tuple(Point((float(z), float(y), float(x)), True) for z, y, x in missing) + tuple(
-        Point((float(z), float(y), float(x)), False) for z, y, x in spurious
-    )
+    missing = random_points(target & ~mask, count, rng).tolist()
+    spurious = random_points(mask & ~target, count, rng).tolist()
+    return (*(_click(v, True) for v in missing), *(_click(v, False) for v in spurious))

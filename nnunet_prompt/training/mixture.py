@@ -1,62 +1,119 @@
-"""How often training draws which kind of prompt, and how cleanly."""
+"""How often training shows which kind of prompt, and how cleanly."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from nnunet_prompt.prompts.simulate import KINDS, Kind, SimulationOptions
+from nnunet_prompt.prompts.options import Kind, SimulationOptions
 
 
 @dataclass(frozen=True, slots=True)
 class PromptMixture:
-    """Weights of the kinds of prompts, and the noise they are drawn with.
+    """Shares and weights of the kinds of prompts, and the noise they are drawn with. `p_` are probabilities.
 
-    The five weights need not sum to one; `continued` is that of the kind "continue": a part of the mask that enters at
-    the border of the patch, what a tile sees where an object grows into it. Of the slices and volumes, `p_box_only`
-    have boxes alone, `p_points_only` points alone, the rest both. `p_jitter` of the patches move their prompts by up to
-    `max_jitter` voxels either way, `p_sparse` leave out up to half of the slices, `p_wrong` is the share of patches
-    with a misplaced point here and there, and `p_negatives` that of patches that carry points of the other structures.
-    `p_component` picks one connected component of the target, `p_union` the union of two structures, instead of one
-    whole structure. In `p_hide` of the prompted patches the structures that are pointed at are unknown to their own
-    heads, which else may learn to read the prompts; off, because in short trainings it costs the boxes more than it
-    gives.
+    promptless: share of the samples that are shown no prompt and teach the structure heads
+    few, slices, scribbles, mask, continued: weights of the kinds among the prompted samples (see `prompts.simulate`;
+        `continued` is the kind "continue")
+    p_box_only, p_points_only: of the kinds "few" and "slices" have boxes alone, or points alone
+    p_jitter, max_jitter: prompts are moved by up to so many voxels either way
+    p_displaced: they are moved by up to three times as many
+    p_sparse: up to half of the slices have no prompt
+    p_wrong: a misplaced point here and there, or a negative one inside the object
+    p_negatives: points and strokes of the other structures serve as negatives
+    p_beyond: these also lie in slices that do not show the object
+    p_negative_area: the other structures are forbidden by negative boxes or a negative mask
+    p_beside: a mask that is continued has prompts beside it
+    p_disturb: a rough mask is shifted, eroded or dilated as a whole in addition
+    p_component, p_union: the object is one connected component, or the union of two structures
+    hide: heads of structures that are pointed at do not learn from that sample; else they learn to copy prompts
+    refine: share of the iterations in which the network's own mask and clicks on its errors are shown
+    max_rounds: of these, at most
+    max_points: of a slice, or of few clicks
     """
 
-    slices: float = 0.56
-    volume: float = 0.02
-    mask: float = 0.07
-    continued: float = 0.03
-    none: float = 0.32
+    promptless: float = 0.5
+    few: float = 0.4
+    slices: float = 0.4
+    scribbles: float = 0.06
+    mask: float = 0.1
+    continued: float = 0.04
     p_box_only: float = 0.2
-    p_points_only: float = 0.2
+    p_points_only: float = 0.3
     p_jitter: float = 0.25
     max_jitter: int = 2
+    p_displaced: float = 0.02
     p_sparse: float = 0.1
     p_wrong: float = 0.05
     p_negatives: float = 0.7
+    p_beyond: float = 0.3
+    p_negative_area: float = 0.08
+    p_beside: float = 0.4
+    p_disturb: float = 0.3
     p_component: float = 0.02
     p_union: float = 0.02
-    p_hide: float = 0.0
+    hide: bool = True
+    refine: float = 0.25
+    max_rounds: int = 3
     max_points: int = 5
 
+    def is_promptless(self, sample: int) -> bool:
+        """Whether the sample of this running number is shown no prompt: evenly spread, without chance."""
+        return int((sample + 1) * self.promptless) > int(sample * self.promptless)
+
     def draw_kind(self, rng: np.random.Generator) -> Kind:
-        """One kind, by its weight."""
-        weights = np.array([self.slices, self.volume, self.mask, self.continued, self.none])
-        return KINDS[int(rng.choice(len(KINDS), p=weights / weights.sum()))]
+        """One kind of a prompted sample, by its weight."""
+        weights: dict[Kind, float] = {
+            "few": self.few,
+            "slices": self.slices,
+            "scribbles": self.scribbles,
+            "mask": self.mask,
+            "continue": self.continued,
+        }
+        total = np.array(list(weights.values()))
+        return list(weights)[int(rng.choice(len(weights), p=total / total.sum()))]
 
     def draw_options(self, rng: np.random.Generator, *, slice_axis: int = 0) -> SimulationOptions:
         """The noise of one patch."""
         form = rng.random()
         jitter = int(rng.integers(1, self.max_jitter + 1)) if rng.random() < self.p_jitter else 0
+        jitter *= 3 if rng.random() < self.p_displaced else 1
         return SimulationOptions(
             boxes=form >= self.p_points_only,
             points=not self.p_points_only <= form < self.p_points_only + self.p_box_only,
+            scribbles=self.scribbles > 0,
             max_points=self.max_points,
             jitter=jitter,
             p_drop=float(rng.uniform(0, 0.5)) if rng.random() < self.p_sparse else 0.0,
             p_wrong=0.1 if rng.random() < self.p_wrong else 0.0,
             p_negatives=1.0 if rng.random() < self.p_negatives else 0.0,
+            p_beyond=self.p_beyond,
+            p_negative_area=self.p_negative_area,
+            p_beside=self.p_beside,
+            p_disturb=self.p_disturb,
+            p_satisfied=self.p_wrong,
+            p_contradict=self.p_wrong * 0.1,
             slice_axis=slice_axis,
         )
+
+    def channels(self) -> tuple[bool, ...]:
+        """Whether training ever fills each of the seven prompt channels."""
+        boxes = self.p_points_only < 1 and self.few + self.slices > 0
+        points = self.p_box_only < 1 and self.few + self.slices + self.mask > 0
+        negatives = self.p_negatives > 0
+        scribbles = self.scribbles > 0
+        return (
+            self.mask + self.continued + self.refine > 0,
+            boxes,
+            self.p_negative_area > 0,
+            points or self.refine > 0,
+            (points and (negatives or self.mask > 0)) or self.refine > 0,
+            scribbles,
+            scribbles and negatives,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the log and the capability file."""
+        return asdict(self)

@@ -31,6 +31,7 @@ from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.network import make_promptable, start_from_images
+from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
 from nnunet_prompt.weights.names import PROVENANCE
@@ -183,6 +184,7 @@ class PromptTrainer(nnUNetTrainer):
             if len(self.configuration_manager.patch_size) == 2
             else self.capability.slice_axis,
             ignore_label=self.label_manager.ignore_label,
+            batch_size=self.batch_size,
         )
 
     def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
@@ -226,6 +228,31 @@ class PromptTrainer(nnUNetTrainer):
         """The network without what DDP and torch.compile put around it."""
         network: nn.Module = self.network.module if self.is_ddp else self.network
         return getattr(network, "_orig_mod", network)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
+        if np.random.random() < self.mixture.refine:  # noqa: NPY002 - the state that a seed sets
+            rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
+            target = batch["target"]
+            target = target[0] if isinstance(target, list) else target
+            setup = self.targets()
+            rounds = Rounds(
+                self.mixture.max_rounds,
+                setup.style,
+                setup.slice_axis,
+                scribbles=self.mixture.scribbles > 0,
+            )
+            refine(batch["data"], target[:, 0], self._object_logits, rng, rounds)
+        result: dict[str, Any] = super().train_step(batch)
+        return result
+
+    @torch.no_grad()
+    def _object_logits(self, data: Tensor) -> Tensor:
+        network = self.network.module if self.is_ddp else self.network
+        with autocast("cuda", enabled=self.device.type == "cuda"):
+            output = network(data.to(self.device, non_blocking=True))
+        logits: Tensor = (output[0] if isinstance(output, (list, tuple)) else output)[:, 0]
+        return logits
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's fake Dice, for each annotated structure and, last, for the object."""

@@ -49,13 +49,22 @@ class NotedDataset:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What all patches of a training share: heads, grid, mixture, and the label to ignore."""
+    """What all patches of a training share.
+
+    table: the heads
+    style: how prompts look on the grid
+    mixture: how often which prompts are shown
+    slice_axis: the axis of the patch through the slices
+    ignore_label: unknown in every head
+    batch_size: samples of a batch, whose slots take turns in being shown prompts
+    """
 
     table: StructureTable
     style: PromptStyle
     mixture: PromptMixture
     slice_axis: int = 0
     ignore_label: int | None = None
+    batch_size: int = 2
 
 
 class SimulatePrompts(BasicTransform):
@@ -64,22 +73,37 @@ class SimulatePrompts(BasicTransform):
     In: image (C, *patch) and segmentation (1, *patch). Out: image (C + 7, *patch) and segmentation (1 + K, *patch),
     int8 with -1 for unknown. It runs after every spatial and intensity augmentation, so prompts are never resampled
     or augmented, and before the downsampling for deep supervision. Patches of two axes are one slice.
+
+    Supervision follows what is shown: a sample without prompts teaches the structure heads and leaves the object head
+    unknown; one with prompts teaches the object head, and the heads of the structures that it does not point at. A
+    head that saw its own structure pointed at would learn to copy the prompt, and be lost without one. Both kinds of
+    sample alternate over the slots of the batch, because nnU-Net centres some slots on foreground and others not.
     """
 
     def __init__(self, targets: Targets, note: CaseNote) -> None:
         super().__init__()
         self.targets = targets
         self.note = note
+        self._samples = 0  # each worker counts its own, and makes whole batches
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
+        promptless = self._is_promptless()
         # numpy's global state is the one that nnU-Net reseeds in each worker; torch's is not
         rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
         labels = data_dict["segmentation"][0].numpy()
         labels = labels[None] if labels.ndim == 2 else labels
         heads = head_targets(labels, self.targets, self.note.case)
+        if promptless:
+            heads[0] = UNKNOWN
+            return {"heads": heads, "prompts": PromptSet()}
         prompted = self.targets.table.prompted_labels(self.note.case)
-        heads[0], prompts = draw_object(heads, labels, rng, self.targets, prompted=prompted)
+        prompts = draw_object(heads, labels, rng, self.targets, prompted=prompted)
         return {"heads": heads, "prompts": prompts}
+
+    def _is_promptless(self) -> bool:
+        batch, slot = divmod(self._samples, self.targets.batch_size)
+        self._samples += 1
+        return self.targets.mixture.is_promptless(slot + batch)
 
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         image: Tensor = data_dict["image"]
@@ -131,35 +155,46 @@ def draw_object(
     targets: Targets,
     *,
     prompted: frozenset[int] = frozenset(),
-) -> tuple[npt.NDArray[np.int8], PromptSet]:
-    """Draws the object of this patch and its prompts; returns the object head's target and the prompts.
+) -> PromptSet:
+    """Draws the object of this patch and its prompts, and writes the object head's target into `heads`, in place.
 
     `heads` are those of `head_targets`, with an empty object head. The object is a structure that its own head knows,
     or one of those in `prompted` (labels of structures that the label map shows although their heads do not learn
-    them). Changes `heads` in place where the mixture hides the structures that are pointed at from their own heads.
+    them). Heads of structures that prompts point at, positive or negative, become unknown, unless the mixture says
+    otherwise.
 
     A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
-    structure in the patch, or where the prompts come out empty, the target is empty, too: with nothing said there is
-    nothing to segment.
+    structure in the patch, or where nothing positive comes out, there is no prompt and the object head is unknown, as
+    in a sample that is to be shown none.
     """
     mixture = targets.mixture
-    empty = heads[0].copy()
     kind = mixture.draw_kind(rng)
     shown = _shown(heads, labels, targets.table, prompted)
     present = list(shown)
-    if kind == "none" or not present:
-        return empty, PromptSet()
+    if not present:
+        heads[0] = UNKNOWN
+        return PromptSet()
     own = _own(shown, labels, targets.table)
     chosen, target = _choose(shown, own, rng, mixture)
     others = [own[k] for k in present if k != chosen]
     options = mixture.draw_options(rng, slice_axis=targets.slice_axis)
     prompts = simulate(target, rng, kind=kind, others=others, options=options)
     if not _points_somewhere(prompts):
-        return empty, PromptSet()
-    found = empty | target.view(np.int8)  # unknown is -1, all of its bits are set
-    if mixture.p_hide and rng.random() < mixture.p_hide:
-        heads[[k for k in present if target[heads[k] == 1].any()]] = UNKNOWN
-    return found, prompts
+        heads[0] = UNKNOWN
+        return PromptSet()
+    if mixture.hide:
+        negative = _says_no(prompts)
+        hidden = [k for k in present if negative or target[shown[k]].any()]
+    heads[0] |= target.view(np.int8)  # unknown is -1, all of its bits are set
+    if mixture.hide:
+        heads[hidden] = UNKNOWN
+    return prompts
+
+
+def _says_no(prompts: PromptSet) -> bool:
+    """Whether something negative is said, which tells where other structures are."""
+    said: list[Point | Box | Scribble] = [*prompts.points, *prompts.boxes, *prompts.scribbles]
+    return prompts.negative_mask is not None or not all(p.positive for p in said)
 
 
 def _choose(

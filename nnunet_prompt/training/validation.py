@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,19 @@ import torch
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.engine.engine import Engine
+from nnunet_prompt.engine.region import DenseImage
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
-from nnunet_prompt.inference.grid import Grid, grid_of
+from nnunet_prompt.inference.find import find_objects
+from nnunet_prompt.inference.grid import Grid, Placed, grid_of
 from nnunet_prompt.inference.merge import LabelMap, decode_structures, merge_objects, slice_gate
-from nnunet_prompt.prompts.frames import AxisMap
-from nnunet_prompt.prompts.model import BoolArray, PromptSet
-from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
-
-VALIDATION_KINDS = ("none", "box", "points", "box + points", "mask")
-SEED = 20240917  # the prompts of a case are the same in every training and every epoch
+from nnunet_prompt.prompts.frames import AxisMap, identity
+from nnunet_prompt.prompts.model import BoolArray, CasePrompts
+from nnunet_prompt.training.validation_prompts import (
+    VALIDATION_KINDS,
+    folder_name,
+    is_gated,
+    simulated_prompts,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +47,11 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     """Predicts the validation cases of a trainer's fold with each kind of prompt and writes summary.json.
 
     `validation/CASE` holds the masks without prompts, `validation/KIND/CASE` those with. `summary.json` has nnU-Net's
-    keys for the former and `prompt_kinds` for all: Dice, HD and HD95 (mm) per structure. A case counts for the
-    structures that it annotates. Under DDP each device takes its share of the cases.
+    keys for the former and `prompt_kinds` for all: Dice, HD and HD95 (mm) per structure, and `gated` where a label may
+    only appear in the slices where it is prompted (see `training.validation_prompts` for the kinds). A case counts for
+    the structures that it annotates. Under DDP each device takes its share of the cases.
 
-    Every tile of nnU-Net's sliding window that sees a prompt is run, so that the numbers compare with nnU-Net's own;
-    `predict` runs fewer.
+    Prompts are answered by the tiles that `predict` runs.
     """
     if save_probabilities:
         trainer.print_to_log_file(
@@ -76,30 +79,6 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     return summary
 
 
-def simulated_prompts(
-    masks: Mapping[int, BoolArray], kind: str, case: str, *, slice_axis: int = 0
-) -> dict[int, PromptSet]:
-    """The prompts of one case as the challenge would give them, per label; always the same for the same case.
-
-    `masks` are in any frame, with its axis of slices. Points are up to five per slice; points of the other labels
-    serve as negatives. "mask" is a corrupted copy of the mask.
-    """
-    rng = np.random.default_rng([SEED, zlib.crc32(case.encode())])
-    options = SimulationOptions(
-        boxes="box" in kind, points="points" in kind, max_points=5, slice_axis=slice_axis
-    )
-    sets = {}
-    for label, mask in masks.items():
-        if kind == "mask":
-            sets[label] = PromptSet(mask=corrupt(mask, rng, slice_axis=slice_axis))
-        else:
-            sets[label] = simulate(mask, rng, kind="slices", options=options)
-    return {
-        label: own.with_negatives([o for other, o in sets.items() if other != label])
-        for label, own in sets.items()
-    }
-
-
 def summarise(rows: Sequence[dict[str, Any]], table: StructureTable) -> dict[str, Any]:
     """nnU-Net's summary from rows of (case, kind, label, metrics); undefined values are left out of the means."""
     kinds: dict[str, Any] = {}
@@ -112,7 +91,7 @@ def summarise(rows: Sequence[dict[str, Any]], table: StructureTable) -> dict[str
             if here:
                 mean[str(structure.label)] = {m: _mean([h[m] for h in here]) for m in here[0]}
         foreground = {m: _mean([v[m] for v in mean.values()]) for m in ("Dice", "HD", "HD95")}
-        kinds[kind] = {"mean": mean, "foreground_mean": foreground}
+        kinds[kind] = {"gated": is_gated(kind), "mean": mean, "foreground_mean": foreground}
     cases = sorted({r["case"] for r in rows})
     per_case = [
         {
@@ -135,7 +114,8 @@ def summarise(rows: Sequence[dict[str, Any]], table: StructureTable) -> dict[str
     ]
     return {
         "metric_per_case": per_case,
-        **kinds["none"],
+        "mean": kinds["none"]["mean"],
+        "foreground_mean": kinds["none"]["foreground_mean"],
         "prompt_kinds": kinds,
         "structures": {str(s.label): s.name for s in table.structures},
     }
@@ -149,6 +129,7 @@ def _engine(trainer: Any) -> Engine:
         style=trainer.capability.style(),
         device=trainer.device,
         mirror_axes=tuple(trainer.inference_allowed_mirroring_axes or ()),
+        max_batch=1 if trainer.device.type == "cpu" else 4,
     )
 
 
@@ -189,21 +170,25 @@ def _predict(engine: Engine, case: ValidationCase, kind: str, trainer: Any) -> L
         logits = engine.structures(case.image)
         return case.grid.restore(logits, resampler, lambda here, _: decode_structures(here, table))
     masks = {s.label: case.truth == s.label for s in case.annotated}
-    prompts = simulated_prompts({k: m for k, m in masks.items() if m.any()}, kind, case.name)
-    labels = [label for label, p in prompts.items() if not p.empty]
-    if not labels:
-        return np.zeros(case.truth.shape, np.int32)
-    sets = [case.grid.to_grid.prompts(prompts[label]) for label in labels]
-    logits = engine.objects(case.image, sets)
+    shown = {label: mask for label, mask in masks.items() if mask.any()}
+    prompts = CasePrompts(
+        simulated_prompts(shown, kind, case.name, spacing=case.spacing_mm),
+        slices=_prompted_slices(masks) if is_gated(kind) else None,
+        slice_axis=0,
+    )
+    here = identity(case.grid.to_grid.source_shape)
+    found = find_objects(engine, Placed(DenseImage(case.image), case.grid, here, here), prompts)
+    found_labels = list(found)
 
-    def decode(here: npt.NDArray[Any], to_reader: AxisMap) -> LabelMap:
-        if kind == "mask":
-            return merge_objects(here, labels)
-        # as in the challenge: a label appears only in slices where it was prompted
-        gate = slice_gate(_prompted_slices(masks), labels, to_reader, slice_axis=0)
-        return merge_objects(here, labels, gate)
+    def decode(logits: npt.NDArray[Any], to_reader: AxisMap) -> LabelMap:
+        gate = None
+        if prompts.slices is not None:
+            gate = slice_gate(prompts.slices, found_labels, to_reader, slice_axis=0)
+        return merge_objects(logits, found_labels, gate)
 
-    return case.grid.restore(logits, resampler, decode)
+    labels = np.zeros(case.truth.shape, np.int32)
+    case.grid.paste(list(found.values()), resampler, decode, labels)
+    return labels
 
 
 def _prompted_slices(masks: Mapping[int, BoolArray]) -> dict[int, frozenset[int]]:
@@ -239,7 +224,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _write(trainer: Any, folder: Path, case: ValidationCase, kind: str, labels: LabelMap) -> None:
-    target = folder if kind == "none" else folder / kind.replace(" ", "")
+    target = folder if kind == "none" else folder / folder_name(kind)
     target.mkdir(exist_ok=True)
     writer = trainer.plans_manager.image_reader_writer_class()
     path = target / f"{case.name}{trainer.dataset_json['file_ending']}"

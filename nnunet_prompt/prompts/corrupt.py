@@ -38,6 +38,30 @@ def corrupt(mask: BoolArray, rng: np.random.Generator, *, slice_axis: int = 0) -
     return result if result.any() else mask.copy()
 
 
+def disturbed(mask: BoolArray, rng: np.random.Generator, *, slice_axis: int = 0) -> BoolArray:
+    """`mask` as a whole moved by up to three voxels, or one or two voxels of its border removed or added.
+
+    In an image of thick slices (one time in two) only within the slices. Something of a mask is always left.
+    """
+    draw = rng.random()
+    if draw < 0.4:
+        result = np.zeros_like(mask)
+        reach = [3 if n > 1 else 0 for n in mask.shape]
+        if rng.random() < 0.5:
+            reach[slice_axis] = 0
+        _paste(mask, [int(rng.integers(-r, r + 1)) for r in reach], result)
+        return result if result.any() else mask.copy()
+    near = ndimage.generate_binary_structure(3, 1)
+    flat = {axis for axis, n in enumerate(mask.shape) if n == 1}
+    if rng.random() < 0.5:
+        flat.add(slice_axis)
+    for axis in flat:
+        near.swapaxes(0, axis)[[0, 2]] = False
+    change = ndimage.binary_erosion if draw < 0.7 else ndimage.binary_dilation
+    changed: BoolArray = change(mask, near, int(rng.integers(1, 3)))
+    return changed if changed.any() else mask.copy()
+
+
 def continued(
     mask: BoolArray, rng: np.random.Generator, *, slice_axis: int = 0, p_rough: float = 0.3
 ) -> BoolArray | None:

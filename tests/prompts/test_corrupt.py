@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_prompt.prompts.masks import continued, corrupt
+from nnunet_prompt.prompts.corrupt import continued, corrupt
 from tests.mask_fixture import ball, masks, modest, rng, seeds
 
 # --- corrupt
