@@ -140,6 +140,10 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
     )
     stay = "do not go on where a mask reaches the border of these tiles"
     parser.add_argument("--no-grow", dest="grow", action="store_false", help=stay)
+    raw = "masks as the network draws them, also where a positive point ends outside or a label is empty"
+    parser.add_argument(
+        "--no-prompt-consistency", dest="consistent", action="store_false", help=raw
+    )
     half = "on a CPU that has bfloat16: about twice as fast, masks differ in a voxel here and there"
     parser.add_argument("--bfloat16", action="store_true", help=half)
 

@@ -259,6 +259,7 @@ def _predict_options(args: argparse.Namespace) -> PredictOptions:
         window=args.window,
         grow=args.grow,
         bfloat16=args.bfloat16,
+        consistent=args.consistent,
         # the others are options of `predict` alone
         overwrite=not getattr(args, "continue_prediction", False),
         num_parts=getattr(args, "num_parts", 1),

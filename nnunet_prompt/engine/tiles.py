@@ -220,7 +220,7 @@ def _round(
     """The box of a stamp drawn from one position to another."""
     spans = []
     for axis in range(3):
-        half = math.floor(max(radii[axis], extent[axis]) + 0.01)
+        half = math.floor(max(radii[axis], extent[axis]) + 0.01) + (extent[axis] > 0.5)
         places = [math.floor(e[axis] + 0.5) for e in ends]
         spans.append((min(places) - half, max(places) + half + 1))
     return spans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from nnunet_prompt.engine.canvas import Found
 from nnunet_prompt.engine.engine import Engine, WindowMode
 from nnunet_prompt.engine.grid_prompts import GridPrompts
 from nnunet_prompt.engine.tiles import Boxes
+from nnunet_prompt.inference.consistent import make_consistent
 from nnunet_prompt.inference.grid import Placed
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.model import Box, CasePrompts
@@ -25,9 +27,11 @@ def find_objects(
     window: WindowMode = "prompted",
     cache: TileCache | None = None,
     known: Mapping[int, Sequence[Window]] | None = None,
+    consistent: bool = True,
 ) -> dict[int, Found]:
     """The logits of each label that has prompts, on the case's grid. Points of the other labels serve as negatives.
 
+    With `consistent` they are changed where they contradict the prompts of their label (see `make_consistent`).
     `cache` and `known` tiles come from answers for the same case. Raises `PromptError` for prompts outside the image.
     """
     to_reader = case.file_to_reader
@@ -49,6 +53,12 @@ def find_objects(
         cache=cache,
         known=[(known or {}).get(label, ()) for label in labels],
     )
+    if consistent:
+        own = [
+            to_grid.prompts(replace(prompts.labels[label], mask=None, negative_mask=None))
+            for label in labels
+        ]
+        found = make_consistent(found, own, [s.boxes(engine.style) for s in sets], engine.style)
     return dict(zip(labels, found, strict=True))
 
 

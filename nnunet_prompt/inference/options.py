@@ -24,6 +24,8 @@ class PredictOptions:
     Of `num_parts` runs over one folder this is number `part_id`, from 0. `verbose` tells the tiles of each case. `dask`
     is the address of a scheduler, or its scheduler file, whose workers do the cases. `bfloat16` lets a processor that
     has the instructions compute in 16 bits: about twice as fast, and masks differ in a voxel here and there.
+    `consistent` masks keep what prompts say: a positive point ends inside, a negative one outside, no prompted label is
+    empty (see `inference.consistent`).
     """
 
     folds: tuple[int | str, ...] | None = None
@@ -39,6 +41,7 @@ class PredictOptions:
     verbose: bool = False
     dask: str | None = None
     bfloat16: bool = False
+    consistent: bool = True
 
     def __post_init__(self) -> None:
         self._check_types()

@@ -21,6 +21,7 @@ from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.engine.forward import networks
 from nnunet_prompt.engine.region import DenseImage, check_whole, prepare
 from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.given import Label, as_case_prompts, as_names, as_options, as_volumes
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
@@ -35,7 +36,7 @@ from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, pls_map
+from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, identity, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
 
 Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
@@ -193,7 +194,13 @@ class PromptPredictor:
     ) -> dict[int, Found]:
         """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
         return find_objects(
-            self.engine, case, prompts, window=self.options.window, cache=cache, known=known
+            self.engine,
+            case,
+            prompts,
+            window=self.options.window,
+            cache=cache,
+            known=known,
+            consistent=self.options.consistent,
         )
 
     def _merge(self, case: Placed, prompts: CasePrompts, found: Mapping[int, Found]) -> LabelMap:
@@ -206,7 +213,13 @@ class PromptPredictor:
                 gate = slice_gate(prompts.slices, labels, to_pls, slice_axis=prompts.slice_axis)
             return merge_objects(logits, labels, gate)
 
-        return self._restore(case, list(found.values()), decode, labels)
+        merged = self._restore(case, list(found.values()), decode, labels)
+        if self.options.consistent:
+            here = identity(case.file_shape)
+            settle_points(
+                merged, prompts, here if prompts.frame == "file" else case.file_to_pls.inverse()
+            )
+        return merged
 
     def _preprocessed(
         self, channels: Sequence[npt.NDArray[Any]], spacing: Sequence[float]

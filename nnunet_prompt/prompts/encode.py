@@ -22,6 +22,7 @@ from nnunet_prompt.prompts.voxels import bounding_box
 
 FloatArray = npt.NDArray[np.float32]
 Places = npt.NDArray[np.float64]
+Voxels = npt.NDArray[np.int64]
 PointShape = Literal["edt", "gaussian", "ball"]
 
 
@@ -117,7 +118,28 @@ def stamp_points(
 ) -> None:
     """Stamps points of one extent at `positions` (N, 3) of the grid into a channel of the window's shape."""
     kernel = point_kernel(style.point_shape, _grown(style.radii, extent))
-    _stamp(kernel, np.floor(positions + 0.5).astype(np.int64), window, channel)
+    _stamp(kernel, _centres(positions, extent, kernel.shape), window, channel)
+
+
+def _centres(positions: Places, extent: Coordinate, size: tuple[int, ...]) -> Voxels:
+    """The voxels (N, 3) at which to stamp a kernel of that size so that it covers what was clicked.
+
+    That is the nearest voxel. Where a click covers more than one voxel of this grid along an axis, its position may lie
+    between two: then the stamp is also put one voxel further, if the plane there lies within the extent.
+    """
+    centres = np.floor(positions + 0.5).astype(np.int64)
+    wide = [axis for axis in range(3) if extent[axis] > 0.5]
+    if not wide:
+        return centres
+    reach, half = np.array(extent), np.array(size) // 2
+    last = np.floor(positions + reach + 1e-6).astype(np.int64)
+    first = np.ceil(positions - reach - 1e-6).astype(np.int64)
+    shift = np.clip(last - centres - half, 0, 1) - np.clip(centres - half - first, 0, 1)
+    for axis in wide:
+        moved = centres.copy()
+        moved[:, axis] += shift[:, axis]
+        centres, shift = np.concatenate([centres, moved]), np.concatenate([shift, shift])
+    return np.unique(centres, axis=0)
 
 
 @lru_cache(maxsize=64)
@@ -155,9 +177,7 @@ def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
     return a, b, c
 
 
-def _stamp(
-    kernel: FloatArray, centres: npt.NDArray[np.int64], window: Window, channel: FloatArray
-) -> None:
+def _stamp(kernel: FloatArray, centres: Voxels, window: Window, channel: FloatArray) -> None:
     """Stamps a kernel round every centre (N, 3), as far as it reaches into the window."""
     size = np.array(kernel.shape)
     corners = centres - size // 2 - window.origin
@@ -193,9 +213,13 @@ def _fill_box(box: Box, window: Window, channel: FloatArray) -> None:
     channel[tuple(slices)] = 1.0
 
 
-def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: FloatArray) -> None:
-    """Stamps a ball at every half voxel of the path: all of its voxels at once, because strokes are many."""
-    kernel = point_kernel("ball", _grown(style.scribble_radii, scribble.extent))
+def path_voxels(scribble: Scribble) -> Voxels:
+    """The voxels (N, 3) that a scribble passes through, as it is drawn; each once."""
+    return np.unique(np.floor(_along(scribble) + 0.5).astype(np.int64), axis=0)
+
+
+def _along(scribble: Scribble) -> Places:
+    """Positions on the path, half a voxel apart at most, so that nothing is skipped."""
     path = np.asarray(scribble.path, float)
     change = np.diff(path, axis=0)
     steps = np.maximum(1, np.ceil(2 * np.abs(change).max(1))).astype(np.int64)
@@ -203,7 +227,13 @@ def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: Float
     lines = np.repeat(path[:-1], steps, axis=0) + np.repeat(change, steps, axis=0) * (
         step / np.repeat(steps, steps)
     ).reshape(-1, 1)
-    centres = np.unique(np.floor(np.concatenate([path[:1], lines]) + 0.5).astype(np.int64), axis=0)
+    return np.concatenate([path[:1], lines])
+
+
+def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: FloatArray) -> None:
+    """Stamps a ball all along the path: all of its voxels at once, because strokes are many."""
+    kernel = point_kernel("ball", _grown(style.scribble_radii, scribble.extent))
+    centres = np.unique(_centres(_along(scribble), scribble.extent, kernel.shape), axis=0)
     ball = np.argwhere(kernel) - np.array(kernel.shape) // 2 - window.origin
     voxels = (centres[:, None] + ball).reshape(-1, 3)
     inside = voxels[((voxels >= 0) & (voxels < window.shape)).all(1)]

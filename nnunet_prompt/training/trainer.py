@@ -31,11 +31,21 @@ from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.network import make_promptable, start_from_images
+from nnunet_prompt.training.progress import (
+    OBJECT,
+    PromptLogger,
+    is_best_object,
+    log_object,
+)
 from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
 from nnunet_prompt.weights.names import PROVENANCE
 from nnunet_prompt.weights.provenance import Points, licence_notes, pack, points_of, unpack
+
+BEST_OBJECT = (
+    "checkpoint_best_object.pth"  # nnU-Net's checkpoint_best.pth is that of the structures
+)
 
 
 class PromptTrainer(nnUNetTrainer):
@@ -69,6 +79,7 @@ class PromptTrainer(nnUNetTrainer):
         # cases stay out of checkpoints and model folders
         super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
         apply_schedule(self, self.schedule)
+        self.logger.local_logger = PromptLogger()
         self._notes = CaseNote(), CaseNote()  # training, validation
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
 
@@ -255,7 +266,7 @@ class PromptTrainer(nnUNetTrainer):
         return logits
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's fake Dice, for each annotated structure and, last, for the object."""
+        """nnU-Net's counts for its fake Dice of each structure, and those of the object as `object` beside them."""
         data = batch["data"].to(self.device, non_blocking=True)
         target = batch["target"]
         target = target if isinstance(target, list) else [target]
@@ -265,9 +276,14 @@ class PromptTrainer(nnUNetTrainer):
             loss = self.loss(output, target if self.enable_deep_supervision else target[0])
         logits = output[0] if self.enable_deep_supervision else output
         counts = _hard_counts(logits, target[0])
-        order = [*range(1, logits.shape[1]), 0]
-        tp, fp, fn = (c.cpu().numpy()[order] for c in counts)
-        return {"loss": loss.detach().cpu().numpy(), "tp_hard": tp, "fp_hard": fp, "fn_hard": fn}
+        tp, fp, fn = (c.cpu().numpy() for c in counts)
+        return {
+            "loss": loss.detach().cpu().numpy(),
+            "tp_hard": tp[1:],
+            "fp_hard": fp[1:],
+            "fn_hard": fn[1:],
+            "object": np.array([tp[0], fp[0], fn[0]]),
+        }
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         with np.errstate(invalid="ignore"), warnings.catch_warnings():
@@ -277,6 +293,24 @@ class PromptTrainer(nnUNetTrainer):
         moving = self.logger.get_value("ema_fg_dice", step=None)
         if np.isnan(moving[-1]):  # an epoch that showed nothing at all says nothing, now or later
             moving[-1] = moving[-2] if len(moving) > 1 else 0.0
+        counts = np.sum([output["object"] for output in val_outputs], axis=0)
+        log_object(self.logger, counts, self.current_epoch, ddp=self.is_ddp)
+
+    def on_epoch_end(self) -> None:
+        structures = self.logger.get_value("dice_per_class_or_region", step=-1)
+        found = self.logger.get_value(OBJECT, step=-1)
+        told = ", ".join(
+            f"{s.name} {d:.4f}" for s, d in zip(self.table.structures, structures, strict=True)
+        )
+        self.print_to_log_file(
+            f"Pseudo Dice without prompts: {told}; of the object, with prompts: {found:.4f}"
+        )
+        best = is_best_object(self.logger)
+        super().on_epoch_end()
+        if best:
+            self.current_epoch -= 1  # nnU-Net counts on before it saves nothing more
+            self.save_checkpoint(str(Path(self.output_folder) / BEST_OBJECT))
+            self.current_epoch += 1
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Full volumes of the validation cases, once per kind of prompt; see `training.validation`."""

@@ -17,6 +17,7 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.engine.engine import Engine
 from nnunet_prompt.engine.region import DenseImage
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
+from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.grid import Grid, Placed, grid_of
 from nnunet_prompt.inference.merge import LabelMap, decode_structures, merge_objects, slice_gate
@@ -188,6 +189,7 @@ def _predict(engine: Engine, case: ValidationCase, kind: str, trainer: Any) -> L
 
     labels = np.zeros(case.truth.shape, np.int32)
     case.grid.paste(list(found.values()), resampler, decode, labels)
+    settle_points(labels, prompts, here)
     return labels
 
 
