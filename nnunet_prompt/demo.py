@@ -265,8 +265,9 @@ def _conclude(output: Path, console: Console) -> None:
     metrics = {arm: _metrics(output, folder) for arm, folder in ARMS.items()}
     console.print()
     console.print(results_table(metrics))
-    test, masks = output / "test", output / ARMS["with prompts"]
-    picture = draw_demo_picture(test, masks, output / "picture.png", count=PICTURED_CASES)
+    test = output / "test"
+    masks, plain = (output / folder for folder in ARMS.values())
+    picture = draw_demo_picture(test, masks, plain, output / "picture.png", count=PICTURED_CASES)
     console.print(f"\n[bold]The picture[/]  {picture}", soft_wrap=True)
     console.print(f"[bold]The masks[/]    {masks}", soft_wrap=True)
     console.print(f"[bold]All of it[/]    {output}", soft_wrap=True)

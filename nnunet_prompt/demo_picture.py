@@ -1,4 +1,4 @@
-"""The picture of the demo: one row per case, with image, prompts, our mask and the truth of one slice."""
+"""The picture of the demo: one row per case, with image, prompts, both masks and the reference of one slice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nnunet_prompt.reading.convention import RawCase
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS = ("Image", "Prompts", "Our mask", "Truth")
+COLUMNS = ("Image", "Prompts", "Mask with prompts", "Mask without prompts", "Reference")
 GROUND, INK = "#0d1117", "#e6edf3"
 COLOURS = ("#ff5c5c", "#3ddc97", "#4da3ff", "#ffd23f", "#c77dff", "#ff9f1c", "#2ec4b6", "#f28cb1")
 TILE_INCHES = 2.15
@@ -29,21 +29,23 @@ TILE_INCHES = 2.15
 class Row:
     """One slice of one case in the PLS frame: arrays are (P, L), `aspect` is height over width of a voxel.
 
-    `prompts` holds the boxes and points of this slice by label value; their first two coordinates are used.
+    `prompts` holds the boxes and points of this slice by label value; their first two coordinates are used. `mask` is
+    that with prompts, `plain` that without.
     """
 
     title: str
     image: npt.NDArray[np.float32]
     prompts: Mapping[int, tuple[tuple[Box, ...], tuple[Point, ...]]]
     mask: npt.NDArray[np.int32]
+    plain: npt.NDArray[np.int32]
     truth: npt.NDArray[np.int32]
     aspect: float
 
 
-def load_row(image: Path, mask: Path, truth: Path, *, prompts: RawCase) -> Row:
+def load_row(image: Path, mask: Path, plain: Path, truth: Path, *, prompts: RawCase) -> Row:
     """The slice of a case that shows most: as many labels as there are, then the largest area.
 
-    `mask` and `truth` are on the grid of `image`; `prompts` is the case of a prompts.json.
+    `mask`, `plain` (without prompts) and `truth` are on the grid of `image`; `prompts` is the case of a prompts.json.
     """
     volume = read_nifti(image)
     turn = pls_map(volume.affine, volume.array.shape)
@@ -58,13 +60,17 @@ def load_row(image: Path, mask: Path, truth: Path, *, prompts: RawCase) -> Row:
         image=turn.apply(volume.array)[:, :, k],
         prompts={label: _in_slice(s.boxes, s.points, k) for label, s in placed.labels.items()},
         mask=turn.apply(read_label_volume(mask).array)[:, :, k],
+        plain=turn.apply(read_label_volume(plain).array)[:, :, k],
         truth=labels[:, :, k],
         aspect=float(height / width),
     )
 
 
-def draw_picture(rows: Sequence[Row], names: Mapping[int, str], path: Path) -> None:
-    """Writes the picture as PNG; `names` gives label values and their names, in the order of the legend.
+def draw_picture(
+    rows: Sequence[Row], names: Mapping[int, str], path: Path, *, caption: str = ""
+) -> None:
+    """Writes the picture as PNG; `names` gives label values and their names, in the order of the legend, and `caption`
+    is a line below it.
 
     Drawn without a display, and without touching the settings of matplotlib.
     """
@@ -73,11 +79,12 @@ def draw_picture(rows: Sequence[Row], names: Mapping[int, str], path: Path) -> N
     from matplotlib.patches import Patch
 
     colours = {value: COLOURS[i % len(COLOURS)] for i, value in enumerate(names)}
-    size = (TILE_INCHES * len(COLUMNS), TILE_INCHES * len(rows) + 0.65)
+    below = 0.35 + 0.25 * bool(caption)
+    size = (TILE_INCHES * len(COLUMNS), TILE_INCHES * len(rows) + 0.3 + below)
     figure = Figure(figsize=size, dpi=160, facecolor=GROUND)
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), len(COLUMNS), squeeze=False)
-    top, bottom = 1 - 0.3 / size[1], 0.35 / size[1]
+    top, bottom = 1 - 0.3 / size[1], below / size[1]
     figure.subplots_adjust(0.004, bottom, 0.996, top, wspace=0.02, hspace=0.02)
     for tiles, row in zip(grid, rows, strict=True):
         _draw_row(tiles, row, colours)
@@ -86,6 +93,7 @@ def draw_picture(rows: Sequence[Row], names: Mapping[int, str], path: Path) -> N
     figure.legend(
         handles=[Patch(color=colours[value], label=name) for value, name in names.items()],
         loc="lower center",
+        bbox_to_anchor=(0.5, (below - 0.35) / size[1]),
         ncols=len(names),
         frameon=False,
         labelcolor=INK,
@@ -93,6 +101,8 @@ def draw_picture(rows: Sequence[Row], names: Mapping[int, str], path: Path) -> N
         handlelength=0.9,
         handleheight=0.9,
     )
+    if caption:
+        figure.text(0.5, 0.12 / size[1], caption, color=INK, fontsize=8, ha="center")
     with replacing(path) as partial:
         figure.savefig(partial, format="png", facecolor=GROUND)
 
@@ -115,8 +125,8 @@ def _draw_row(tiles: Sequence[Axes], row: Row, colours: Mapping[int, str]) -> No
     )
     for value, (boxes, points) in row.prompts.items():
         _show_prompts(tiles[1], boxes, points, colours[value])
-    _show_labels(tiles[2], row.mask, colours)
-    _show_labels(tiles[3], row.truth, colours)
+    for tile, labels in zip(tiles[2:], (row.mask, row.plain, row.truth), strict=True):
+        _show_labels(tile, labels, colours)
 
 
 def _show_image(tile: Axes, row: Row) -> None:
