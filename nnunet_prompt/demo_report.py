@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MEASURES = {"Dice": "dice", "HD95 in mm": "hd95_mm"}
-PROMPTS_GIVEN = "Prompts as the TFM4MedIA challenge gives them: in every slice a box and one to five points per structure"
+PROMPTS_GIVEN = "Prompts as in TFM4MedIA: in every slice a box and one to five points per structure"
 FLATTEST = 2.0  # a slice whose voxels are longer than this is hard to look at
 
 
@@ -47,8 +47,9 @@ def results_table(metrics: Mapping[str, Path]) -> Table:
 def draw_demo_picture(test: Path, masks: Path, plain: Path, path: Path, *, count: int) -> Path:
     """Draws the first `count` test cases to `path`, and returns it.
 
-    `test` holds images, labels and prompts.json; `masks` were made with prompts, `plain` without. Prompts come in slices of the PLS frame, which cut an oblique stack
-    crosswise now and then; cases that are cut along the stack go first, because one can see more in them.
+    `test` holds images, labels and prompts.json; `masks` were made with prompts, `plain` without. Prompts come in
+    slices of the PLS frame, which cut an oblique stack crosswise now and then; cases that are cut along the stack go
+    first, because one can see more in them.
     """
     prompts = read_prompts_json(test / "prompts.json")
     rows = [

@@ -28,15 +28,15 @@ from nnunet_prompt.errors import DatasetError, RefusedError
 from nnunet_prompt.inference.capability import Capability, PointMetric, write_capability
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
-from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
-from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.network import make_promptable, start_from_images
-from nnunet_prompt.training.progress import (
+from nnunet_prompt.training.logger import (
     OBJECT,
     PromptLogger,
     is_best_object,
     log_object,
 )
+from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
+from nnunet_prompt.training.mixture import PromptMixture
+from nnunet_prompt.training.network import make_promptable, start_from_images
 from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
