@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_prompt.engine.grid_prompts import GridPrompts, moved
-from nnunet_prompt.prompts.channels import MASK, N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, identity, resample
 from nnunet_prompt.prompts.model import Box, Point, PromptSet
@@ -47,9 +47,12 @@ def drawn(said: GridPrompts, window: Window) -> Any:
 def test_tiles_show_what_the_whole_mask_would(
     to_grid: AxisMap, seed: int, share: float, origin: Any
 ) -> None:
-    mask = np.random.default_rng(seed).random(SHAPE) < share
+    mask, negative = np.random.default_rng(seed).random((2, *SHAPE)) < share
     said = PromptSet(
-        points=(Point((3.0, 6.0, 4.0)),), boxes=(Box((1, 2, 3), (3, 5, 7)),), mask=mask
+        points=(Point((3.0, 6.0, 4.0)),),
+        boxes=(Box((1, 2, 3), (3, 5, 7)), Box((0, 1, 2), (2, 3, 8), False)),
+        mask=mask,
+        negative_mask=negative,
     )
     window = Window(origin, (4, 6, 5))
     expected = encode(to_grid.prompts(said), window, STYLE)
@@ -125,3 +128,24 @@ def test_a_mask_is_not_copied() -> None:
     mask[3, 4, 5] = True
     said = GridPrompts.of(PromptSet(mask=mask), FINE)
     assert said.mask is not None and said.mask.mask is mask and said.prompts.mask is None
+
+
+@pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
+def test_a_negative_mask_is_drawn_and_asks_for_no_tile(to_grid: AxisMap) -> None:
+    area = np.zeros(SHAPE, bool)
+    area[2:6, 3:9, 2:7] = True
+    said = GridPrompts.of(PromptSet(negative_mask=area), to_grid)
+    assert said.mask is None and said.prompts.negative_mask is None
+    assert said.negative_mask is not None and said.negative_mask.mask is area
+    assert said.boxes(STYLE).shape == (0, 3, 2)
+    whole = Window((0, 0, 0), to_grid.target_shape)
+    channels = drawn(said, whole)
+    expected = to_grid.prompts(PromptSet(negative_mask=area)).negative_mask
+    assert expected is not None and expected.any()
+    assert np.array_equal(channels[BOX[1]], expected)
+    assert not np.delete(channels, BOX[1], 0).any()
+
+
+def test_an_empty_negative_mask_is_none() -> None:
+    said = GridPrompts.of(PromptSet(negative_mask=np.zeros(SHAPE, bool)), FINE)
+    assert said.negative_mask is None and not drawn(said, Window((0, 0, 0), (4, 6, 5))).any()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_prompt.prompts.corrupt import continued, corrupt
+from nnunet_prompt.prompts.corrupt import continued, corrupt, disturbed
 from tests.mask_fixture import ball, masks, modest, rng, seeds
 
 # --- corrupt
@@ -229,3 +229,71 @@ def test_the_generator_alone_decides_what_goes_on() -> None:
     draws = [continued(target, rng(seed)) for seed in (1, 1, *range(2, 12))]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert len({d.tobytes() for d in draws if d is not None}) > 8
+
+
+# --- disturbed
+
+
+@modest
+@given(masks(), seeds, st.integers(0, 2))
+def test_a_disturbed_mask_is_a_mask_of_the_same_shape(mask: Any, seed: int, axis: int) -> None:
+    before = mask.copy()
+    result = disturbed(mask, rng(seed), slice_axis=axis)
+    np.testing.assert_array_equal(mask, before)
+    assert result.dtype == bool and result.shape == mask.shape
+    assert result.any()
+    assert not np.shares_memory(result, mask)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_is_disturbed_as_a_whole(axis: int) -> None:
+    """A cuboid stays one: moved by up to three voxels, or one or two voxels smaller; grown it loses its corners."""
+    low, high = np.array([6, 7, 8]), np.array([14, 16, 18])
+    mask = np.zeros((20, 22, 25), bool)
+    mask[6:14, 7:16, 8:18] = True
+    moves, margins, added = set(), set(), set()
+    for seed in range(400):
+        result = disturbed(mask, rng(seed), slice_axis=axis)
+        where = np.argwhere(result)
+        first, last = where.min(0) - low, where.max(0) + 1 - high
+        change = tuple(map(tuple, (first.tolist(), last.tolist())))
+        if (first == last).all():
+            assert result.sum() == mask.sum()
+            moves.add(change[0])
+            continue
+        across = [a for a in range(3) if a != axis]
+        steps = int(first[across[0]])
+        assert (first[across] == steps).all() and (last == -first).all()
+        assert first[axis] in (0, steps)  # thick slices stay as they are
+        (margins if steps > 0 else added).add((steps, bool(first[axis])))
+        if steps > 0:
+            assert result.sum() == np.prod(high - low - 2 * np.abs(first))
+        else:
+            assert (result | ~mask).all()
+    for a in range(3):
+        assert {move[a] for move in moves} == set(range(-3, 4))
+    assert sum(move[axis] == 0 for move in moves) > len(moves) / 4
+    assert margins == {(1, False), (1, True), (2, False), (2, True)}
+    assert added == {(-1, False), (-1, True), (-2, False), (-2, True)}
+
+
+def test_what_would_vanish_stays_as_it_is() -> None:
+    thin = np.zeros((3, 9, 9), bool)
+    thin[1, 4, 1:8] = True
+    corner = np.zeros((3, 9, 9), bool)
+    corner[0, 0, 0] = True
+    for mask in (thin, corner):
+        results = [disturbed(mask, rng(seed)) for seed in range(100)]
+        assert all(r.any() for r in results)
+        assert any(np.array_equal(r, mask) for r in results)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_slice_is_disturbed_in_its_plane(axis: int) -> None:
+    mask = np.moveaxis(ball((1, 20, 20), 6), 0, axis)
+    sizes = [int(disturbed(mask, rng(s), slice_axis=axis).sum()) for s in range(100)]
+    assert min(sizes) < mask.sum() < max(sizes)
+    assert sizes.count(int(mask.sum())) > 20  # moved
+    empty = np.zeros((3, 4, 5), bool)
+    for seed in range(20):
+        assert not disturbed(empty, rng(seed), slice_axis=axis).any()

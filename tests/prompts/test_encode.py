@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,13 @@ def prompt_sets(draw: st.DrawFn, shape: Any = SHAPE) -> PromptSet:
         boxes.append(Box(lower, upper, draw(sign)))
     paths = st.lists(position, min_size=1, max_size=3).map(tuple)
     scribbles = draw(st.lists(st.builds(Scribble, paths, sign, extent), max_size=2))
-    mask = None
-    if draw(st.booleans()):
-        mask = np.random.default_rng(draw(st.integers(0, 2**32))).random(shape) < 0.3
-    return PromptSet(tuple(points), tuple(boxes), tuple(scribbles), mask)
+    areas = [
+        np.random.default_rng(draw(st.integers(0, 2**32))).random(shape) < 0.3
+        if draw(st.booleans())
+        else None
+        for _ in range(2)
+    ]
+    return PromptSet(tuple(points), tuple(boxes), tuple(scribbles), *areas)
 
 
 def one_point(*position: float, **options: Any) -> PromptSet:
@@ -302,6 +305,41 @@ def test_a_scribble_has_no_gaps_and_meets_its_vertices(path: Any) -> None:
         assert line[tuple(int(np.floor(x + 0.5)) for x in vertex)] == 1.0
 
 
+@modest
+@given(
+    st.lists(st.tuples(*[st.integers(-12, 40).map(lambda i: i / 4)] * 3), min_size=1, max_size=6),
+    styles(),
+    st.booleans(),
+)
+def test_a_scribble_is_a_ball_at_every_half_voxel(
+    path: Any, style: PromptStyle, positive: bool
+) -> None:
+    """All at once gives what one after the other gives."""
+    centres = [np.array(path[0])]
+    for a, b in pairwise(np.array(path)):
+        steps = max(1, int(np.ceil(2 * np.abs(b - a).max())))
+        centres += [a + (b - a) * (k / steps) for k in range(1, steps + 1)]
+    kernel = point_kernel("ball", style.scribble_radii)
+    pad = 24
+    around = np.zeros(tuple(n + 2 * pad for n in SHAPE), np.float32)
+    for centre in centres:
+        corner = np.floor(centre + 0.5).astype(int) - np.array(kernel.shape) // 2 + pad
+        view = around[tuple(slice(c, c + k) for c, k in zip(corner, kernel.shape, strict=True))]
+        np.maximum(view, kernel, out=view)
+    drawn = encode(PromptSet(scribbles=(Scribble(tuple(path), positive),)), WHOLE, style)
+    expected = around[tuple(slice(pad, pad + n) for n in SHAPE)]
+    np.testing.assert_array_equal(drawn[SCRIBBLE[0] if positive else SCRIBBLE[1]], expected)
+    assert drawn.sum() == expected.sum()
+
+
+def test_a_vertex_said_twice_is_there_once() -> None:
+    style = replace(ISOTROPIC, scribble_radii=(0.0, 0.0, 0.0))
+    path = ((0.0, 1.0, 1.0), (0.0, 1.0, 1.0), (0.0, 1.0, 2.0), (0.0, 1.0, 1.0))
+    window = Window((0, 0, 0), (1, 3, 4))
+    drawn = encode(PromptSet(scribbles=(Scribble(path),)), window, style)
+    assert np.argwhere(drawn).tolist() == [[SCRIBBLE[0], 0, 1, 1], [SCRIBBLE[0], 0, 1, 2]]
+
+
 # --- channels
 
 
@@ -351,7 +389,7 @@ def test_the_order_of_prompts_does_not_matter(
     points, boxes, scribbles = (list(p) for p in (prompts.points, prompts.boxes, prompts.scribbles))
     for shuffled in (points, boxes, scribbles):
         chance.shuffle(shuffled)
-    other = PromptSet(tuple(points), tuple(boxes), tuple(scribbles), prompts.mask)
+    other = replace(prompts, points=tuple(points), boxes=tuple(boxes), scribbles=tuple(scribbles))
     np.testing.assert_array_equal(encode(prompts, WHOLE, style), encode(other, WHOLE, style))
 
 
@@ -394,7 +432,7 @@ def test_only_the_window_is_ever_touched(prompts: PromptSet, style: PromptStyle)
     dots = tuple(
         replace(s, path=s.path[:1]) for s in prompts.scribbles
     )  # a line may round elsewhere
-    prompts = replace(prompts, scribbles=dots, mask=None)
+    prompts = replace(prompts, scribbles=dots, mask=None, negative_mask=None)
     away = PromptSet(
         tuple(replace(p, position=moved(p.position)) for p in prompts.points),
         tuple(replace(b, lower=moved(b.lower), upper=moved(b.upper)) for b in prompts.boxes),
@@ -416,6 +454,24 @@ def test_a_mask_is_copied_where_the_window_meets_it() -> None:
     assert np.argwhere(before).tolist() == [[MASK, 1, 2, 3]]
     assert not encode(prompts, Window((2, 0, 0), (2, 3, 4)), ISOTROPIC).any()
     assert not encode(prompts, Window((-2, 0, 0), (2, 3, 4)), ISOTROPIC).any()
+
+
+def test_a_negative_mask_shares_the_channel_of_the_negative_boxes() -> None:
+    area = np.zeros((2, 3, 4), bool)
+    area[1, 2, 3] = area[0, 0, 0] = True
+    box = Box((0.0, 1.0, 1.0), (1.0, 2.0, 3.0), False)
+    window = Window((0, 0, 0), (2, 3, 4))
+    alone = encode(PromptSet(negative_mask=area), window, ISOTROPIC)
+    np.testing.assert_array_equal(alone[BOX[1]], area)
+    assert not np.delete(alone, BOX[1], 0).any()
+    both = encode(PromptSet(boxes=(box,), mask=~area, negative_mask=area), window, ISOTROPIC)
+    np.testing.assert_array_equal(both[MASK], ~area)
+    expected = area.copy()
+    expected[0, 1, 1:3] = True
+    np.testing.assert_array_equal(both[BOX[1]], expected)
+    assert not np.delete(both, [MASK, BOX[1]], 0).any()
+    beyond = encode(PromptSet(negative_mask=area), Window((1, 1, 2), (2, 3, 4)), ISOTROPIC)
+    assert np.argwhere(beyond).tolist() == [[BOX[1], 0, 1, 1]]
 
 
 def test_out_is_cleared_filled_and_returned() -> None:

@@ -328,6 +328,19 @@ def test_a_mask_is_cropped_and_comes_back_without_what_was_cut_off() -> None:
     np.testing.assert_array_equal(back, kept)
 
 
+def test_the_negative_mask_goes_the_same_way_as_the_mask() -> None:
+    area = np.arange(24).reshape(2, 3, 4) % 3 == 0
+    m = flip_permute((2, 0, 1), (True, False, False), area.shape)
+    m = m.then(crop((4, 2, 3), ((1, 4), (0, 2), (0, 2)))).then(resample((3, 2, 2), (6, 4, 2)))
+    there = m.prompts(PromptSet(negative_mask=area))
+    assert there.mask is None and there.negative_mask is not None
+    np.testing.assert_array_equal(there.negative_mask, m.prompts(PromptSet(mask=area)).mask)
+    both = m.prompts(PromptSet(mask=~area, negative_mask=area))
+    np.testing.assert_array_equal(both.negative_mask, there.negative_mask)
+    np.testing.assert_array_equal(both.mask, ~there.negative_mask)
+    assert m.prompts(PromptSet()).negative_mask is None
+
+
 # --- prompts
 
 
@@ -384,6 +397,7 @@ def test_prompts_go_there_and_back_unchanged(data: st.DataObject) -> None:
         (tight_box(mask),),
         (Scribble((whole, (0.0, 0.0, 0.0)), False),),
         mask,
+        ~mask,
     )
     back = to_pls.inverse().prompts(to_pls.prompts(prompts))
     assert (back.points, back.boxes, back.scribbles) == (
@@ -392,7 +406,9 @@ def test_prompts_go_there_and_back_unchanged(data: st.DataObject) -> None:
         prompts.scribbles,
     )
     np.testing.assert_array_equal(back.mask, mask)
+    np.testing.assert_array_equal(back.negative_mask, ~mask)
     np.testing.assert_array_equal(to_pls.prompts(prompts).mask, to_pls.apply(mask))
+    np.testing.assert_array_equal(to_pls.prompts(prompts).negative_mask, to_pls.apply(~mask))
 
     m = data.draw(grid_maps(mask.shape))  # through fractions of voxels
     back = m.inverse().prompts(m.prompts(PromptSet(prompts.points, prompts.boxes)))

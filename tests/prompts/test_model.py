@@ -64,6 +64,9 @@ def test_empty_means_that_every_channel_is_zero() -> None:
     assert PromptSet().empty
     assert PromptSet(mask=nothing).empty
     assert not PromptSet(mask=something).empty
+    assert PromptSet(negative_mask=nothing).empty
+    assert not PromptSet(negative_mask=something).empty
+    assert not PromptSet(mask=nothing, negative_mask=something).empty
     assert not PromptSet((point,)).empty
     assert not PromptSet(boxes=(box,), mask=nothing).empty
     assert not PromptSet(scribbles=(Scribble(((0.0, 0.0, 0.0),)),)).empty
@@ -72,7 +75,7 @@ def test_empty_means_that_every_channel_is_zero() -> None:
 def test_positive_points_of_others_become_negatives() -> None:
     mask = np.ones(SHAPE, bool)
     box = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    own = PromptSet((Point((0.0, 0.0, 0.0)),), (box,), (Scribble(((1.0, 1.0, 1.0),)),), mask)
+    own = PromptSet((Point((0.0, 0.0, 0.0)),), (box,), (Scribble(((1.0, 1.0, 1.0),)),), mask, ~mask)
     thick = (2.0, 0.5, 0.5)
     first = PromptSet((Point((1.0, 0.0, 0.0), True, thick), Point((2.0, 0.0, 0.0), False)), (box,))
     second = PromptSet((Point((0.0, 3.0, 4.0)),))
@@ -83,6 +86,7 @@ def test_positive_points_of_others_become_negatives() -> None:
         Point((0.0, 3.0, 4.0), False),
     )
     assert (both.boxes, both.scribbles, both.mask) == (own.boxes, own.scribbles, mask)
+    assert both.negative_mask is own.negative_mask
     assert len(own.points) == 1
     assert PromptSet().with_negatives([PromptSet()]).empty
 
@@ -120,6 +124,15 @@ def test_a_mask_has_the_shape_of_the_image() -> None:
     with pytest.raises(PromptError, match=r"mask: expected .* \(3, 4, 5\), found \(5, 4, 3\)") as e:
         PromptSet(mask=np.zeros((5, 4, 3), bool)).check_inside(SHAPE)
     assert "\n" not in str(e.value)
+    assert not str(e.value).startswith("negative")
+
+
+def test_a_negative_mask_has_the_shape_of_the_image() -> None:
+    PromptSet(negative_mask=np.zeros(SHAPE, bool)).check_inside(SHAPE)
+    with pytest.raises(
+        PromptError, match=r"^negative mask: expected .* \(3, 4, 5\), found \(5, 4, 3\)$"
+    ):
+        PromptSet(negative_mask=np.zeros((5, 4, 3), bool)).check_inside(SHAPE)
 
 
 def test_a_case_without_prompts() -> None:
