@@ -26,7 +26,7 @@ def deep_point(
 ) -> Position | None:
     """A voxel of `mask` at least `least` times as deep as its deepest voxel; None for an empty mask.
 
-    Without a generator the first of them in memory order. `spacing` is that of the axes; without it depth counts
+    Without a generator that of them which lies closest to the middle of them all. `spacing` is that of the axes; without it depth counts
     voxels. A long mask is looked at in steps of a few voxels.
     """
     box = bounding_box(mask)
@@ -43,8 +43,12 @@ def deep_point(
     if not np.isfinite(depth).all() or depth.max() == 0:  # no axis has a border
         depth = part.astype(float)
     candidates = np.flatnonzero(depth >= least * depth.max() - 1e-9)
-    chosen = candidates[0] if rng is None else rng.choice(candidates)
-    index = np.unravel_index(int(chosen), part.shape)
+    places = np.stack(np.unravel_index(candidates, part.shape), 1)
+    if rng is None:
+        apart = ((places - places.mean(0)) * sampling) ** 2
+        index = places[apart.sum(1).argmin()]
+    else:
+        index = places[rng.integers(len(places))]
     z, y, x = (int(i) * step + side.start for i, step, side in zip(index, steps, box, strict=True))
     return z, y, x
 

@@ -8,7 +8,13 @@ import numpy as np
 
 from nnunet_prompt.prompts.model import BoolArray, Box, Coordinate, Point, Scribble
 from nnunet_prompt.prompts.options import SimulationOptions
-from nnunet_prompt.prompts.strokes import STROKE_FORMS, Stroke, draw_outside, draw_stroke
+from nnunet_prompt.prompts.strokes import (
+    STROKE_FORMS,
+    Stroke,
+    StrokeForm,
+    draw_outside,
+    draw_stroke,
+)
 from nnunet_prompt.prompts.voxels import Layers, random_points
 
 
@@ -84,12 +90,17 @@ def jittered_points(
 
 
 def scribble_in(
-    layers: Layers, index: int, rng: np.random.Generator, *, positive: bool = True
+    layers: Layers,
+    index: int,
+    rng: np.random.Generator,
+    *,
+    positive: bool = True,
+    form: StrokeForm | None = None,
 ) -> list[Scribble]:
-    """One stroke of a form drawn at random in slice `index`; none where the slice has no voxel."""
+    """One stroke in slice `index`, of a form drawn at random if none is named; none where the slice has no voxel."""
     if not layers.areas[index]:
         return []
-    form = STROKE_FORMS[int(rng.integers(len(STROKE_FORMS)))]
+    form = form or STROKE_FORMS[int(rng.integers(len(STROKE_FORMS)))]
     path = draw_stroke(layers.stack[index - layers.first], rng, form)
     return _as_scribble(path, layers.corner, layers.axis, index, positive)
 

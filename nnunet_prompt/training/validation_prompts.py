@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from nnunet_prompt.prompts.clicks import as_position, deep_point
-from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.draw import scribble_in
+from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet
 from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
-from nnunet_prompt.prompts.strokes import draw_stroke
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
 
 FEW_KINDS = ("one click", "three clicks", "box in one slice", "3D box", "scribble in three slices")
@@ -87,7 +88,8 @@ def _of_one(
         return PromptSet(boxes=(_box(layers.extent(slices[len(slices) // 2])),))
     if kind == "scribble in three slices":
         chosen = sorted({slices[len(slices) * part // 4] for part in (1, 2, 3)})
-        return PromptSet(scribbles=tuple(_centre_line(layers, k, rng) for k in chosen))
+        strokes = [scribble_in(layers, k, rng, form="centre line") for k in chosen]
+        return PromptSet(scribbles=tuple(chain.from_iterable(strokes)))
     first = deep_point(mask, spacing=spacing)
     assert first is not None  # the mask is not empty
     found = [list(first)]
@@ -99,10 +101,3 @@ def _of_one(
 def _box(spans: Sequence[tuple[int, int]]) -> Box:
     (a, b), (c, d), (e, f) = spans
     return Box((float(a), float(c), float(e)), (float(b), float(d), float(f)))
-
-
-def _centre_line(layers: Layers, index: int, rng: np.random.Generator) -> Scribble:
-    path = draw_stroke(layers.stack[index - layers.first], rng, "centre line")
-    assert path is not None  # the slice shows the object
-    places = np.insert(path + layers.corner, layers.axis, index, axis=1)
-    return Scribble(tuple((float(z), float(y), float(x)) for z, y, x in places))
