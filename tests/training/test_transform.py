@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
+from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
@@ -44,17 +45,22 @@ LABELS = np.array(
 )  # (2, 3, 4)
 STYLE = style_for((4.0, 1.5, 1.25))
 CLEAN = PromptMixture(
+    promptless=0,
+    few=0,
     slices=1,
-    volume=0,
+    scribbles=0,
     mask=0,
     continued=0,
-    none=0,
     p_jitter=0,
     p_sparse=0,
     p_wrong=0,
+    p_beyond=0,
+    p_negative_area=0,
+    p_beside=0,
+    p_disturb=0,
     p_union=0,
     p_component=0,
-    p_hide=0,
+    hide=False,
 )
 
 
@@ -100,26 +106,32 @@ def test_an_ignored_voxel_stays_unknown_in_the_object() -> None:
     setup = targets(ignore_label=4)
     for seed in range(20):
         heads = head_targets(LABELS, setup, "full")
-        target, prompts = draw_object(heads, LABELS, np.random.default_rng(seed), setup)
-        assert (target[LABELS == 4] == -1).all()
-        assert (target[LABELS != 4] >= 0).all()
+        prompts = draw_object(heads, LABELS, np.random.default_rng(seed), setup)
+        assert (heads[0, LABELS == 4] == -1).all()
+        assert (heads[0, LABELS != 4] >= 0).all()
         assert not prompts.empty
 
 
+def only(name: str, **changes: Any) -> PromptMixture:
+    """Prompts of one kind in every sample."""
+    kinds = dict.fromkeys(("few", "slices", "scribbles", "mask", "continued"), 0.0)
+    return PromptMixture(**{"promptless": 0.0, **kinds, name: 1.0, **changes})
+
+
 KINDS = {
-    "slices": PromptMixture(
-        slices=1, volume=0, mask=0, continued=0, none=0, p_sparse=1, p_wrong=1, p_jitter=1
-    ),
-    "volume": PromptMixture(slices=0, volume=1, mask=0, continued=0, none=0, p_wrong=1, p_jitter=1),
-    "mask": PromptMixture(slices=0, volume=0, mask=1, continued=0, none=0, p_component=0.5),
-    "continue": PromptMixture(slices=0, volume=0, mask=0, continued=1, none=0, p_component=0.5),
-    "none": PromptMixture(slices=0, volume=0, mask=0, continued=0, none=1),
+    "few": only("few", p_wrong=1, p_jitter=1, p_negative_area=0.5),
+    "slices": only("slices", p_sparse=1, p_wrong=1, p_jitter=1, p_beyond=1),
+    "scribbles": only("scribbles", p_negative_area=0.5),
+    "mask": only("mask", p_component=0.5, p_disturb=1),
+    "continue": only("continued", p_component=0.5, p_beside=1),
+    "none": PromptMixture(promptless=1),
     "mixed": PromptMixture(),
+    "prompted": PromptMixture(promptless=0),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_object_is_empty_exactly_where_nothing_is_said(kind: str) -> None:
+def test_the_object_is_unknown_exactly_where_nothing_is_said(kind: str) -> None:
     np.random.seed(11)  # noqa: NPY002 - the state that the transform draws from
     step = transform(KINDS[kind], ignore_label=4)
     full = 0
@@ -129,9 +141,91 @@ def test_the_object_is_empty_exactly_where_nothing_is_said(kind: str) -> None:
         channels = result["image"][-N_PROMPT_CHANNELS:].numpy()
         target = result["segmentation"][0].numpy()
         assert channels.any() == (target == 1).any()
+        assert channels.any() == (target != -1).any()
         assert channels.min() >= 0 and channels.max() <= 1
         full += bool(channels.any())
     assert (full == 0) == (kind == "none")
+
+
+# --- what teaches which head
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
+def test_slots_take_turns_in_being_shown_prompts(batch_size: int) -> None:
+    np.random.seed(6)  # noqa: NPY002
+    step = transform(replace(CLEAN, promptless=0.5), batch_size=batch_size)
+    batches = [
+        [bool(step(**sample())["image"][2:].any()) for _ in range(batch_size)] for _ in range(6)
+    ]
+    for first, second in pairwise(batches):
+        assert first == [not shown for shown in second]
+
+
+def test_a_sample_without_prompts_teaches_the_structures_alone() -> None:
+    np.random.seed(7)  # noqa: NPY002
+    for ignore in (None, 4):
+        step = transform(PromptMixture(promptless=1), ignore_label=ignore)
+        for labels in (LABELS, np.zeros_like(LABELS)):
+            result = step(**sample(labels))
+            assert not result["image"][2:].any()
+            heads = result["segmentation"].numpy()
+            assert (heads[0] == -1).all()
+            expected = head_targets(labels, step.targets, "full")
+            assert np.array_equal(heads[1:], expected[1:])
+
+
+@pytest.mark.parametrize("negatives", [0.0, 1.0])
+def test_a_sample_with_prompts_teaches_the_object_and_what_is_not_pointed_at(
+    negatives: float,
+) -> None:
+    np.random.seed(8)  # noqa: NPY002
+    mixture = replace(CLEAN, hide=True, p_negatives=negatives, p_points_only=1.0)
+    step = transform(mixture)
+    expected = head_targets(LABELS, step.targets, "full")
+    seen = set()
+    for _ in range(60):
+        result = step(**sample())
+        heads = result["segmentation"].numpy()
+        object_ = heads[0] == 1
+        assert (heads[0] >= 0).all() and object_.any()
+        negative = bool(result["image"][2 + POINT[1]].any())
+        assert negative <= bool(negatives)
+        hidden = []
+        for k in (1, 2, 3):
+            pointed = object_[expected[k] == 1].any()
+            hidden.append(bool(pointed or negative))
+            unknown = np.full_like(expected[k], -1)
+            assert np.array_equal(heads[k], unknown if hidden[-1] else expected[k])
+        seen.add(tuple(hidden))
+    if negatives:
+        assert (True, True, True) in seen
+    else:  # cavity, wall (alone or with its scar), scar; which is also a part of the wall
+        assert seen == {(True, False, False), (False, True, False), (False, True, True)}
+
+
+def test_an_empty_patch_in_a_prompted_slot_is_shown_nothing() -> None:
+    np.random.seed(9)  # noqa: NPY002
+    step = transform(replace(CLEAN, hide=True))
+    result = step(**sample(np.zeros_like(LABELS)))
+    assert not result["image"][2:].any()
+    assert (result["segmentation"][0] == -1).all()
+    assert not result["segmentation"][1:].any()
+
+
+def test_the_loss_hears_what_the_supervision_says() -> None:
+    """No gradient in the object head without prompts, none in a structure head that is pointed at."""
+    np.random.seed(10)  # noqa: NPY002
+    step = transform(replace(CLEAN, promptless=0.5, hide=True, p_negatives=0), batch_size=1)
+    for index in range(8):
+        result = step(**sample())
+        target = result["segmentation"][None]
+        logits = torch.zeros(target.shape, requires_grad=True)
+        PromptLoss()(logits, target).backward()
+        assert logits.grad is not None
+        taught = logits.grad[0].flatten(1).any(1).tolist()
+        known = (target[0] != -1).flatten(1).any(1).tolist()
+        assert taught == known
+        assert taught[0] == (index % 2 == 0)
 
 
 def test_a_structure_that_is_only_shown_teaches_the_object_head_alone() -> None:
@@ -184,17 +278,17 @@ def test_a_box_in_every_slice_is_the_tight_box_of_the_object() -> None:
 
 def test_masks_and_boxes_are_binary_and_points_peak_at_one() -> None:
     np.random.seed(5)  # noqa: NPY002
-    step = transform(KINDS["mixed"])
+    step = transform(KINDS["prompted"])
     seen = set()
     for _ in range(80):
         channels = step(**sample())["image"][2:].numpy()
-        for channel in (MASK, *BOX):
+        for channel in (MASK, *BOX, *SCRIBBLE):
             assert set(np.unique(channels[channel])) <= {0.0, 1.0}
         for channel in POINT:
             if channels[channel].any():
                 assert channels[channel].max() == 1.0
         seen |= {c for c in range(N_PROMPT_CHANNELS) if channels[c].any()}
-    assert seen >= {MASK, BOX[0], *POINT}
+    assert seen >= {MASK, *BOX, *POINT, *SCRIBBLE}
 
 
 def test_the_part_that_goes_on_is_shown_alone_and_the_whole_object_is_asked_for() -> None:
@@ -203,8 +297,9 @@ def test_the_part_that_goes_on_is_shown_alone_and_the_whole_object_is_asked_for(
     labels[1:3, 2:6] = 1  # from face to face of the last axis
     mixture = replace(CLEAN, slices=0, continued=1)
     less = 0
+    step = transform(mixture)
     for _ in range(40):
-        result = transform(mixture)(**sample(labels))
+        result = step(**sample(labels))
         prompts = result["image"][2:].numpy()
         assert prompts[MASK].any()
         assert not np.delete(prompts, MASK, axis=0).any()
@@ -229,7 +324,7 @@ def test_a_channel_holds_what_encode_draws() -> None:
 def test_a_2d_patch_is_one_slice() -> None:
     np.random.seed(2)  # noqa: NPY002
     flat = style_for((1.0, 1.5, 1.25), in_plane=True)
-    step = transform(replace(KINDS["mixed"], p_hide=0), style=flat)
+    step = transform(replace(KINDS["mixed"], hide=False), style=flat)
     shown = 0
     for _ in range(30):
         result = step(**sample(LABELS[0]))
@@ -237,7 +332,7 @@ def test_a_2d_patch_is_one_slice() -> None:
         assert result["segmentation"].shape == (4, 3, 4)
         assert result["segmentation"][2].numpy().tolist() == np.isin(LABELS[0], (2, 3)).tolist()
         shown += bool(result["image"][2:].any())
-    assert shown > 10
+    assert shown > 10  # of 15
 
 
 def test_slices_are_counted_along_the_slice_axis() -> None:
@@ -247,7 +342,7 @@ def test_slices_are_counted_along_the_slice_axis() -> None:
     for axis, boxes in ((0, 2), (1, 3), (2, 1)):
         setup = targets(replace(CLEAN, p_points_only=0), slice_axis=axis)
         heads = head_targets(labels, setup, "full")
-        _, prompts = draw_object(heads, labels, np.random.default_rng(0), setup)
+        prompts = draw_object(heads, labels, np.random.default_rng(0), setup)
         assert len(prompts.boxes) == boxes
 
 
