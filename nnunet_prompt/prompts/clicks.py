@@ -14,7 +14,7 @@ from nnunet_prompt.prompts.model import BoolArray, Point
 from nnunet_prompt.prompts.voxels import bounding_box
 
 Position = tuple[int, int, int]
-_LONGEST = 48  # sides of a mask beyond this are looked at in steps, to bound the time
+_LONGEST = 32  # sides of a mask beyond this are looked at in steps, to bound the time
 
 
 def deep_point(
@@ -26,8 +26,8 @@ def deep_point(
 ) -> Position | None:
     """A voxel of `mask` at least `least` times as deep as its deepest voxel; None for an empty mask.
 
-    Without a generator that of them which lies closest to the middle of them all. `spacing` is that of the axes; without it depth counts
-    voxels. A long mask is looked at in steps of a few voxels.
+    Without a generator that of them which lies closest to the middle of them all. `spacing` is that of the axes;
+    without it depth counts voxels. A long mask is looked at in steps of a few voxels.
     """
     box = bounding_box(mask)
     if box is None:

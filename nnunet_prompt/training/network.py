@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from nnunet_prompt.tuning.spatial import read_saved, write_saved
 from nnunet_prompt.weights.names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
 from nnunet_prompt.weights.provenance import pack
 
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 PRIOR = 0.05
 PROMPT_SCALE = 0.3
 
@@ -44,17 +46,40 @@ def start_from_images(network: nn.Module, n_image_channels: int) -> None:
     every voxel is outside. All of it is the same for all aliases under which a network stores these tensors.
     """
     inputs = n_image_channels + N_PROMPT_CHANNELS
-    convolutions = (nn.Conv2d, nn.Conv3d)
-    stem = next(
-        m for m in network.modules() if isinstance(m, convolutions) and m.in_channels == inputs
-    )
-    heads = [m for m in network.decoder.seg_layers if isinstance(m, convolutions)]  # type: ignore[union-attr]
+    stem = _stem(network, n_image_channels)
+    heads = [m for m in network.decoder.seg_layers if isinstance(m, CONVOLUTIONS)]  # type: ignore[union-attr]
     with torch.no_grad():
         stem.weight[:, :n_image_channels] *= math.sqrt(inputs / n_image_channels)
         stem.weight[:, n_image_channels:] *= PROMPT_SCALE
         for head in heads:
             if head.bias is not None:
                 head.bias.fill_(-math.log(1 / PRIOR - 1))
+
+
+def silence_channels(network: nn.Module, n_image_channels: int, shown: Sequence[bool]) -> None:
+    """Sets the columns of prompt channels that training never shows to zero, where they stay, in place.
+
+    A channel that was never filled would else answer with what chance gave it. `shown` has one entry per prompt
+    channel.
+    """
+    stem = _stem(network, n_image_channels)
+    with torch.no_grad():
+        for channel, known in enumerate(shown):
+            if not known:
+                stem.weight[:, n_image_channels + channel] = 0.0
+
+
+def heard_channels(network: nn.Module, n_image_channels: int) -> tuple[bool, ...]:
+    """Whether each prompt channel reaches the network at all: whether its columns are not all zero."""
+    columns = _stem(network, n_image_channels).weight.detach()[:, n_image_channels:]
+    return tuple(bool(columns[:, channel].any()) for channel in range(N_PROMPT_CHANNELS))
+
+
+def _stem(network: nn.Module, n_image_channels: int) -> Any:
+    inputs = n_image_channels + N_PROMPT_CHANNELS
+    return next(
+        m for m in network.modules() if isinstance(m, CONVOLUTIONS) and m.in_channels == inputs
+    )
 
 
 @cache

@@ -1,0 +1,99 @@
+"""Scores of every case of the comparison on real images, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.data.nifti import read_label_volume
+from nnunet_prompt.evaluation.metrics import score_masks
+from nnunet_prompt.training.validation_prompts import (
+    FEW_KINDS,
+    SLICE_KINDS,
+    folder_name,
+    simulated_prompts,
+)
+
+PLAIN, PLAIN_GATED = "plain nnU-Net", "plain nnU-Net, gated to the prompted slices"
+NONE, ROUGH = "ours, no prompt", "the rough mask itself"
+KINDS = (*FEW_KINDS, *SLICE_KINDS, "mask")
+Array = npt.NDArray[Any]
+Cases = dict[str, dict[str, float]]  # by case: the mean over its structures, by metric
+Change = Callable[[Array, Array, str], Array]
+
+
+class Trained(Protocol):
+    """What is asked of a training."""
+
+    seed: int
+
+    @property
+    def fold(self) -> Path: ...
+
+
+def measure(
+    plain: Sequence[Trained], ours: Sequence[Trained], truths: Path
+) -> dict[str, dict[str, Cases]]:
+    """Per row and seed the scores of each validation case."""
+    rows: dict[str, dict[str, Cases]] = {}
+    for one in plain:
+        masks = one.fold / "validation"
+        rows.setdefault(PLAIN, {})[str(one.seed)] = score(truths, masks)
+        rows.setdefault(PLAIN_GATED, {})[str(one.seed)] = score(truths, masks, _gated)
+    for one in ours:
+        masks = one.fold / "validation"
+        rows.setdefault(NONE, {})[str(one.seed)] = score(truths, masks)
+        for kind in KINDS:
+            found = score(truths, masks / folder_name(kind))
+            rows.setdefault(f"ours, {kind}", {})[str(one.seed)] = found
+    first = ours[0].fold / "validation"
+    rows[ROUGH] = {"all": score(truths, first, _rough)}
+    return rows
+
+
+def score(truths: Path, masks: Path, change: Change | None = None) -> Cases:
+    """The scores of each mask of a folder; `change` makes another one of truth, mask and the case's name."""
+    found: Cases = {}
+    for path in sorted(masks.glob("*.nii.gz")):
+        volume, truth = read_label_volume(path), read_label_volume(truths / path.name)
+        name = path.name.removesuffix(".nii.gz")
+        mask = volume.array if change is None else change(truth.array, volume.array, name)
+        labels = [int(v) for v in np.unique(truth.array) if v]
+        scores = [
+            score_masks(truth.array == v, mask == v, spacing_mm=truth.spacing_mm) for v in labels
+        ]
+        if scores:
+            found[name] = {
+                "Dice": round(float(np.mean([s.dice for s in scores])), 5),
+                "HD95 (mm)": round(float(np.mean([s.hd95_mm for s in scores])), 3),
+            }
+    return found
+
+
+def _gated(truth: Array, mask: Array, _: str) -> Array:
+    """The mask with each label only in the slices (last axis of the file) that show it in the truth."""
+    kept = np.zeros_like(mask)
+    for label in np.unique(mask[mask > 0]):
+        shown = (truth == label).any((0, 1))
+        kept[(mask == label) & shown] = label
+    return kept
+
+
+def _rough(truth: Array, _: Array, case: str) -> Array:
+    """The corrupted masks that the row "ours, mask" starts from."""
+    reader = truth.transpose(2, 1, 0)  # as nnU-Net's reader hands it to the validation
+    masks = {int(v): reader == v for v in np.unique(reader) if v}
+    rough = np.zeros_like(reader)
+    for label, prompts in simulated_prompts(masks, "mask", case).items():
+        assert prompts.mask is not None  # that is what "mask" means
+        rough[prompts.mask] = label
+    return rough.transpose(2, 1, 0)
+
+
+def means(cases: Mapping[str, Mapping[str, float]], metric: str) -> float:
+    """The mean over cases."""
+    return float(np.mean([one[metric] for one in cases.values()]))

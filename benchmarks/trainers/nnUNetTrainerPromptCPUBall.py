@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nnunet_prompt.prompts.encode import PointShape
+from nnunet_prompt.trainers.nnUNetTrainerPromptCPU import nnUNetTrainerPromptCPU
+
+
+class nnUNetTrainerPromptCPUBall(nnUNetTrainerPromptCPU):
+    """Points are drawn as ball with the same peak."""
+
+    point_shape: ClassVar[PointShape] = "ball"
