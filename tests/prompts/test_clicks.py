@@ -58,21 +58,35 @@ def test_an_array_without_a_border_is_clicked_all_the_same() -> None:
 
 
 def test_the_border_of_the_image_is_a_border() -> None:
-    assert deep_point(np.ones((5, 7, 9), bool)) == (2, 2, 2)  # the first of the deepest
+    assert deep_point(np.ones((5, 7, 9), bool)) == (2, 3, 4)
     corner = blank(8, 8, 8)
     corner[:5, :5, :5] = True
     assert deep_point(corner) == (2, 2, 2)
 
 
+def test_of_those_that_are_as_deep_it_is_the_one_in_their_middle() -> None:
+    thin = blank(2, 9, 13)
+    thin[:, 1:8, 2:11] = True  # two slices: all of it is one voxel deep
+    assert deep_point(thin) == (0, 4, 6)
+    rod = blank(9, 5, 12)
+    rod[2:7, 1:4, 3:10] = True  # as deep all along
+    assert deep_point(rod) == (4, 2, 6)
+    ring = blank(1, 9, 9)
+    ring[0, 1:8, 1:8] = True
+    ring[0, 2:7, 2:7] = False
+    place = deep_point(ring)
+    assert place is not None and ring[place]  # the middle of a ring is none of it
+
+
 def test_spacing_says_what_is_far() -> None:
-    """Two plates: in voxels the cube is deeper, in millimetres the one of thick slices."""
+    """In voxels the cube is deeper, in millimetres the plate of thick slices."""
     mask = blank(14, 30, 30)
     mask[1:6, 2:7, 2:7] = True  # 5 x 5 x 5
-    mask[8:13, 10:29, 10:29] = True  # 5 x 19 x 19
+    mask[8:12, 10:29, 10:29] = True  # 4 x 19 x 19
     assert deep_point(mask) == (3, 4, 4)
     assert deep_point(mask, spacing=(1, 1, 1)) == (3, 4, 4)
     assert deep_point(mask, spacing=(5, 1, 1)) == (9, 19, 19)  # no farther from the faces than 10
-    assert deep_point(mask, spacing=(0.1, 1, 1)) == (3, 4, 4) or mask[3, 4, 4]
+    assert deep_point(mask, spacing=(0.1, 1, 1)) == (3, 4, 4)
 
 
 @modest
@@ -85,7 +99,9 @@ def test_it_lies_in_the_mask_and_as_deep_as_asked_for(mask: Any, seed: int, leas
         depth = ndimage.distance_transform_edt(np.pad(mask, border))
         depth = depth[tuple(slice(a, a + n) for (a, _), n in zip(border, mask.shape, strict=True))]
         assert depth[place] >= least * depth.max() - 1e-9
-        assert deep_point(mask) == tuple(np.argwhere(depth >= depth.max() - 1e-9)[0])
+        deepest = np.argwhere(depth >= depth.max() - 1e-9)
+        apart = ((deepest - deepest.mean(0)) ** 2).sum(1)
+        assert deep_point(mask) == tuple(deepest[apart.argmin()])
 
 
 def test_chance_takes_all_that_are_deep_enough() -> None:
@@ -171,7 +187,7 @@ def test_clicks_go_into_the_largest_errors_with_the_right_sign() -> None:
     target, found = three_errors()
     clicks = corrective_clicks(target, found, count=9)
     assert [p.positive for p in clicks] == [False, True, True]
-    assert [tuple(map(int, p.position)) for p in clicks] == [(0, 8, 7), (0, 2, 2), (0, 10, 13)]
+    assert [tuple(map(int, p.position)) for p in clicks] == [(0, 8, 8), (0, 2, 2), (0, 10, 13)]
     assert corrective_clicks(target, found) == clicks[:1]
     assert corrective_clicks(target, found, count=2) == clicks[:2]
 

@@ -81,7 +81,7 @@ def cross() -> np.ndarray:
     """Slices 1 to 6 of eight: a thin bar, but for the plate of slice 4 and the dot of slice 6."""
     mask = np.zeros((8, 13, 15), bool)
     mask[1:6, 6, 3:6] = True
-    mask[4, 3:10, 2:13] = True
+    mask[4, 5:8, 2:13] = True
     mask[6, 6, 4] = True
     return mask
 
@@ -125,16 +125,16 @@ def test_three_clicks_are_the_deepest_and_two_of_the_inside() -> None:
 
 
 def test_a_box_in_one_slice_is_tight_in_the_middle_one_of_those_that_show_the_object() -> None:
-    assert of_one("box in one slice", cross()).boxes == (Box((4.0, 3.0, 2.0), (5.0, 10.0, 13.0)),)
+    assert of_one("box in one slice", cross()).boxes == (Box((4.0, 5.0, 2.0), (5.0, 8.0, 13.0)),)
     gap = cross()
     gap[4] = False  # slices 1, 2, 3, 5 and 6 are left
     assert of_one("box in one slice", gap).boxes == (Box((3.0, 6.0, 3.0), (4.0, 7.0, 6.0)),)
     along = of_one("box in one slice", np.moveaxis(cross(), 0, 2), slice_axis=2)
-    assert along.boxes == (Box((3.0, 2.0, 4.0), (10.0, 13.0, 5.0)),)
+    assert along.boxes == (Box((5.0, 2.0, 4.0), (8.0, 13.0, 5.0)),)
 
 
 def test_a_3d_box_is_tight() -> None:
-    assert of_one("3D box", cross()).boxes == (Box((1.0, 3.0, 2.0), (7.0, 10.0, 13.0)),)
+    assert of_one("3D box", cross()).boxes == (Box((1.0, 5.0, 2.0), (7.0, 8.0, 13.0)),)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -151,7 +151,7 @@ def test_scribbles_are_centre_lines_at_a_quarter_half_and_three_quarters(axis: i
         row, column = np.delete(path, axis, 1).T
         if index == 4:  # along the middle of the plate, from end to end
             assert abs(column[0] - column[-1]) >= 7
-            inner = (column >= 5) & (column <= 9)  # nearer to the ends the corners are as deep
+            inner = (column >= 5) & (column <= 9)  # at its ends the corners are as deep
             assert set(row[inner].tolist()) == {6}
         else:
             assert set(row.tolist()) == {6}
