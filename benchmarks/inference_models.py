@@ -23,7 +23,8 @@ LEARNING_RATE = 3e-3
 FOREGROUND = 2 / 3  # of the patches are centred on a structure
 # clean prompts, as in the demo, and objects that enter at the border of a patch, as where tiles grow on
 CLEAN = {
-    **{"slices": 0.7, "volume": 0.0, "mask": 0.0, "continued": 0.1, "none": 0.2},
+    **{"promptless": 0.2, "few": 0.0, "slices": 0.7, "scribbles": 0.0, "mask": 0.0},
+    **{"continued": 0.1, "p_beside": 0.0, "p_negative_area": 0.0, "p_beyond": 0.0, "hide": False},
     **{"p_jitter": 0.0, "p_sparse": 0.0, "p_wrong": 0.0, "p_negatives": 1.0},
     **{"p_box_only": 0.0, "p_points_only": 0.0, "p_component": 0.0, "p_union": 0.0},
 }

@@ -82,6 +82,7 @@ def transform(rounds: int) -> dict[str, Any]:
         "p_box_only": 0.0,
         "p_points_only": 0.0,
         "p_sparse": 0.0,
+        "p_negative_area": 0.0,
         "p_component": 0.0,
         "p_union": 0.0,
     }
@@ -100,7 +101,7 @@ def transform(rounds: int) -> dict[str, Any]:
     return {name: statistics.median(several) for name, several in seconds.items()}
 
 
-KINDS = ("slices", "volume", "mask", "none", "continued", "refine")
+KINDS = ("promptless", "few", "slices", "scribbles", "mask", "continued", "refine")
 
 
 def without_refine(mixture: Any) -> Any:

@@ -18,7 +18,7 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_prompt.inference.capability import read_capability
-from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
+from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.encode import point_kernel, style_for
 from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.mixture import PromptMixture
@@ -29,16 +29,19 @@ from tests.nnunet_fixture import NAMES, PARTLY_ANNOTATED, TinyData, nnunet_varia
 
 pytestmark = pytest.mark.slow
 BOXES = PromptMixture(
+    promptless=0,
+    few=0,
     slices=1,
-    volume=0,
+    scribbles=0,
     mask=0,
     continued=0,
-    none=0,
     p_jitter=0,
     p_sparse=0,
+    p_negative_area=0,
     p_box_only=1,
     p_points_only=0,
-    p_hide=0,
+    refine=0,
+    hide=False,
 )
 BATCH = 4  # of the tiny plans
 
@@ -61,7 +64,7 @@ def real(
     plans, described = data.plans(), data.dataset_json()
     made = make_trainer(configuration, trainer=trainer, plans=plans, dataset_json=described)
     if isinstance(made, PromptTrainer):
-        made.mixture = replace(made.mixture, p_hide=0)  # of this instance alone
+        made.mixture = replace(made.mixture, hide=False)  # of this instance alone
     made.initialize()
     return made
 
@@ -75,17 +78,18 @@ def check_batch(batch: dict[str, Any], patch: tuple[int, ...]) -> None:
     prompts = image[:, 1:].numpy()
     assert prompts.min() >= 0 and prompts.max() <= 1
     for case, sample, target in zip(batch["keys"], prompts, fine.numpy(), strict=True):
-        assert sample.any() == (target[0] == 1).any()
+        assert sample.any() == (target[0] == 1).any() == (target[0] != UNKNOWN).any()
         for head in (2, 3):
             assert (target[head] == UNKNOWN).all() == (case in PARTLY_ANNOTATED)
-        assert (target[:2] != UNKNOWN).all()
+        assert (target[1] != UNKNOWN).all()
+        assert len({*np.unique(target[0])} & {UNKNOWN, 0}) == 1  # all of it known, or nothing
 
 
 def check_prompt_values(prompts: npt.NDArray[Any], style: Any) -> None:
     """Masks and boxes are 0 or 1; points hold values of the kernel and nothing else, with their peak (trap 4)."""
     kernel = {0.0, *np.unique(point_kernel(style.point_shape, style.radii)).tolist()}
     for sample in prompts:
-        for channel in (MASK, *BOX):
+        for channel in (MASK, *BOX, *SCRIBBLE):
             assert set(np.unique(sample[channel]).tolist()) <= {0.0, 1.0}
         for channel in POINT:
             assert set(np.unique(sample[channel]).tolist()) <= kernel
@@ -112,7 +116,7 @@ class TestPipeline:
                 seen |= set(map(str, batch["keys"]))
                 shown += prompts.reshape(BATCH, N_PROMPT_CHANNELS, -1).any(-1).sum(0)
         assert seen == set(NAMES)
-        assert (shown[[MASK, BOX[0], *POINT]] > 0).all()
+        assert (shown[[MASK, BOX[0], *POINT, SCRIBBLE[0]]] > 0).all()
 
     def test_prompts_are_drawn_after_all_augmentation(
         self, data: TinyData, configuration: str
@@ -159,6 +163,48 @@ class TestPipeline:
             assert a.shape[2:] == b.shape[2:]
             assert torch.equal(a[0, 1] == 1, b[0, 0] == 1)
 
+    def test_slots_of_a_batch_take_turns(self, data: TinyData, configuration: str) -> None:
+        """So that samples centred on foreground, which nnU-Net puts last, are shown prompts as often as others."""
+        trainer = real(data, configuration)
+        np.random.seed(4)  # noqa: NPY002
+        train, validation = trainer.get_dataloaders()
+        for loader in (train, validation):
+            wanted = []
+            for _ in range(6):
+                target = next(loader)["target"][0]
+                filled = [(target[b, 1:] == 1).any().item() for b in range(BATCH)]
+                known = (target[:, 0] != UNKNOWN).flatten(1).any(1).tolist()
+                wanted.append([k if f else None for f, k in zip(filled, known, strict=True)])
+            for slot in range(BATCH):
+                for first in (0, 1):
+                    here = {batch[slot] for batch in wanted[first::2]} - {None}
+                    assert len(here) <= 1
+            shown = [w for batch in wanted for w in batch if w is not None]
+            assert True in shown and False in shown
+
+    @pytest.mark.parametrize("scribbles", [0.0, 1.0])
+    def test_rounds_of_correction_before_a_step(
+        self, data: TinyData, configuration: str, scribbles: float
+    ) -> None:
+        trainer = real(data, configuration)
+        trainer.mixture = replace(trainer.mixture, refine=1.0, scribbles=scribbles)
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        train, _ = trainer.get_dataloaders()
+        trainer.set_deep_supervision_enabled(True)
+        trainer.lr_scheduler.step(0)
+        changed = 0
+        for _ in range(2):
+            batch = next(train)
+            before, target = batch["data"].clone(), batch["target"][0]
+            assert np.isfinite(trainer.train_step(batch)["loss"])
+            shown = (target[:, 0] != UNKNOWN).flatten(1).any(1)
+            assert torch.equal(batch["data"][~shown], before[~shown])
+            assert torch.equal(batch["data"][:, :1], before[:, :1])
+            assert batch["data"].min() == before.min()
+            changed += int((batch["data"] != before).flatten(1).any(1).sum())
+        assert changed > 0
+
     def test_steps_learn(self, data: TinyData, configuration: str) -> None:
         trainer = real(data, configuration)
         torch.manual_seed(0)
@@ -175,7 +221,7 @@ class TestPipeline:
         with torch.no_grad():
             result = trainer.validation_step(next(validation))
         assert np.isfinite(result["loss"])
-        assert {len(result[k]) for k in ("tp_hard", "fp_hard", "fn_hard")} == {4}
+        assert {len(result[k]) for k in ("tp_hard", "fp_hard", "fn_hard", "object")} == {3}
 
 
 def _slices(volumes: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from nnunet_prompt.inference.capability import read_capability
-from nnunet_prompt.training.validation import VALIDATION_KINDS
+from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, folder_name, is_gated
 from nnunet_prompt.weights.read import read_checkpoint
 from tests.model_fixture import PLANS
 from tests.nnunet_fixture import NAMES, TinyData, tiny_data, train, trained
@@ -67,7 +67,7 @@ def test_nnunets_files_and_ours_are_there(model: tuple[TinyData, str]) -> None:
     assert capability.slice_axis == 0
     (log,) = (folder / "fold_0").glob("training_log_*.txt")
     text = log.read_text()
-    assert "Pseudo dice" in text and "Mean Validation Dice (box + points)" in text
+    assert "Pseudo dice" in text and "Mean Validation Dice (box + points in slices)" in text
 
 
 def test_the_summary_has_nnunets_keys_and_every_kind_of_prompt(model: tuple[TinyData, str]) -> None:
@@ -84,6 +84,7 @@ def test_the_summary_has_nnunets_keys_and_every_kind_of_prompt(model: tuple[Tiny
         foreground = summary["prompt_kinds"][kind]["foreground_mean"]["Dice"]
         assert foreground == pytest.approx(np.mean(dice))
         assert set(means["1"]) >= {"Dice", "HD", "HD95"}
+        assert summary["prompt_kinds"][kind]["gated"] == is_gated(kind)
     partly, full = summary["metric_per_case"]
     assert (partly["case"], full["case"]) == NAMES[4:]
     assert set(partly["metrics"]) == {"1"}  # it annotates the first structure only
@@ -99,7 +100,7 @@ def test_the_summary_has_nnunets_keys_and_every_kind_of_prompt(model: tuple[Tiny
 def test_masks_lie_on_the_grid_of_the_files(model: tuple[TinyData, str]) -> None:
     data, _ = model
     validation = demo_folder(model) / "fold_0" / "validation"
-    for folder in (".", "box", "points", "box+points", "mask"):
+    for folder in (".", *map(folder_name, VALIDATION_KINDS[1:])):
         for name in NAMES[4:]:
             mask = nib.load(validation / folder / f"{name}.nii.gz")
             truth = nib.load(data.raw / "labelsTr" / f"{name}.nii.gz")
@@ -116,7 +117,7 @@ def test_a_training_of_seconds_follows_prompts(model: tuple[TinyData, str]) -> N
     assert losses[-1] < losses[0] - 0.3
     if model[1] == "3d_fullres":  # some seeds of the 2d training need longer
         kinds = summary_of(folder)["prompt_kinds"]
-        assert kinds["box + points"]["foreground_mean"]["Dice"] > 0.3
+        assert kinds["box + points in slices"]["foreground_mean"]["Dice"] > 0.3
 
 
 def test_nothing_that_travels_names_a_case(model: tuple[TinyData, str]) -> None:
@@ -196,7 +197,7 @@ def test_an_ignore_label_trains(tmp_path_factory: pytest.TempPathFactory) -> Non
     summary = summary_of(folder)
     assert set(summary["mean"]) == {"1", "2", "3"}
     for name in NAMES[4:]:
-        mask = nib.load(folder / "fold_0" / "validation" / "box" / f"{name}.nii.gz")
+        mask = nib.load(folder / "fold_0" / "validation" / "box_in_slices" / f"{name}.nii.gz")
         assert np.asarray(mask.dataobj).max() <= 3
 
 

@@ -35,6 +35,12 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def targets_of(trainer: Any) -> Any:
+    """As when the loaders are made: nnU-Net then knows the batch size of this device."""
+    trainer._set_batch_size_and_oversample()
+    return trainer.targets()
+
+
 @pytest.mark.usefixtures("results")
 class TestConstruction:
     def test_nnunets_schedule_and_sampling_stay(self) -> None:
@@ -115,16 +121,24 @@ class TestConstruction:
         self, transpose: tuple[int, int, int]
     ) -> None:
         trainer = make_trainer(plans=hand_made_plans(transpose))
-        axis = trainer.targets().slice_axis
+        targets = targets_of(trainer)
+        axis = targets.slice_axis
         assert transpose[axis] == 0
         assert trainer.capability.slice_axis == axis
-        assert trainer.targets().style == style_for([(4.0, 1.5, 1.25)[a] for a in transpose])
+        assert targets.style == style_for([(4.0, 1.5, 1.25)[a] for a in transpose])
 
     def test_a_2d_configuration_goes_slice_by_slice(self) -> None:
-        targets = make_trainer("2d").targets()
+        targets = targets_of(make_trainer("2d"))
         assert targets.slice_axis == 0
         assert targets.style == style_for((9.0, 1.5, 1.25), in_plane=True)
         assert targets.style.radii[0] < 1
+
+    def test_the_batch_size_of_this_device_reaches_the_transform(self) -> None:
+        """Slots take turns in being shown prompts, so the transform must know how many there are."""
+        trainer = make_trainer()
+        assert targets_of(trainer).batch_size == trainer.configuration_manager.batch_size
+        trainer.batch_size = 3  # as under DDP, where each device has a share
+        assert trainer.targets().batch_size == 3
 
     def test_mirroring_at_inference_is_the_recipes_choice(self) -> None:
         class Still(PromptTrainer):
@@ -140,8 +154,8 @@ class TestConstruction:
         described = hand_made_dataset_json()
         described["labels"]["ignore"] = 4
         trainer = make_trainer(dataset_json=described)
-        assert trainer.targets().ignore_label == 4
         trainer.initialize()
+        assert trainer.targets().ignore_label == 4
         outputs = trainer.network(torch.zeros(1, 8, 8, 12, 12))
         assert outputs[0].shape[1] == 4  # no output for it
 
@@ -280,22 +294,23 @@ class TestValidationStep:
         result: dict[str, Any] = trainer.validation_step({"data": logits, "target": target})
         return result
 
-    def test_structures_first_and_the_object_last_over_known_voxels(self) -> None:
+    def test_structures_and_beside_them_the_object_over_known_voxels(self) -> None:
         logits = torch.tensor([[[[[5.0, 5, -5, -5]]], [[[5, -5, 5, -5]]], [[[5, 5, 5, 5]]]]])
         target = torch.tensor(
             [[[[[1, 0, 1, 0]]], [[[1, UNKNOWN, 0, 1]]], [[[UNKNOWN] * 4]]]], dtype=torch.int8
         )
         result = self.counts(logits, target)
-        assert result["tp_hard"].tolist() == [1, 0, 1]
-        assert result["fp_hard"].tolist() == [1, 0, 1]
-        assert result["fn_hard"].tolist() == [1, 0, 1]
+        assert result["tp_hard"].tolist() == [1, 0]
+        assert result["fp_hard"].tolist() == [1, 0]
+        assert result["fn_hard"].tolist() == [1, 0]
+        assert result["object"].tolist() == [1, 1, 1]
         assert np.isfinite(result["loss"])
 
     def test_an_epoch_that_shows_nothing_does_not_spoil_the_moving_average(self) -> None:
         """0 / 0 for every structure, then a good epoch: nnU-Net's best checkpoint needs a number again."""
         trainer = make_trainer()
-        nothing = {k: np.zeros(4, np.int64) for k in ("tp_hard", "fp_hard", "fn_hard")}
-        good = {**nothing, "tp_hard": np.full(4, 5)}
+        nothing = {k: np.zeros(3, np.int64) for k in ("tp_hard", "fp_hard", "fn_hard", "object")}
+        good = {**nothing, "tp_hard": np.full(3, 5)}
         for epoch, counts in enumerate((good, nothing, good)):
             trainer.current_epoch = epoch
             trainer.on_validation_epoch_end([{"loss": np.array(1.0), **counts}])
@@ -304,9 +319,10 @@ class TestValidationStep:
     def test_structures_that_are_not_shown_stay_out_of_the_mean(self) -> None:
         trainer = make_trainer()
         counts = {
-            "tp_hard": np.array([1, 0, 3, 0]),
-            "fp_hard": np.array([1, 0, 0, 0]),
-            "fn_hard": np.array([1, 0, 0, 0]),
+            "tp_hard": np.array([1, 0, 3]),
+            "fp_hard": np.array([1, 0, 0]),
+            "fn_hard": np.array([1, 0, 0]),
+            "object": np.array([0, 4, 0]),  # which is no structure
         }
         trainer.on_validation_epoch_end([{"loss": np.array(1.0), **counts}])
         assert trainer.logger.get_value("mean_fg_dice", -1) == pytest.approx((0.5 + 1.0) / 2)
