@@ -10,6 +10,8 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.channels import POINT
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet
@@ -116,14 +118,22 @@ class TestPrompts:
         assert np.array_equal(found, expected)
 
     def test_points_of_the_other_labels_are_negatives(self) -> None:
-        """A network that answers with its negative points puts each label where the other was clicked."""
+        """A network that answers with its negative points puts each label where the other was clicked.
+
+        Consistent masks put it where its own prompts are.
+        """
         volume = stored()
         first, second = (4.0, 5.0, 2.0), (10.0, 12.0, 5.0)
         said = CasePrompts(
             {1: PromptSet(points=(Point(first),)), 2: PromptSet(points=(Point(second),))}
         )
-        found = predictor(Answers(POINT[1])).predict_prompts([volume], said)
+        as_it_is = PromptPredictor(
+            predictor(Answers(POINT[1])).model, PredictOptions(consistent=False)
+        )
+        found = as_it_is.predict_prompts([volume], said)
         assert found[4, 5, 2] == 2 and found[10, 12, 5] == 1
+        found = predictor(Answers(POINT[1])).predict_prompts([volume], said)
+        assert found[4, 5, 2] == 1 and found[10, 12, 5] == 2
         swapped = predictor(Answers(POINT[0])).predict_prompts([volume], said)
         assert swapped[4, 5, 2] == 1 and swapped[10, 12, 5] == 2
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predictor import PromptPredictor
 from tests.predictor_fixture import (
     ORIENTATIONS,
     Answers,
@@ -67,8 +69,13 @@ class TestModel:
         both = predictor(Answers(), weights=weights).predict_prompts([volume], case(box))
         assert np.array_equal(both, one)
         sceptical = ({"bias": torch.tensor(-12.0)}, *weights)
-        none = predictor(Answers(), weights=sceptical).predict_prompts([volume], case(box))
+        model = predictor(Answers(), weights=sceptical).model
+        as_it_is = PromptPredictor(model, PredictOptions(consistent=False))
+        none = as_it_is.predict_prompts([volume], case(box))
         assert not none.any()  # -19 / 3 is below -5
+        # of a label with something positive a consistent mask always has something, inside its box
+        something = PromptPredictor(model).predict_prompts([volume], case(box))
+        assert something.any() and not (something.astype(bool) & ~filled(volume, box)).any()
 
     def test_it_keeps_nothing_of_one_case_for_the_next(self) -> None:
         loaded = predictor()
