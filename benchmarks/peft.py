@@ -32,8 +32,9 @@ from rich.console import Console
 from nnunet_prompt.training.validation import VALIDATION_KINDS
 
 ARCHIVE = "hippocampus.tar.gz"
-BASE = real.Task("hippocampus-anterior", 803, "HippocampusAnterior", 600)
-NEW = real.Task("hippocampus-posterior", 804, "HippocampusPosterior", 150)
+LENGTH = "short"
+BASE = real.Task("hippocampus-anterior", 803, "HippocampusAnterior", {LENGTH: 600})
+NEW = real.Task("hippocampus-posterior", 804, "HippocampusPosterior", {LENGTH: 150})
 STRUCTURES = {BASE: ("Anterior", 1), NEW: ("Posterior", 2)}
 SHOTS = (5, 10)  # fold 0 and fold 1 of the new data set
 HELD_OUT = 20
@@ -71,8 +72,12 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        first = real.fold_folder(NEW, self.trainer, self.seed, self.output)
-        return first.with_name(f"fold_{self.fold}")
+        return self.training.fold.with_name(f"fold_{self.fold}")
+
+    @property
+    def training(self) -> real.Training:
+        """As `real` has it, but for its fold."""
+        return real.Training(NEW, self.trainer, LENGTH, self.seed, self.output)
 
 
 def main() -> int:
@@ -112,7 +117,7 @@ def prepare(archive: Path, output: Path, console: Console) -> None:
         real.prepare(task, archive, output, console)
         images = (sources / task.archive / "imagesTr").glob("*.nii.gz")
         cases = sorted(p.name.removesuffix("_0000.nii.gz") for p in images)
-        folder = Path(real.folders(output, 0)["nnUNet_preprocessed"]) / task.folder
+        folder = Path(real.folders(output, LENGTH, 0)["nnUNet_preprocessed"]) / task.folder
         split = json.dumps(splits(cases)[task])
         (folder / "splits_final.json").write_text(split)
 
@@ -152,14 +157,14 @@ def start_file(seed: int, output: Path) -> Path:
 
 def train_base(seed: int, output: Path, console: Console) -> None:
     """Trains the base and adapts it to the new data set; its new head is fresh, by name."""
-    real.train(BASE, real.PROMPTED, seed, output, console)
+    base = real.Training(BASE, real.PROMPTED, LENGTH, seed, output)
+    real.train(base, console)
     start = start_file(seed, output)
     if not start.is_file():
-        folder = real.fold_folder(BASE, real.PROMPTED, seed, output)
-        source = str(folder / "checkpoint_final.pth")
+        source = str(base.fold / "checkpoint_final.pth")
         options = ["-d", str(NEW.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
         command = ["nnunet-prompt", "weights", "adapt", source, *options, "-o", str(start)]
-        real.run(command, real.folders(output, seed) | real.schedule(NEW, seed), console)
+        real.run(command, base.variables(), console)
 
 
 def command_of(run: Run) -> list[str] | None:
@@ -180,9 +185,7 @@ def command_of(run: Run) -> list[str] | None:
 def train(run: Run, console: Console) -> None:
     command = command_of(run)
     if command is not None:
-        real.run(
-            command, real.folders(run.output, run.seed) | real.schedule(NEW, run.seed), console
-        )
+        real.run(command, run.training.variables(), console)
 
 
 def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
@@ -200,8 +203,8 @@ def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
             },
         }
     return {
-        "base iterations": BASE.iterations,
-        "iterations": NEW.iterations,
+        "base iterations": BASE.iterations[LENGTH],
+        "iterations": NEW.iterations[LENGTH],
         "held out": HELD_OUT,
         "seeds": list(seeds),
         "costs": costs,
@@ -234,7 +237,7 @@ def trainer_of(name: str, output: Path, results: str) -> Any:
     from nnunetv2.run.run_training import get_trainer_from_args
 
     os.environ.update(
-        real.folders(output, 0) | {"nnUNet_results": str((output / results).resolve())}
+        real.folders(output, LENGTH, 0) | {"nnUNet_results": str((output / results).resolve())}
     )
     data = (str(NEW.dataset_id), real.CONFIGURATION, 0)
     trainer = get_trainer_from_args(*data, name, real.PLANS, device=torch.device("cpu"))

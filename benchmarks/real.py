@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Task:
     archive: str
     dataset_id: int
     name: str
-    iterations: dict[str, int]
+    iterations: dict[str, int] = field(hash=False)
     patient_regex: str | None = None
 
     @property

@@ -25,8 +25,9 @@ from rich.console import Console
 
 from nnunet_prompt.training.validation import VALIDATION_KINDS
 
-TARGET = real.Task("hippocampus", 801, "Hippocampus", 300)
-SOURCE = real.Task("whs", 805, "WholeHeartPhantom", 600)
+LENGTH = "short"
+TARGET = real.Task("hippocampus", 801, "Hippocampus", {LENGTH: 300})
+SOURCE = real.Task("whs", 805, "WholeHeartPhantom", {LENGTH: 600})
 MOVED = "nnUNetPromptMovedPlans"
 SCRATCH, ADAPTED = "from scratch", "from whole-heart phantoms"
 PHANTOMS = 24
@@ -60,7 +61,8 @@ def main() -> int:
 
 def pretrain(output: Path, console: Console) -> Path:
     """Trains the source with the plans of the target and adapts it; returns the start checkpoint."""
-    task, variables = SOURCE, real.folders(output, 0)
+    task = SOURCE
+    variables = real.Training(task, real.PROMPTED, LENGTH, 0, output).variables()
     start = output / f"start_{task.archive}.pth"
     if start.is_file():
         return start
@@ -75,17 +77,17 @@ def pretrain(output: Path, console: Console) -> Path:
         going = ["--c"] if (fold / "checkpoint_latest.pth").is_file() else []
         options = ["-tr", real.PROMPTED, "-p", MOVED, "-device", "cpu", *going]
         command = ["nnUNetv2_train", str(task.dataset_id), real.CONFIGURATION, "0", *options]
-        real.run(command, variables | real.schedule(task, 0), console)
+        real.run(command, variables, console)
     options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
     final = str(fold / "checkpoint_final.pth")
     command = ["nnunet-prompt", "weights", "adapt", final, *options, "-o", str(start)]
-    real.run(command, variables | real.schedule(task, 0), console)
+    real.run(command, variables, console)
     return start
 
 
 def prepare_source(output: Path, console: Console) -> None:
     """Makes, converts and preprocesses the data of the source with the plans of the target."""
-    task, variables = SOURCE, real.folders(output, 0)
+    task, variables = SOURCE, real.folders(output, LENGTH, 0)
     folder = str(output / "source" / task.archive)
     number, target = str(task.dataset_id), str(TARGET.dataset_id)
     moves = ["-s", target, "-t", number, "-sp", real.PLANS, "-tp", MOVED]
@@ -120,7 +122,7 @@ def results_folder(row: str, seed: int, output: Path) -> Path:
 
 
 def fold_of(row: str, seed: int, output: Path) -> Path:
-    first = real.fold_folder(TARGET, real.PROMPTED, seed, output)
+    first = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).fold
     return results_folder(row, seed, output) / first.relative_to(first.parents[2])
 
 
@@ -136,7 +138,7 @@ def train(row: str, start: Path | None, seed: int, output: Path, console: Consol
         options.append("--c")
     elif start is not None:
         options += ["-pretrained_weights", str(start)]
-    variables = real.folders(output, seed) | real.schedule(TARGET, seed)
+    variables = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).variables()
     variables["nnUNet_results"] = str(results_folder(row, seed, output))
     command = ["nnUNetv2_train", str(TARGET.dataset_id), real.CONFIGURATION, "0", *options]
     real.run(command, variables, console)
@@ -152,8 +154,8 @@ def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str
             k: [one[k]["foreground_mean"]["Dice"] for one in kinds] for k in VALIDATION_KINDS
         }
     return {
-        "iterations": TARGET.iterations,
-        "source iterations": SOURCE.iterations,
+        "iterations": TARGET.iterations[LENGTH],
+        "source iterations": SOURCE.iterations[LENGTH],
         "seeds": list(seeds),
         "dice": dice,
     }

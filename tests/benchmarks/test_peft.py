@@ -73,7 +73,7 @@ def test_every_row_has_a_recipe(peft: Any) -> None:
 def test_a_run_starts_goes_on_and_is_not_repeated(peft: Any, tmp_path: Path) -> None:
     run = peft.Run("LoRA, rank 4", 10, 3, tmp_path)
     assert run.fold == 1 and run.folder.name == "fold_1"
-    assert "nnUNet_results_seed3" in str(run.folder)
+    assert "nnUNet_results_short_seed3" in str(run.folder)
     command = peft.command_of(run)
     assert command[:4] == ["nnUNetv2_train", "804", "3d_fullres", "1"]
     assert command[-2:] == ["-pretrained_weights", str(tmp_path / "start_seed3.pth")]
