@@ -29,6 +29,7 @@ UNBELIEVABLE = (
 )  # a probability of 0.02: below it a positive point gets its own voxel and nothing more
 STEP = 1.0  # of the logit: what else belongs to the peak of a label that would be empty
 SURE = 0.5  # the least logit of what is added
+ROUNDING = 1e-3  # logits closer than this are equal: tiles in another order add up to others in the last digits
 
 
 def make_consistent(
@@ -127,7 +128,7 @@ def _add(logits: Logits, voxel: Voxels, style: PromptStyle) -> None:
         slice(max(int(v) - r, 0), int(v) + r + 1) for v, r in zip(voxel, reach, strict=True)
     )
     here = logits[window]
-    labelled, _ = ndimage.label(here >= level)
+    labelled, _ = ndimage.label(here >= level - ROUNDING)
     inside = (
         labelled == labelled[tuple(int(v) - w.start for v, w in zip(voxel, window, strict=True))]
     )

@@ -180,11 +180,18 @@ def _with_negative_area(
         for index in np.flatnonzero(layers.areas).tolist():
             spans = layers.extent(index)
             if not target[tuple(slice(a, b) for a, b in spans)].any():
-                box = jittered_box(spans, one_slice(target, axis, index).shape, rng, options)
+                shape = one_slice(target, axis, index).shape
+                box = jittered_box(spans, shape, rng, options)
+                if target[_filled(box)].any():
+                    box = jittered_box(spans, shape, rng, replace(options, jitter=0))
                 boxes.append(replace(box, positive=False))
     if boxes and rng.random() < 0.5:  # in one slice, as a viewer's user draws it
         boxes = [boxes[int(rng.integers(len(boxes)))]]
     return replace(prompts, boxes=(*prompts.boxes, *boxes))
+
+
+def _filled(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(b)) for a, b in zip(box.lower, box.upper, strict=True))
 
 
 def _click(voxel: Sequence[int], positive: bool) -> Point:

@@ -61,10 +61,10 @@ def _centre_line(mask: Slice) -> Stroke:
     voxels = np.argwhere(mask)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][tuple(voxels.T)]
     centred = voxels - voxels.mean(0)
-    direction = np.linalg.svd(centred.T @ centred)[0][:, 0]
-    along = centred @ direction
+    axes = np.linalg.svd(centred.T @ centred)[0]
+    along, across = centred @ axes[:, 0], np.abs(centred @ axes[:, 1])
     station = np.floor((along - along.min()) / _STATIONS).astype(int)
-    order = np.lexsort((depth, station))
+    order = np.lexsort((-across, depth.round(6), station))  # of what is as deep the middle
     last = np.flatnonzero(np.diff(station[order], append=station.max() + 1))
     return voxels[order[last]].astype(float)
 
@@ -96,7 +96,7 @@ def _outline(mask: Slice, rng: np.random.Generator) -> Stroke | None:
     if not contours:
         return None
     longest = max(contours, key=len) - 1.0
-    if len(longest) < 5:
+    if len(longest) <= 5:  # it ends where it began, and a single voxel has four sides
         return None
     # between a voxel inside and one outside: the one inside counts
     low, high = np.floor(longest).astype(int), np.ceil(longest).astype(int)
@@ -109,19 +109,23 @@ def _outline(mask: Slice, rng: np.random.Generator) -> Stroke | None:
 
 
 def _longest_inside(path: Stroke, mask: Slice) -> Stroke | None:
-    """The longest run of a path inside the mask, voxel after voxel; None where nothing of it is."""
+    """The longest run of a path inside the mask, voxel after voxel; None where nothing of it is.
+
+    What `encode` draws between two voxels that touch by a corner is the voxel of their middle, so that counts as well.
+    """
     dense = [path[:1]]
     for a, b in pairwise(path):
         steps = max(1, int(np.ceil(2 * np.abs(b - a).max())))
         dense.append(a + np.linspace(0.0, 1.0, steps + 1)[1:, None] * (b - a))
-    path = np.concatenate(dense)
-    runs, count = ndimage.label(_inside(path, mask))
-    if not count:
+    voxels = np.floor(np.concatenate(dense) + 0.5)
+    voxels = voxels[np.any(np.diff(voxels, axis=0, prepend=np.nan) != 0, axis=1)]
+    good = _inside(voxels, mask)
+    linked = good[:-1] & good[1:] & _inside((voxels[:-1] + voxels[1:]) / 2, mask)
+    run = np.concatenate([[0], np.cumsum(~linked)])[good]
+    if not run.size:
         return None
-    longest = int(np.bincount(runs)[1:].argmax()) + 1
-    voxels = np.floor(path[runs == longest] + 0.5)
-    new = np.any(np.diff(voxels, axis=0, prepend=-1.0) != 0, axis=1)  # each voxel once in a row
-    return np.asarray(voxels[new])
+    longest = np.bincount(run).argmax()
+    return np.asarray(voxels[good][run == longest])
 
 
 def _inside(path: Stroke, mask: Slice) -> npt.NDArray[np.bool_]:

@@ -100,18 +100,22 @@ class PromptMixture:
 
     def channels(self) -> tuple[bool, ...]:
         """Whether training ever fills each of the seven prompt channels."""
-        boxes = self.p_points_only < 1 and self.few + self.slices > 0
-        points = self.p_box_only < 1 and self.few + self.slices + self.mask > 0
-        negatives = self.p_negatives > 0
-        scribbles = self.scribbles > 0
+        if self.promptless >= 1:
+            return (False,) * 7
+        beside = self.continued * self.p_beside
+        drawn = self.few + self.slices
+        refined, clicked = self.refine > 0, self.mask > 0 or self.refine > 0
+        boxes = (drawn + beside) * (1 - self.p_points_only) > 0
+        points = (drawn + beside) * (1 - self.p_box_only) > 0
+        strokes = self.scribbles > 0
         return (
-            self.mask + self.continued + self.refine > 0,
+            self.mask + self.continued > 0 or refined,
             boxes,
             self.p_negative_area > 0,
-            points or self.refine > 0,
-            (points and (negatives or self.mask > 0)) or self.refine > 0,
-            scribbles,
-            scribbles and negatives,
+            points or clicked or beside > 0,
+            (points and self.p_negatives + self.p_wrong > 0) or clicked,
+            strokes,
+            strokes and (self.p_negatives > 0 or refined),
         )
 
     def as_dict(self) -> dict[str, Any]:

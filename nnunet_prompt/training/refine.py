@@ -43,8 +43,8 @@ def refine(
     object_logits: Callable[[Tensor], Tensor],
     rng: np.random.Generator,
     rounds: Rounds,
-) -> int:
-    """Plays rounds of correction on a batch; changes the prompt channels of `data` in place. Returns the rounds.
+) -> list[int]:
+    """Plays rounds of correction on a batch; changes the prompt channels of `data` in place. Returns the samples.
 
     `data` is (B, C + 7, *patch) on the CPU, `target` (B, *patch) the object's target with -1 for unknown;
     `object_logits` gives the logits (n, *patch) of some samples of `data`. Samples that are shown no prompt stay as
@@ -52,7 +52,7 @@ def refine(
     """
     chosen = [b for b in range(len(data)) if bool((target[b] != UNKNOWN).any())]
     if not chosen:
-        return 0
+        return []
     played = min(int(rng.geometric(0.5)), rounds.most)
     forgets = rng.random(len(chosen)) < P_FORGET
     for _ in range(played):
@@ -63,7 +63,7 @@ def refine(
             _correct(shown, truth, mask, rng, rounds)
             if not forget:
                 shown[MASK] = torch.from_numpy(mask)
-    return played
+    return chosen
 
 
 def _correct(

@@ -244,8 +244,7 @@ class PromptTrainer(nnUNetTrainer):
         """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
         if np.random.random() < self.mixture.refine:  # noqa: NPY002 - the state that a seed sets
             rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
-            target = batch["target"]
-            target = target[0] if isinstance(target, list) else target
+            targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
             setup = self.targets()
             rounds = Rounds(
                 self.mixture.max_rounds,
@@ -253,7 +252,10 @@ class PromptTrainer(nnUNetTrainer):
                 setup.slice_axis,
                 scribbles=self.mixture.scribbles > 0,
             )
-            refine(batch["data"], target[:, 0], self._object_logits, rng, rounds)
+            shown = refine(batch["data"], targets[0][:, 0], self._object_logits, rng, rounds)
+            if self.mixture.hide and shown:  # corrections may point at any structure
+                for target in targets:
+                    target[shown, 1:] = UNKNOWN
         result: dict[str, Any] = super().train_step(batch)
         return result
 

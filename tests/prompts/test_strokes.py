@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnunet_prompt.prompts.encode import path_voxels
+from nnunet_prompt.prompts.model import Scribble
 from nnunet_prompt.prompts.strokes import STROKE_FORMS, draw_outside, draw_stroke
 from tests.mask_fixture import ball, masks, modest, rng, seeds
 
@@ -211,3 +213,18 @@ def _depth(mask: BoolSlice, metric: str) -> Any:
 
 def _steps_to(mask: BoolSlice, voxel: tuple[int, int]) -> int:
     return int(np.abs(np.argwhere(mask) - voxel).sum(1).min())
+
+
+def test_what_is_drawn_between_two_voxels_that_touch_by_a_corner_counts() -> None:
+    """The middle of a diagonal step is drawn as a third voxel."""
+    mask = np.eye(6, dtype=bool)[:, ::-1]
+    for form in STROKE_FORMS:
+        path = draw_stroke(mask, rng(), form)
+        assert path is not None
+        drawn = path_voxels(Scribble(tuple((0.0, float(y), float(x)) for y, x in path)))
+        assert all(mask[y, x] for _, y, x in drawn)
+
+
+def test_a_centre_line_stays_in_the_middle_of_a_plate() -> None:
+    path = draw_stroke(np.ones((7, 21), bool), rng(), "centre line")
+    assert path is not None and set(path[2:-2, 0]) == {3.0}

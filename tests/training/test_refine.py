@@ -69,7 +69,7 @@ def test_the_mask_channel_holds_the_prediction() -> None:
     found[0:2, 2:7, 4:12] = True
     data, target = batch(truth())
     data[0, IMAGES + MASK, 2] = 1.0  # a mask that was shown before
-    assert refine(data, target, says(found), rng(), ONE) == 1
+    assert refine(data, target, says(found), rng(), ONE) == [0]
     shown = data[0, IMAGES:]
     assert np.array_equal(shown[MASK].numpy(), found)
     assert not shown[list(BOX) + list(SCRIBBLE)].any()
@@ -101,9 +101,9 @@ def test_who_forgets_does_so_in_every_round() -> None:
             masks.append(data[:, IMAGES + MASK].flatten(1).any(1).tolist())
             return says(found, found)(data)
 
-        rounds = refine(data, target, network, rng(seed), replace(ONE, most=4))
+        refine(data, target, network, rng(seed), replace(ONE, most=4))
         masks.append(data[:, IMAGES + MASK].flatten(1).any(1).tolist())
-        assert len(masks) == rounds + 1 and masks[0] == [False, False]
+        assert 2 <= len(masks) <= 5 and masks[0] == [False, False]
         assert all(m == masks[1] for m in masks[1:])
 
 
@@ -154,7 +154,7 @@ def test_only_samples_that_are_shown_prompts_change() -> None:
         asked.append(shown.clone())
         return torch.full((len(shown), *SHAPE), -1.0)
 
-    assert refine(data, target, network, rng(), ONE) == 1
+    assert refine(data, target, network, rng(), ONE) == [1, 3]
     assert len(asked) == 1 and torch.equal(asked[0], before[[1, 3]])
     assert torch.equal(data[[0, 2]], before[[0, 2]])
     assert torch.equal(data[:, :IMAGES], before[:, :IMAGES])
@@ -172,7 +172,7 @@ def test_a_batch_without_prompts_is_left_alone() -> None:
     def network(shown: Tensor) -> Tensor:
         raise AssertionError("nobody asks")
 
-    assert refine(data, target, network, rng(), ONE) == 0
+    assert refine(data, target, network, rng(), ONE) == []
     assert torch.equal(data, before)
 
 
@@ -235,8 +235,8 @@ def test_later_rounds_see_the_earlier_corrections() -> None:
             return here * 2 - 1
 
         data, target = batch(truth())
-        played.append(refine(data, target, network, rng(seed), replace(ONE, most=3)))
-        assert len(seen) == played[-1]
+        assert refine(data, target, network, rng(seed), replace(ONE, most=3)) == [0]
+        played.append(len(seen))
         assert seen == sorted(set(seen)) and seen[0] == 0
     assert set(played) == {1, 2, 3}
     assert played.count(1) > played.count(2) > 0
