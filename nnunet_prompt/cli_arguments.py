@@ -148,7 +148,8 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
     parser.add_argument("--bfloat16", action="store_true", help=half)
 
 
-def _given_convention(parser: argparse.ArgumentParser) -> None:
+def given_convention(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that reads a prompts.json."""
     order = "xy: axis 0 first; yx: axis 1; auto (default): as prompts and images tell"
     parser.add_argument("--order", choices=("auto", "xy", "yx"), default="auto", help=order)
     base = "the first index, default auto"
@@ -212,7 +213,7 @@ def submit(parser: argparse.ArgumentParser) -> None:
     )
     by_then = "then every case has a mask, if need be from its prompts alone"
     parser.add_argument("--budget-minutes", type=_above_0(100_000), metavar="M", help=by_then)
-    _given_convention(parser)
+    given_convention(parser)
     add_check(parser)
     model(parser, variable="nnUNet_prompt_model")
 

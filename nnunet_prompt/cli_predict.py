@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunet_prompt.cli_arguments import UPLOADS, at_least, model, names
+from nnunet_prompt.cli_arguments import UPLOADS, at_least, given_convention, model, names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the masks")
     parser.add_argument(
-        "-p", dest="prompts", type=Path, metavar="prompts.json", help="without it: every structure"
+        "-p",
+        dest="prompts",
+        type=Path,
+        metavar="PROMPTS",
+        help="prompts.json, files of 3D Slicer, napari or ITK-SNAP, our own form, or a folder with files for each case"
+        " (docs/prompts.md); without it: every structure",
+    )
+    given_convention(parser)
+    parser.add_argument(
+        "--axes",
+        choices=("zyx", "xyz"),
+        default="zyx",
+        help="of napari files: what axis-0, axis-1, axis-2 are (default zyx)",
     )
     parser.add_argument(
         "--structures",
@@ -37,6 +49,11 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         "--c",
         action="store_true",
         help="go on with a run that was stopped: masks that are there are kept",
+    )
+    parser.add_argument(
+        "--whole-names",
+        action="store_true",
+        help="file names are names of cases: _0000 at their end is no channel (models of one channel)",
     )
     parser.add_argument(
         "--num-parts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
@@ -131,14 +132,16 @@ def predict(args: argparse.Namespace) -> int:
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
     from nnunet_prompt.batch.predict import predict_folder
+    from nnunet_prompt.reading.convention import given_convention
 
+    convention = given_convention(args.order, args.base, args.inclusive)
     made = predict_folder(
         args.images,
         args.output,
         model=args.model,
         prompts=args.prompts,
         structures=args.structures,
-        options=_predict_options(args),
+        options=replace(_predict_options(args), convention=convention),
     )
     kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""
     print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
@@ -266,6 +269,8 @@ def _predict_options(args: argparse.Namespace) -> PredictOptions:
         part_id=getattr(args, "part_id", 0),
         verbose=getattr(args, "verbose", False),
         dask=getattr(args, "dask", None),
+        whole_names=getattr(args, "whole_names", False),
+        axes=getattr(args, "axes", "zyx"),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.batch.cases import StagedPredictor, warn
+from nnunet_prompt.batch.cases import StagedPredictor, report, warn
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
-from nnunet_prompt.challenge.images import ImageCase, are_sequences, find_key
+from nnunet_prompt.challenge.images import ImageCase, are_sequences
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
+from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.data.workers import checkpoint
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference.merge import LabelMap
@@ -28,15 +29,22 @@ class Asked:
 
     @property
     def named(self) -> Collection[str]:
-        """The cases that the prompts file names."""
-        return () if self.prompts is None else self.prompts.cases
+        """The cases that the prompts name."""
+        return () if self.prompts is None else self.prompts.named
+
+    def with_images(self, cases: Sequence[ImageCase], table: StructureTable) -> Asked:
+        """The prompts assigned to their images; reports how a prompts.json is read. Raises `PromptFileError`."""
+        if self.prompts is None:
+            return self
+        images = {case.case: case.first for case in cases}
+        prompts = self.prompts.for_images(images, table=table, warn=warn)
+        if prompts.reading is not None:
+            report(prompts.reading)
+        return replace(self, prompts=prompts)
 
     def of(self, case: str) -> Asked:
         """What is asked of one case, without the prompts of the others, where the file names it."""
-        key = find_key(self.named, case)
-        if self.prompts is None or key is None:
-            return self
-        return replace(self, prompts=replace(self.prompts, cases={key: self.prompts.cases[key]}))
+        return self if self.prompts is None else replace(self, prompts=self.prompts.only(case))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     reference = first.without_voxels()
     prompts = None
     if asked.prompts is not None:
-        prompts = asked.prompts.prompts(case.images.case, first)
+        prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
     checkpoint()
     if prompts is not None and are_sequences(volumes):
         return LoadedCase(case, reference, None, prompts, tuple(notes), volumes)

@@ -20,6 +20,7 @@ from nnunet_prompt.prompts.model import CasePrompts
 if TYPE_CHECKING:
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.object_logits import ObjectLogits
+    from nnunet_prompt.reading.evidence import Reading
 
 Case = TypeVar("Case")
 Loaded = TypeVar("Loaded")
@@ -140,3 +141,11 @@ def tell(line: str) -> None:
 def warn(line: str) -> None:
     """The same for a warning."""
     tell(f"warning: {line}")
+
+
+def report(reading: Reading) -> None:
+    """Reports how a prompts.json is read: each decision with its evidence, and as warnings what nothing decides."""
+    for line in reading.notes:
+        tell(line)
+    for line in reading.guessed:
+        warn(line)

@@ -24,10 +24,11 @@ from nnunet_prompt.batch.cases import (
     warn,
 )
 from nnunet_prompt.batch.tally import Tally, in_short
-from nnunet_prompt.challenge.images import group_images, image_files
+from nnunet_prompt.challenge.images import group_channels, image_files
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.reading.prompt_file import load_prompts
+from nnunet_prompt.reading.convention import ALL_OPEN
+from nnunet_prompt.reading.prompt_file import PromptFile, load_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,15 @@ def predict_folder(
     output: Path,
     *,
     model: Path,
-    prompts: Path | None = None,
+    prompts: Path | PromptFile | None = None,
     structures: tuple[str, ...] = (),
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
 ) -> Predicted:
     """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
 
-    With a prompts file the object head answers each label, and a case that the file does not name is an error of that
-    case. Without one the structure heads answer, all or those in `structures`. Masks that are there are kept without
+    With prompts (a file or folder of any form that `load_prompts` reads) the object head answers each label, and a case
+    that they do not name is an error of that case; how a prompts.json is read is inferred from all images and reported.
+    Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
     `options.overwrite`, and always with `options.dask`. Raises `PromptError`, after the last case, if a case failed;
     the others keep their masks.
     """
@@ -59,12 +61,19 @@ def predict_folder(
     if prompts is not None and structures:
         raise PromptError("prompts and structures: give either a prompts file or names, not both")
     files = image_files(images)
-    asked = Asked(load_prompts(prompts) if prompts is not None else None, structures)
+    asked = Asked(_load(prompts, options), structures)
     here = options if options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     for name in structures:
         predictor.table.find(name)
-    cases = options.part(_cases(files, output, asked, channels=predictor.n_image_channels))
+    found = group_channels(
+        files,
+        keys=asked.named,
+        n_channels=predictor.n_image_channels,
+        whole_names=options.whole_names,
+    )
+    asked = asked.with_images(found, predictor.table)
+    cases = options.part([CaseToDo(one, output / f"{one.case}.nii.gz") for one in found])
     make_folder(output)
     todo = [one for one in cases if options.overwrites or not one.target.exists()]
     if options.dask is None:
@@ -110,10 +119,11 @@ def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
     return Predicted(done, cases - done)
 
 
-def _cases(
-    files: Sequence[Path], output: Path, asked: Asked, *, channels: int
-) -> Sequence[CaseToDo]:
-    """The cases of a folder, sorted by name."""
-    sequences = asked.prompts is not None
-    found = group_images(files, keys=asked.named, n_channels=channels, sequences=sequences)
-    return [CaseToDo(case, output / f"{case.case}.nii.gz") for case in found]
+def _load(prompts: Path | PromptFile | None, options: PredictOptions) -> PromptFile | None:
+    if prompts is None and options.convention != ALL_OPEN:
+        raise PromptError(
+            "--order, --base and --inclusive say how a prompts.json is read: give prompts with -p, too"
+        )
+    if not isinstance(prompts, Path):
+        return prompts
+    return load_prompts(prompts, convention=options.convention, axes=options.axes)

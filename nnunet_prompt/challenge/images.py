@@ -4,7 +4,8 @@
     Case7_0000.nii.gz, Case7_0001.nii.gz           the channels of case Case7, as nnU-Net names them
     Case7_C0.nii.gz, Case7_LGE.nii.gz, ...         the sequences of patient Case7 (MyoPS), any of which may be missing
 
-A prompts file may name a case with its file ending and with a sequence.
+A prompts file may name a case with its file ending and with a sequence. Sequences are the challenge's rule: `submit`
+groups by them, `predict` never does. Names are compared in Unicode's composed form (`data.names`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name
 from nnunet_prompt.errors import ImageError, PromptError
 
@@ -90,34 +92,80 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def group_images(
-    paths: Iterable[Path], *, keys: Collection[str], n_channels: int, sequences: bool = True
+    paths: Iterable[Path], *, keys: Collection[str], n_channels: int
 ) -> list[ImageCase]:
-    """Groups files into cases, sorted by case id. `keys` are the case keys of the prompts file.
-
-    Without `sequences`, each sequence of a patient is a case of its own.
+    """Groups files into cases by the challenge's rule, sorted by case id. `keys` are the case keys of the prompts file.
 
     Four digits at the end are a channel only if the prompts do not name the whole file, and either they name the case
     without the digits or there is a channel 0000 beside it. Sequences are cases of their own where the prompts
     name more than one of them.
     """
     stems = {path: without_ending(path.name) for path in paths}
-    named = {without_ending(key) for key in keys}
+    named = {composed(without_ending(key)) for key in keys}
     known = set(stems.values())
     patients = Counter(_split(_SEQUENCE, name)[0] for name in named)
-    cases: dict[str, dict[str, tuple[Path, ...]]] = {}
+    files: list[tuple[str, str, Path]] = []
     for path, stem in sorted(stems.items()):
         case, tag = stem, PLAIN
         base, digits = _split(_CHANNEL, stem)
-        is_channel = base in named or (f"{base}_0000" in known and int(digits or 0) < n_channels)
-        if digits and stem not in named and is_channel:
+        is_channel = composed(base) in named or (
+            f"{base}_0000" in known and int(digits or 0) < n_channels
+        )
+        if digits and composed(stem) not in named and is_channel:
             case, tag = base, digits
         base, sequence = _split(_SEQUENCE, case)
-        several = case in named and patients[base] > 1
-        if sequences and sequence and not several and (tag == PLAIN or n_channels == 1):
+        several = composed(case) in named and patients[composed(base)] > 1
+        if sequence and not several and (tag == PLAIN or n_channels == 1):
             case, tag = base, sequence.upper()
-        files = cases.setdefault(case, {})
-        files[tag] = (*files.get(tag, ()), path)
-    return [ImageCase(case, files) for case, files in sorted(cases.items())]
+        files.append((case, tag, path))
+    return _joined(files)
+
+
+def group_channels(
+    paths: Iterable[Path], *, keys: Collection[str], n_channels: int, whole_names: bool = False
+) -> list[ImageCase]:
+    """Groups files into cases by nnU-Net's rule, sorted by case id. `keys` are the case keys of the prompts file.
+
+    Four digits at the end are a channel where the model has such a channel, and always for a model of several channels
+    (`ImageCase.pick` names what does not fit). They are part of the name where the prompts name the whole file, and
+    for all files if `whole_names`. Raises `PromptError` for a model of one channel where both readings are possible:
+    vol_0000 beside vol_0001, neither of which the prompts name.
+    """
+    stems = {path: without_ending(path.name) for path in paths}
+    named = {composed(without_ending(key)) for key in keys}
+    files: list[tuple[str, str, Path]] = []
+    whole: dict[str, Path] = {}
+    for path, stem in sorted(stems.items()):
+        base, digits = _split(_CHANNEL, stem)
+        if digits is None or whole_names or composed(stem) in named:
+            files.append((stem, PLAIN, path))
+        elif composed(base) in named or n_channels > 1 or digits == "0000":
+            files.append((base, digits, path))
+        else:
+            whole[base] = path
+            files.append((stem, PLAIN, path))
+    for case, tag, path in files:
+        if tag and case in whole and composed(case) not in named:
+            raise PromptError(_two_readings(case, path, whole[case]))
+    return _joined(files)
+
+
+def _two_readings(case: str, first: Path, other: Path) -> str:
+    names = f"{without_ending(first.name)} and {without_ending(other.name)}"
+    return (
+        f"{first.parent}: the file names can be read in two ways: {first.name} and {other.name} are channels of one"
+        f" case {case}, but the model takes 1 channel; or they are the images of two cases, {names}. Give --whole-names"
+        f" for the second reading, or keep only {first.name} of case {case} for the first"
+    )
+
+
+def _joined(files: Iterable[tuple[str, str, Path]]) -> list[ImageCase]:
+    """The cases of (case, tag, path)."""
+    cases: dict[str, dict[str, tuple[Path, ...]]] = {}
+    for case, tag, path in files:
+        here = cases.setdefault(case, {})
+        here[tag] = (*here.get(tag, ()), path)
+    return [ImageCase(case, tags) for case, tags in sorted(cases.items())]
 
 
 def count_channels(paths: Iterable[Path]) -> int:
@@ -130,19 +178,24 @@ def count_channels(paths: Iterable[Path]) -> int:
     return max([1, *counts])
 
 
-def find_key(keys: Iterable[str], case: str) -> str | None:
-    """The key that means `case`: the same name, with or without file ending, with or without sequence.
+def find_key(keys: Iterable[str], case: str, *, sequences: bool = True) -> str | None:
+    """The key that means `case`: the same name, with or without file ending, and if `sequences` with or without one.
 
     None if there is none, or if several keys mean it equally well. Two different sequences never match.
     """
-    names = {key: without_ending(key) for key in keys}
+    names = {key: composed(without_ending(key)) for key in keys}
     case = without_ending(case)
-    for fits in (
+    plain = composed(case)
+    ways = [
         [key for key in names if key == case],
-        [key for key, name in names.items() if name == case],
-        [key for key, name in names.items() if _split(_SEQUENCE, name)[0] == case],
-        [key for key, name in names.items() if name == _split(_SEQUENCE, case)[0]],
-    ):
+        [key for key, name in names.items() if name == plain],
+    ]
+    if sequences:
+        ways += [
+            [key for key, name in names.items() if _split(_SEQUENCE, name)[0] == plain],
+            [key for key, name in names.items() if name == _split(_SEQUENCE, plain)[0]],
+        ]
+    for fits in ways:
         if fits:
             return fits[0] if len(fits) == 1 else None
     return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from nnunet_prompt.batch.cases import Predictor, make_folder, tell, warn
+from nnunet_prompt.batch.cases import report as report_reading
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
@@ -173,10 +174,7 @@ def _settle(
     """How prompts.json is to be read; also finished cases have their say, so that a restart changes nothing."""
     named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
     reading = settle(prompts, named, how.convention)
-    for line in reading.notes:
-        tell(line)
-    for line in reading.guessed:
-        warn(line)
+    report_reading(reading)
     if how.strict and reading.guessed:
         raise PromptError(f"--strict, and prompts.json leaves something open: {reading.guessed[0]}")
     return reading

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import DatasetError
 
@@ -78,7 +79,7 @@ def write_splits(path: Path, folds: Sequence[Fold]) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             found = None
-        if not isinstance(found, list) or found != wanted[: len(found)]:
+        if not isinstance(found, list) or _composed(found) != _composed(wanted[: len(found)]):
             raise DatasetError(
                 f"{path}: holds other folds than the data set has now, and trainings may rest on them:"
                 " move the file away, or choose another id, and run again"
@@ -88,3 +89,8 @@ def write_splits(path: Path, folds: Sequence[Fold]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _composed(folds: list[dict[str, list[str]]]) -> str:
+    """The folds as text, to compare: names that look alike are the same."""
+    return composed(json.dumps(folds, ensure_ascii=False, sort_keys=True))

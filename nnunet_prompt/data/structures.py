@@ -7,12 +7,11 @@
       "priority": ["scar", "LV"],
       "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"], "weight": 0.05}, ...}
     }
-Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the
-union of its members, which always hold its own label. A case that is not listed annotates every structure. A label
-map may show more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that
-may be pointed at. `weight` says how often a case is drawn for training, relative to the others; either all cases have
-one or none has, which draws all alike. A data set without the block has one structure per label, and its images are
-used in the orientation of its files.
+Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the union of
+its members, which always hold its own label. A case that is not listed annotates every structure. A label map may show
+more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that may be
+pointed at. `weight` is the relative chance of a case to be drawn for training; all cases have one, or none. A data set
+without the block has one structure per label, and its images are used in the orientation of its files.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from nnunet_prompt.data.names import composed, entry_of
 from nnunet_prompt.errors import DatasetError
 
 BLOCK = "nnunet_prompt"
@@ -113,12 +113,12 @@ class StructureTable:
 
     def annotated_labels(self, case: str) -> frozenset[int]:
         """The labels of the structures that `case` annotates; a case that is not listed annotates all."""
-        names = self.annotated.get(case)
+        names = entry_of(self.annotated, case)
         return frozenset(s.label for s in self.structures if names is None or s.name in names)
 
     def prompted_labels(self, case: str) -> frozenset[int]:
         """The labels of the structures that the label map of `case` shows; the annotated ones unless it is listed."""
-        names = self.prompted.get(case)
+        names = entry_of(self.prompted, case)
         if names is None:
             return self.annotated_labels(case)
         return frozenset(s.label for s in self.structures if s.name in names)
@@ -130,21 +130,22 @@ class StructureTable:
         """
         if not self.weights:
             return None
-        missing = next((c for c in cases if c not in self.weights), None)
+        found = {case: entry_of(self.weights, case) for case in cases}
+        missing = next((case for case, weight in found.items() if weight is None), None)
         if missing is not None:
             raise DatasetError(
                 f"dataset.json: {BLOCK}.cases[{missing!r}] has no weight and other cases have one:"
                 " give one to every case, or to none"
             )
-        total = math.fsum(self.weights[c] for c in cases)
-        return tuple(self.weights[c] / total for c in cases)
+        weights = [found[case] or 0.0 for case in cases]
+        return tuple(weight / math.fsum(weights) for weight in weights)
 
     def find(self, wanted: str) -> Structure:
         """The structure with that name or that official value; of a part and its whole with one value, the whole.
 
         Raises `DatasetError` if there is none.
         """
-        named = [s for s in self.structures if s.name == wanted]
+        named = [s for s in self.structures if composed(s.name) == composed(wanted)]
         valued = [s for s in self.structures if str(s.official) == wanted]
         if named or valued:
             return max(named or valued, key=lambda s: len(set(s.members)))
@@ -210,9 +211,8 @@ def _read_block(block: Mapping[str, Any]) -> StructureTable:
         )
     orientation = block.get("orientation", "file")
     if orientation not in ("canonical", "file"):
-        raise DatasetError(
-            f"dataset.json: {BLOCK}.orientation must be 'canonical' or 'file', found {orientation!r}"
-        )
+        expected = f"{BLOCK}.orientation must be 'canonical' or 'file'"
+        raise DatasetError(f"dataset.json: {expected}, found {orientation!r}")
     structures = [_read_structure(name, entry) for name, entry in block["structures"].items()]
     cases = block.get("cases", {}).items()
     structures.sort(key=lambda s: s.label)

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from nnunet_prompt.arguments import finite_number, items, shown, true_or_false, whole_number
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
 
 Case = TypeVar("Case")
 MOST = 2**31 - 1  # of anything that is counted here
@@ -26,6 +27,8 @@ class PredictOptions:
     has the instructions compute in 16 bits: about twice as fast, and masks differ in a voxel here and there.
     `consistent` masks keep what prompts say: a positive point ends inside, a negative one outside, no prompted label is
     empty (see `inference.consistent`).
+    `whole_names` takes file names as names of cases, four digits at their end included. `axes` and `convention` are of
+    prompts: what the axes of a napari file are, and what is known of a prompts.json (`reading.prompt_file`).
     """
 
     folds: tuple[int | str, ...] | None = None
@@ -42,6 +45,9 @@ class PredictOptions:
     dask: str | None = None
     bfloat16: bool = False
     consistent: bool = True
+    whole_names: bool = False
+    axes: Literal["zyx", "xyz"] = "zyx"
+    convention: GivenConvention = ALL_OPEN
 
     def __post_init__(self) -> None:
         self._check_types()

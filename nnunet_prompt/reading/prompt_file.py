@@ -1,61 +1,134 @@
-"""The prompts file of `nnunet-prompt predict -p`: the project's own form, or a prompts.json of TFM4MedIA.
+"""Prompts for `nnunet-prompt predict -p`: a file for all cases, or a folder with files for each.
 
-    {"format": "nnunet-prompt", "version": 1, "cases": {"case_001": {"500": {
-        "points":    [{"position": [i, j, k], "positive": true}],
-        "boxes":     [{"lower": [i, j, k], "upper": [i, j, k], "positive": true}],
-        "scribbles": [{"path": [[i, j, k], ...], "positive": true}],
-        "mask": "rough_mask.nii.gz", "mask_label": 1}}}}
+    our own form                 own_form.py      JSON with "format": "nnunet-prompt"
+    prompts.json of TFM4MedIA    prompts_json.py  JSON of slices; what x, y and slice 0 are is inferred from the images
+    3D Slicer                    slicer.py        .mrk.json, .fcsv
+    napari                       napari.py        .csv of points, shapes and tracks
+    label maps                   segmentation.py  .nii.gz, .nii, .seg.nrrd, .nrrd
 
-Our own form counts voxels of the image file's array, in nibabel's axis order. Boxes are half-open. "positive" is true
-where it is left out. A mask lies on the image's grid and its path is relative to the prompts file; it is the voxels of
-value "mask_label", or all that are not 0. A file without "format" is read as a prompts.json.
+The last three belong to one case each. `load_prompts` reads what can be read without the images; `for_images` then
+assigns files to cases and infers the convention of a prompts.json from all images together. Both are also done by
+`PromptFile.prompts`, for its one image, where nobody has.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nnunet_prompt.challenge.images import find_key
-from nnunet_prompt.data.geometry import geometry_difference, same_geometry
-from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume
+from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble
-from nnunet_prompt.reading.convention import DEFAULT, JsonConvention, RawCase
+from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.reading import own_form, slicer
+from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention, JsonConvention, RawCase
+from nnunet_prompt.reading.evidence import Reading, settle
+from nnunet_prompt.reading.located import Located, Warn, place
+from nnunet_prompt.reading.napari import Axes
+from nnunet_prompt.reading.prompt_folder import (
+    FORMS,
+    OF_ONE_CASE,
+    FileOfCase,
+    file_of,
+    files_by_case,
+    stem_of,
+)
 from nnunet_prompt.reading.prompts_json import (
-    MAX_NUMBER,
+    SAMPLE,
+    PromptsJson,
     load_json,
     parse_prompts_json,
     shorten,
 )
 
-FORMAT = "nnunet-prompt"
+_log = logging.getLogger(__name__)
+Content = RawCase | tuple[Located, ...] | tuple[FileOfCase, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """The prompts of several cases, each to be placed in its own image."""
+    """The prompts of several cases, each to be placed in its own image.
+
+    cases    what is known of each case by its key: prompts, or the files that hold them
+    loose    whether the path holds files that are not assigned to cases yet
+    given    what the user says of the convention of a prompts.json
+    reading  the convention, None until the images are known
+    axes     what axis-0, axis-1 and axis-2 of a napari file are
+    table    the structures that labels may be named by
+    """
 
     path: Path
-    cases: Mapping[str, RawCase | OwnCase]
-    convention: JsonConvention = DEFAULT
+    cases: Mapping[str, Content]
+    loose: bool = False
+    given: GivenConvention = ALL_OPEN
+    reading: Reading | None = None
+    axes: Axes = "zyx"
+    table: StructureTable | None = None
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The names that a case may have: the keys, and the names of files that are not assigned yet."""
+        if not self.loose:
+            return frozenset(self.cases)
+        if self.path.is_dir():
+            return frozenset(stem_of(path.name) for path in files_by_case(self.path, ())[1])
+        return frozenset({stem_of(self.path.name)})
 
     def without_prompts(self, cases: Iterable[str]) -> list[str]:
         """Those of the `cases` that the file does not name."""
-        return [case for case in cases if find_key(self.cases, case) is None]
+        return [case for case in cases if find_key(self.cases, case, sequences=False) is None]
 
-    def prompts(self, case: str, image: NiftiVolume) -> CasePrompts:
+    def only(self, case: str) -> PromptFile:
+        """The same without the prompts of other cases."""
+        key = find_key(self.cases, case, sequences=False)
+        return self if key is None else replace(self, cases={key: self.cases[key]})
+
+    def for_images(
+        self,
+        images: Mapping[str, Path],
+        *,
+        table: StructureTable | None = None,
+        warn: Warn = _log.warning,
+    ) -> PromptFile:
+        """The same with files assigned to cases, and the convention of a prompts.json inferred.
+
+        `images` has the first image of each case. `warn` is told of prompts without an image. `reading` of the result
+        has the evidence. Raises `PromptFileError` for a file that belongs to none of several cases.
+        """
+        cases = dict(self.cases)
+        if self.loose:
+            cases = self._assigned(images, warn)
+        raw = {key: value for key, value in cases.items() if isinstance(value, RawCase)}
+        if self.given != ALL_OPEN and not raw:
+            raise PromptFileError(
+                f"{self.path}: --order, --base and --inclusive are for a prompts.json of TFM4MedIA, and this is none"
+            )
+        reading = self.reading
+        if reading is None and raw:
+            found = [(find_key(raw, case, sequences=False), path) for case, path in images.items()]
+            named = [(key, path) for key, path in found if key is not None]
+            reading = settle(PromptsJson(self.path.name, raw), named, self.given)
+        used = {find_key(cases, case, sequences=False) for case in images}
+        unused = [key for key in cases if key not in used]
+        if unused:
+            more = ", ..." if len(unused) > 3 else ""
+            names = ", ".join(shorten(key) for key in unused[:3])
+            warn(f"{self.path.name}: names {len(unused)} case(s) without an image: {names}{more}")
+        return replace(self, cases=cases, loose=False, reading=reading, table=table or self.table)
+
+    def prompts(self, case: str, image: NiftiVolume, *, warn: Warn = _log.warning) -> CasePrompts:
         """The prompts of a case in the file frame of its image, or in PLS for a prompts.json.
 
-        Raises `PromptFileError` if the file does not name the case, or if its prompts do not fit the image.
+        `warn` is told what had to be changed or assumed. Raises `PromptFileError` if there are none for the case, or if
+        they do not fit the image.
         """
-        key = find_key(self.cases, case)
+        if self.loose:
+            return self.for_images({case: image.path}, warn=warn).prompts(case, image, warn=warn)
+        key = find_key(self.cases, case, sequences=False)
         if key is None:
             names = ", ".join(shorten(name) for name in list(self.cases)[:3])
             more = ", ..." if len(self.cases) > 3 else ""
@@ -64,161 +137,111 @@ class PromptFile:
             )
         found = self.cases[key]
         if isinstance(found, RawCase):
-            shape = pls_map(image.affine, image.shape).target_shape
-            return found.to_prompts(shape, self.convention)
-        labels = {}
-        for label, prompts in found.items():
+            return self._from_slices(key, found, image, warn)
+        located = [p for one in found for p in self._read(one, case)]
+        return self._checked(place(located, image, self.table, warn), image, case)
+
+    def _read(self, one: Located | FileOfCase, case: str) -> tuple[Located, ...]:
+        if isinstance(one, Located):
+            return (one,)
+        try:
+            found = one.read(case, self.axes)
+        except PromptFileError:
+            raise
+        except PromptError as error:
+            raise PromptFileError(str(error)) from error
+        if isinstance(found, RawCase):
+            raise PromptFileError(
+                f"{one.path.name}: a prompts.json of TFM4MedIA cannot be one of several files of case {case!r}"
+            )
+        return found
+
+    def _checked(self, prompts: CasePrompts, image: NiftiVolume, case: str) -> CasePrompts:
+        for label, one in prompts.labels.items():
             try:
-                labels[int(label)] = one = _prompt_set(prompts, image, self.path.parent)
                 one.check_inside(image.shape)
             except PromptError as error:
-                where = f"{self.path.name}: cases.{key}.{label}"
-                raise PromptFileError(f"{where}: {error}") from error
-        return CasePrompts(labels)
+                raise PromptFileError(
+                    f"{self.path.name}: case {case!r} {label}: {error}"
+                ) from error
+        return prompts
+
+    def _from_slices(self, key: str, raw: RawCase, image: NiftiVolume, warn: Warn) -> CasePrompts:
+        reading = self.reading
+        if reading is None:  # nobody has shown us all images: this one must do
+            alone = PromptsJson(self.path.name, {key: raw})
+            reading = settle(alone, [(key, image.path)], self.given)
+            for line in (*reading.notes, *reading.guessed):
+                warn(line)
+        shape = pls_map(image.affine, image.shape).target_shape
+        return raw.to_prompts(shape, reading.convention, reading.slice_axes.get(key, 2))
+
+    def _assigned(self, images: Mapping[str, Path], warn: Warn) -> dict[str, Content]:
+        if self.path.is_dir():
+            files, strangers = files_by_case(self.path, images)
+            for path in strangers[:3]:
+                warn(
+                    f"{path}: its name begins with that of no image, so its prompts are of no case"
+                )
+        else:
+            files = file_of(self.path, images)
+        cases: dict[str, Content] = {case: tuple(several) for case, several in files.items()}
+        for case, several in files.items():
+            if len(several) == 1 and several[0].path.name.lower().endswith(".json"):
+                try:
+                    cases[case] = several[0].read(case, self.axes)
+                except PromptError:  # an error of this case, when its turn comes
+                    continue
+        return cases
 
 
-def load_prompts(path: Path, *, convention: JsonConvention = DEFAULT) -> PromptFile:
-    """Reads a prompts file of either form; `convention` applies to a prompts.json only.
+def load_prompts(
+    path: Path | str,
+    *,
+    convention: JsonConvention | GivenConvention = ALL_OPEN,
+    axes: Axes = "zyx",
+) -> PromptFile:
+    """Reads prompts of any form that the module lists, from a file or a folder.
 
-    Raises `PromptFileError` in one line for anything wrong that can be seen without the images.
+    `convention` is of a prompts.json, and what it leaves open is inferred from the images; `axes` is of napari files.
+    Raises `PromptFileError` in one line for anything wrong that can be seen without the images; the files of a folder
+    are read with their cases.
     """
-    content = load_json(path)
-    if not isinstance(content, dict) or "format" not in content:
-        parsed = parse_prompts_json(content, path.name)
-        problems = [p for case in parsed.cases.values() for p in case.problems]
-        if problems:
-            raise PromptFileError(f"{problems[0]}{_more(len(problems))}")
-        return PromptFile(path, parsed.cases, convention)
-    if content["format"] != FORMAT:
-        raise PromptFileError(
-            f"{path.name}: format must be {FORMAT!r}, found {shorten(content['format'])}"
-        )
-    twice = _find_twice(content)
-    if twice:
-        raise PromptFileError(f"{path.name}: {twice} is there more than once")
-    try:
-        return PromptFile(path, _OwnFile.model_validate(dict(content)).cases)
-    except ValidationError as error:
-        raise PromptFileError(f"{path.name}: {_first(error)}") from error
-
-
-def _check_label(key: str) -> str:
-    if not (key.isascii() and key.isdigit() and len(key) < 10 and not key.startswith("0")):
-        raise ValueError('a label id must be a whole number above 0, such as "500"')
-    return key
-
-
-_Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_NUMBER, le=MAX_NUMBER)]
-_Position = tuple[_Number, _Number, _Number]
-_Sign = Annotated[bool, Field(strict=True)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Point(_Model):
-    position: _Position
-    positive: _Sign = True
-
-
-class _Box(_Model):
-    lower: _Position
-    upper: _Position
-    positive: _Sign = True
-
-    @model_validator(mode="after")
-    def _ordered(self) -> _Box:
-        if not all(a < b for a, b in zip(self.lower, self.upper, strict=True)):
-            raise ValueError(
-                f"every lower corner must be below its upper corner, found {self.lower} and"
-                f" {self.upper}"
+    path = Path(path)
+    if axes not in ("zyx", "xyz"):
+        raise PromptFileError(f"axes: expected zyx or xyz, found {axes!r}")
+    given = convention if isinstance(convention, GivenConvention) else ALL_OPEN
+    reading = None if isinstance(convention, GivenConvention) else Reading(convention)
+    file = PromptFile(path, {}, True, given, reading, axes)
+    if path.is_dir():
+        if not any(files_by_case(path, ())[1]):
+            raise PromptFileError(
+                f"{path}: holds no prompts; expected {FORMS}, named by their cases"
             )
-        return self
+        return file
+    if path.name.lower().endswith(OF_ONE_CASE):
+        FileOfCase(path).check(axes)
+        return file
+    content = load_json(path)
+    if slicer.is_markups(content):
+        slicer.parse_markups(content, path.name, ())
+        return file
+    if isinstance(content, dict) and "format" in content:
+        cases = own_form.parse_own_form(content, path)
+        named = {key: value for key, value in cases.items() if key is not None}
+        return replace(file, cases=named, loose=False) if named == cases else file
+    return replace(file, cases=_slices(content, path), loose=False)
 
 
-class _Scribble(_Model):
-    path: Annotated[tuple[_Position, ...], Field(min_length=1)]
-    positive: _Sign = True
-
-
-class _Label(_Model):
-    points: tuple[_Point, ...] = ()
-    boxes: tuple[_Box, ...] = ()
-    scribbles: tuple[_Scribble, ...] = ()
-    mask: Annotated[str, Field(min_length=1)] | None = None
-    mask_label: Annotated[int, Field(strict=True, gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> _Label:
-        if self.mask is None and self.mask_label is not None:
-            raise ValueError("mask_label needs a mask")
-        if self.mask is None and not (self.points or self.boxes or self.scribbles):
-            raise ValueError("no prompt: give points, boxes, scribbles or a mask")
-        return self
-
-
-OwnCase = dict[Annotated[str, AfterValidator(_check_label)], _Label]
-
-
-class _OwnFile(_Model):
-    format: Literal["nnunet-prompt"]
-    version: Literal[1]
-    cases: dict[str, OwnCase]
-
-
-def _prompt_set(prompts: _Label, image: NiftiVolume, folder: Path) -> PromptSet:
-    return PromptSet(
-        tuple(Point(p.position, p.positive) for p in prompts.points),
-        tuple(Box(b.lower, b.upper, b.positive) for b in prompts.boxes),
-        tuple(Scribble(s.path, s.positive) for s in prompts.scribbles),
-        None if prompts.mask is None else _read_mask(prompts, image, folder),
-    )
-
-
-def _read_mask(prompts: _Label, image: NiftiVolume, folder: Path) -> Any:
-    mask = read_label_volume(folder / str(prompts.mask))
-    if mask.shape != image.shape:
-        raise PromptError(f"mask {mask.path}: its shape is {mask.shape}, the image's {image.shape}")
-    if not same_geometry(mask, image):
-        raise PromptError(
-            f"mask {mask.path}: its affine is not that of the image {image.path}:"
-            f" {geometry_difference(mask, image)}"
-        )
-    if prompts.mask_label is None:
-        return mask.array != 0
-    return mask.array == prompts.mask_label
-
-
-def _find_twice(content: Any) -> str | None:
-    """The path of a key that an object of the file has more than once."""
-    rest: list[tuple[str, Any]] = [("", content)]
-    while rest:
-        path, value = rest.pop()
-        if isinstance(value, list):
-            rest += [(f"{path}[{i}]", entry) for i, entry in enumerate(value)]
-        elif isinstance(value, dict):
-            for key in getattr(value, "twice", ()):
-                return f"{path}.{key}".lstrip(".")
-            rest += [(f"{path}.{key}", entry) for key, entry in value.items()]
-    return None
-
-
-def _first(error: ValidationError) -> str:
-    """The first error in one line: `cases.case_001.500.points[0].position: ...`."""
-    details = error.errors(include_url=False, include_context=False)
-    path = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}"
-        for step in details[0]["loc"]
-        if step != "[key]"
-    )
-    message = details[0]["msg"].removeprefix("Value error, ").replace("tuple", "list")
-    message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
-    found = details[0]["input"]
-    said = "" if isinstance(found, (dict, BaseModel)) else f", found {shorten(found)}"
-    line = f"{path.lstrip('.')}: {message}{said}"
-    return " ".join(line.split()) + _more(len(details))
-
-
-def _more(count: int) -> str:
-    return f" (and {count - 1} more)" if count > 1 else ""
+def _slices(content: object, path: Path) -> Mapping[str, RawCase]:
+    """The cases of a prompts.json of TFM4MedIA; what is wrong in it is refused with a sample."""
+    sample = f"expected for example {SAMPLE}, or our own form, {own_form.SAMPLE}"
+    try:
+        parsed = parse_prompts_json(content, path.name)
+    except PromptFileError as error:
+        raise PromptFileError(f"{error}; {sample}") from error
+    problems = [p for case in parsed.cases.values() for p in case.problems]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise PromptFileError(f"{problems[0]}; {sample}{more}")
+    return parsed.cases

@@ -34,6 +34,9 @@ from nnunet_prompt.reading.convention import (
 )
 
 MAX_BYTES = 2**26  # 40 whole hearts with every label in every slice take a third of it, indented
+SAMPLE = (
+    '{"Case1": {"3": {"500": [[70, 80, 110, 120], [[88, 97]]]}}}'  # of a right file, for messages
+)
 MAX_NUMBER = 1e6  # far beyond any image
 
 _LONGEST_INTEGER = 18  # digits; what is longer is no number of ours
@@ -112,24 +115,32 @@ def load_json(path: Path) -> Any:
 
     NaN, Infinity and endless integers become numbers, for the caller to find. Raises `PromptFileError`.
     """
+    text = read_text(path)
+    try:
+        return json.loads(text, object_pairs_hook=_to_object, parse_int=_to_integer)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise PromptFileError(f"{path}: broken JSON in {place}: {error.msg}") from error
+    except RecursionError as error:
+        raise PromptFileError(f"{path}: nested too deeply") from error
+    except MemoryError as error:
+        raise PromptFileError(f"{path}: takes more memory than there is") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a prompts file, which is UTF-8 and of a sane size. Raises `PromptFileError`."""
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise PromptFileError(f"{path}: cannot be read: it is no file")
         if path.stat().st_size > MAX_BYTES:
             raise PromptFileError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so no prompts file")
-        text = path.read_bytes().decode("utf-8-sig")
-        return json.loads(text, object_pairs_hook=_to_object, parse_int=_to_integer)
+        return path.read_bytes().decode("utf-8-sig")
     except PromptFileError:
         raise
     except OSError as error:
         raise PromptFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PromptFileError(f"{path}: not UTF-8 text, wrong at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise PromptFileError(f"{path}: broken JSON in {place}: {error.msg}") from error
-    except RecursionError as error:
-        raise PromptFileError(f"{path}: nested too deeply") from error
     except MemoryError as error:
         raise PromptFileError(f"{path}: takes more memory than there is") from error
 

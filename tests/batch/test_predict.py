@@ -247,21 +247,31 @@ class TestPredictFolder:
             seen.append([name[0] for name in fake.seen])
         assert seen == [["a", "d"], ["b", "e"], ["c"], []]
 
-    def test_the_sequences_of_a_patient_are_fused(
-        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for name in ("C0", "LGE", "T2"):
-            image(tmp_path / "in" / f"a_{name}.nii.gz")
-        (tmp_path / "in" / "a_C0.nii.gz").write_bytes(b"nothing")
-        said = {"a": {"2221": {"points": [{"position": [1, 1, 1]}]}}}
-        prompts = tmp_path / "prompts.json"
-        prompts.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
-        made = predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
-        assert made == Predicted(written=1)
-        assert fake.seen == ["a_LGE.nii.gz", "a_T2.nii.gz"]
-        assert (mask(tmp_path / "o" / "a.nii.gz") == 2221).all()
-        told = capsys.readouterr().err
-        assert "a_C0.nii.gz: cannot be read" in told and " tile" not in told
+    def test_names_that_end_like_sequences_are_names(self, tmp_path: Path, fake: Fake) -> None:
+        for name in ("sub-01_T2", "knee_C0", "knee_LGE"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        out = tmp_path / "o"
+        prompts = prompts_file(tmp_path / "p.json", "sub-01_T2", "knee_C0")
+        with pytest.raises(PromptError, match="1 of 3 cases have no mask; the first is knee_LGE"):
+            predict_folder(tmp_path / "in", out, model=tmp_path, prompts=prompts)
+        assert {p.name for p in out.iterdir()} == {"sub-01_T2.nii.gz", "knee_C0.nii.gz"}
+
+    def test_a_folder_that_can_be_read_in_two_ways(self, tmp_path: Path, fake: Fake) -> None:
+        names = ["vol_0000.nii.gz", "vol_0001.nii.gz"]
+        for name in names:
+            image(tmp_path / "in" / name)
+        with pytest.raises(PromptError, match="read in two ways"):
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path)
+        assert not (tmp_path / "o").exists()
+        options = PredictOptions(whole_names=True)
+        predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
+        assert sorted(p.name for p in (tmp_path / "o").iterdir()) == names
+
+    def test_a_decomposed_umlaut_is_the_same_case(self, tmp_path: Path, fake: Fake) -> None:
+        image(tmp_path / "in" / "Mu\u0308ller.nii.gz")
+        prompts = prompts_file(tmp_path / "p.json", "M\u00fcller")
+        predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
+        assert [p.name for p in (tmp_path / "o").iterdir()] == ["Mu\u0308ller.nii.gz"]
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="not both"):

@@ -8,6 +8,7 @@ from nnunet_prompt.challenge.images import (
     are_sequences,
     count_channels,
     find_key,
+    group_channels,
     group_images,
     image_files,
     without_ending,
@@ -30,10 +31,57 @@ def test_sequences_of_a_patient_are_one_case() -> None:
         assert group(names, keys) == {"Case1": ["C0", "LGE", "T2"], "Case2": ["DE"]}
 
 
-def test_sequences_are_cases_of_their_own_where_nothing_is_prompted() -> None:
-    files = [Path("Case7_C0.nii.gz"), Path("Case7_LGE.nii.gz")]
-    found = group_images(files, keys=(), n_channels=1, sequences=False)
-    assert [c.case for c in found] == ["Case7_C0", "Case7_LGE"]
+def channels(names: list[str], keys: list[str], n_channels: int = 1, **more: bool) -> list[str]:
+    """The cases by nnU-Net's rule, each with its tags: `a+0000+0001`."""
+    paths = [Path("in") / f"{name}.nii.gz" for name in names]
+    found = group_channels(paths, keys=keys, n_channels=n_channels, **more)
+    return ["+".join(filter(None, (c.case, *c.files))) for c in found]
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "n_channels", "cases"),
+    [
+        (["sub-01_T2", "knee_C0", "x_LGE"], [], 1, ["knee_C0", "sub-01_T2", "x_LGE"]),
+        (["m_T2", "m_LGE"], ["m_T2"], 1, ["m_LGE", "m_T2"]),
+        (["a_C0", "a_LGE", "a_T2"], ["a"], 3, ["a_C0", "a_LGE", "a_T2"]),
+        (["a_0000", "b"], [], 1, ["a+0000", "b"]),
+        (["study_2021", "study_2022"], [], 1, ["study_2021", "study_2022"]),
+        (["a_0001", "a_0000"], [], 2, ["a+0000+0001"]),
+        (["a_0000", "a_0001", "a_0002"], [], 2, ["a+0000+0001+0002"]),  # `pick` names what is wrong
+        (["v_0000", "v_0001"], ["v_0001", "v_0000"], 1, ["v_0000", "v_0001"]),
+        (["v_0000", "v_0001"], ["v"], 1, ["v+0000+0001"]),
+        (["v_0000_0000", "v_0001_0000"], [], 1, ["v_0000+0000", "v_0001+0000"]),
+    ],
+)
+def test_channels_are_those_that_the_model_has(
+    names: list[str], keys: list[str], n_channels: int, cases: list[str]
+) -> None:
+    assert channels(names, keys, n_channels) == cases
+
+
+def test_a_folder_that_can_be_read_in_two_ways_is_refused_unless_told() -> None:
+    names = ["vol_0000", "vol_0001", "vol_0002"]
+    with pytest.raises(
+        PromptError, match=r"channels of one case vol, .* vol_0000 and vol_0002"
+    ) as e:
+        channels(names, [])
+    assert "--whole-names" in str(e.value) and "\n" not in str(e.value)
+    assert channels(names, [], whole_names=True) == names
+
+
+def test_names_that_look_alike_are_the_same() -> None:
+    typed, stored = "M\u00fcller_0000", "Mu\u0308ller_0000"
+    assert find_key([typed], stored) == typed and find_key([stored], typed) == stored
+    assert find_key([typed, stored], stored) == stored
+    assert channels([stored], [typed]) == [stored]
+    assert group([f"{stored}.nii.gz"], [typed]) == {stored: [""]}
+
+
+def test_a_sequence_in_a_name_means_nothing_to_predict() -> None:
+    assert find_key(["a"], "a_LGE") == "a"
+    assert find_key(["a"], "a_LGE", sequences=False) is None
+    assert find_key(["a_LGE"], "a", sequences=False) is None
+    assert find_key(["a.nii.gz"], "a", sequences=False) == "a.nii.gz"
 
 
 def test_sequences_that_are_prompted_one_by_one_are_cases() -> None:

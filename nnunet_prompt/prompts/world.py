@@ -1,0 +1,116 @@
+"""From millimetres of the world to voxels of an image file, and masks from one grid to another.
+
+`frames.AxisMap` moves prompts between arrays of one image; here are the spaces in which other tools write them:
+
+    voxel   the image file's array, in nibabel's axis order
+    zyx     the same voxels, counted along the reversed axes, as most Python tools show an image
+    RAS     millimetres to the right, anterior, superior; LPS: to the left, posterior, superior
+
+Positions are continuous: voxel i is centred on i and covers i - 0.5 to i + 0.5. Nothing is clipped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.prompts.model import Coordinate, Shape
+
+Space = Literal["voxel", "zyx", "RAS", "LPS"]
+SPACES: tuple[Space, ...] = get_args(Space)
+FloatArray = npt.NDArray[np.float64]
+
+DECIMALS = 4  # of a voxel: affines are stored in 32 bits
+FLAT = 1e-3  # voxels: what is thinner lies in one slice
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # between RAS and LPS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToVoxels:
+    """A map from positions in `space` to voxel positions of an array; `matrix` is 4x4."""
+
+    space: Space
+    matrix: FloatArray
+
+    def __call__(self, positions: Sequence[Coordinate]) -> FloatArray:
+        """The voxel positions (N, 3) of N positions, to a ten thousandth of a voxel."""
+        given = np.asarray(positions, np.float64).reshape(-1, 3)
+        there = given @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return np.asarray(np.round(there, DECIMALS) + 0.0)
+
+    @property
+    def is_mm(self) -> bool:
+        """Whether positions are millimetres, not voxels."""
+        return self.space in ("RAS", "LPS")
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The smallest block of voxels round a body: its edges along each axis, in continuous positions.
+
+    `turned` is whether the body's own faces are not square to the axes, so that the block holds more than it.
+    """
+
+    lower: Coordinate
+    upper: Coordinate
+    turned: bool = False
+
+
+def to_voxels(space: Space, affine: npt.NDArray[Any]) -> ToVoxels:
+    """The map from `space` to the voxels of an array with this affine (nibabel's: RAS+, 4x4).
+
+    Raises `PromptError` for another space.
+    """
+    if space == "voxel":
+        return ToVoxels(space, np.eye(4))
+    if space == "zyx":
+        return ToVoxels(space, np.eye(4)[[2, 1, 0, 3]])
+    if space not in SPACES:
+        raise PromptError(f"space: expected one of {', '.join(SPACES)}, found {space!r}")
+    from_world = np.linalg.inv(np.asarray(affine, np.float64))
+    return ToVoxels(space, from_world if space == "RAS" else from_world @ _FLIP)
+
+
+def enclosing(corners: FloatArray) -> Edges:
+    """The block round a body with these corners, (N, 3) in voxel positions.
+
+    A body that is flat along an axis gets the whole slice in which it lies.
+    """
+    low, high = corners.min(0), corners.max(0)
+    at_edge = np.minimum(np.abs(corners - low), np.abs(corners - high))
+    turned = bool((at_edge > 0.01 * np.maximum(high - low, 1)).any())
+    flat = high - low < FLAT
+    middle = np.floor((low + high) / 2 + 0.5)
+    low, high = np.where(flat, middle - 0.5, low), np.where(flat, middle + 0.5, high)
+    return Edges(_three(low), _three(high), turned)
+
+
+def carry_mask(
+    mask: npt.NDArray[np.bool_], affine: FloatArray, target: FloatArray, shape: Shape
+) -> npt.NDArray[np.bool_]:
+    """A mask on another grid, by nearest neighbour: `affine` and `target` are those of both grids, RAS+.
+
+    A grid of any orientation, spacing and size will do. Voxels outside the mask's grid are False.
+    """
+    back = np.linalg.inv(affine) @ target  # target voxels to those of the mask
+    moved = np.zeros(shape, bool)
+    size = np.array(mask.shape)
+    rows = np.indices(shape[:2]).reshape(2, -1).T
+    for k in range(shape[2]):  # a slice at a time: coordinates take much more than voxels
+        here = rows @ back[:3, :2].T + back[:3, 2] * k + back[:3, 3]
+        index = np.floor(np.round(here, DECIMALS) + 0.5).astype(np.int64)
+        inside = ((index >= 0) & (index < size)).all(1)
+        found = np.zeros(len(rows), bool)
+        found[inside] = mask[tuple(index[inside].T)]
+        moved[:, :, k] = found.reshape(shape[:2])
+    return moved
+
+
+def _three(values: FloatArray) -> Coordinate:
+    a, b, c = (float(v) for v in values)
+    return a, b, c
