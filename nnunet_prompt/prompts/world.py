@@ -11,6 +11,7 @@ Positions are continuous: voxel i is centred on i and covers i - 0.5 to i + 0.5.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -97,17 +98,27 @@ def carry_mask(
 
     A grid of any orientation, spacing and size will do. Voxels outside the mask's grid are False.
     """
-    back = np.linalg.inv(affine) @ target  # target voxels to those of the mask
     moved = np.zeros(shape, bool)
+    occupied = np.argwhere(mask)
+    if not len(occupied):
+        return moved
+    back = np.linalg.inv(affine) @ target  # target voxels to those of the mask
+    ends = np.stack([occupied.min(0) - 0.5, occupied.max(0) + 0.5])
+    corners = np.array(list(itertools.product(*ends.T)))
+    forth = np.linalg.inv(back)
+    reach = corners @ forth[:3, :3].T + forth[:3, 3]
+    low = np.clip(np.floor(reach.min(0)), 0, shape).astype(int)
+    high = np.clip(np.ceil(reach.max(0)) + 1, 0, shape).astype(int)
+    part = moved[low[0] : high[0], low[1] : high[1]]
+    rows = np.indices(part.shape[:2]).reshape(2, -1).T + low[:2]
     size = np.array(mask.shape)
-    rows = np.indices(shape[:2]).reshape(2, -1).T
-    for k in range(shape[2]):  # a slice at a time: coordinates take much more than voxels
+    for k in range(low[2], high[2]):  # a slice at a time: coordinates take much more than voxels
         here = rows @ back[:3, :2].T + back[:3, 2] * k + back[:3, 3]
         index = np.floor(np.round(here, DECIMALS) + 0.5).astype(np.int64)
         inside = ((index >= 0) & (index < size)).all(1)
         found = np.zeros(len(rows), bool)
         found[inside] = mask[tuple(index[inside].T)]
-        moved[:, :, k] = found.reshape(shape[:2])
+        part[:, :, k] = found.reshape(part.shape[:2])
     return moved
 
 

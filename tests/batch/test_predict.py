@@ -23,8 +23,10 @@ from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.weights.names import stock_names
 from tests.model_fixture import write_model_folder
+from tests.reading_fixture import save_pls
 
 SHAPE = (4, 3, 2)
 TABLE = StructureTable((Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)))
@@ -272,6 +274,47 @@ class TestPredictFolder:
         prompts = prompts_file(tmp_path / "p.json", "M\u00fcller")
         predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["Mu\u0308ller.nii.gz"]
+
+    @pytest.mark.parametrize("given", [ALL_OPEN, GivenConvention("xy")])
+    def test_how_a_prompts_json_is_read_is_inferred_from_all_images_and_told(
+        self, tmp_path: Path, fake: Fake, given: GivenConvention, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):  # PLS shape (6, 8, 3)
+            save_pls(tmp_path / "in" / f"{name}.nii.gz", np.zeros((6, 8, 3)))
+        said = {"a": {"1": {"5": [[7, 0, 8, 6], []]}}, "b": {"0": {"5": [[1, 2, 3, 5], []]}}}
+        (tmp_path / "p.json").write_text(json.dumps(said))
+        options = PredictOptions(num_parts=2, part_id=1, convention=given)  # case b alone
+        predict_folder(
+            tmp_path / "in",
+            tmp_path / "o",
+            model=tmp_path,
+            prompts=tmp_path / "p.json",
+            options=options,
+        )
+        (box,) = fake.prompts[0].labels[5].boxes
+        order = given.order or "yx"
+        assert box.lower == ((2, 1, 0) if order == "yx" else (1, 2, 0))
+        assert f"p.json: order {order}" in capsys.readouterr().err
+
+    def test_how_prompts_are_read_needs_prompts(self, tmp_path: Path) -> None:
+        image(tmp_path / "in" / "a.nii.gz")
+        options = PredictOptions(convention=GivenConvention("yx"))
+        with pytest.raises(PromptError, match="give prompts with -p"):
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
+
+    def test_files_of_other_tools_and_names_of_structures(
+        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):
+            image(tmp_path / "in" / f"{name}.nii.gz")
+        (tmp_path / "p").mkdir()
+        (tmp_path / "p" / "a_wall.csv").write_text("index,axis-0,axis-1,axis-2\n0,1,2,3\n")
+        (tmp_path / "p" / "b_heart.csv").write_text("index,axis-0,axis-1,axis-2\n0,1,2,3\n")
+        with pytest.raises(PromptError, match="1 of 2 cases have no mask; the first is b: b_heart"):
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=tmp_path / "p")
+        assert [p.name for p in (tmp_path / "o").iterdir()] == ["a.nii.gz"]
+        assert fake.prompts[0].labels[200].points[0].position == (3, 2, 1)
+        assert "cavity (500), wall (200); found 'heart'" in capsys.readouterr().err
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="not both"):

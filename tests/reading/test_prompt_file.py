@@ -11,8 +11,9 @@ import pytest
 from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.prompts.model import Box, CasePrompts, Point, Scribble
-from nnunet_prompt.reading.convention import JsonConvention
+from nnunet_prompt.reading.convention import GivenConvention, JsonConvention
 from nnunet_prompt.reading.prompt_file import load_prompts
+from tests.reading_fixture import save_pls
 
 SHAPE = (4, 6, 3)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -176,3 +177,56 @@ def test_a_prompts_json_must_fit_the_image(tmp_path: Path, image: NiftiVolume) -
         PromptFileError, match=r"p\.json: case 'a' slice '0' label '5': box .* leaves"
     ):
         file.prompts("a", image)
+
+
+BOUNDS = {
+    "1": {"5": [[7, 0, 8, 6], [[7, 1]]]}
+}  # x reaches 8: along axis 1 of a PLS shape (6, 8, 4)
+
+
+def eight_wide(tmp_path: Path, *names: str) -> dict[str, Path]:
+    return {n: save_pls(tmp_path / f"{n}.nii.gz", np.zeros((6, 8, 4))) for n in names}
+
+
+def test_the_order_of_a_prompts_json_is_inferred_from_all_images(tmp_path: Path) -> None:
+    images = eight_wide(tmp_path, "a", "b")
+    path = write(tmp_path, {"a": BOUNDS, "b": {"0": {"5": [[0, 0, 4, 4], []]}}})
+    file = load_prompts(path).for_images(images)
+    assert file.reading is not None and file.reading.convention.order == "yx"
+    assert any("order yx" in line and "bounds" in line for line in file.reading.notes)
+    found = file.prompts("a", read_nifti(images["a"])).labels[5]
+    assert found.points == (Point((1, 7, 1)),)
+
+
+def test_without_all_images_the_one_must_do_and_it_is_told(tmp_path: Path) -> None:
+    images = eight_wide(tmp_path, "a")
+    notes: list[str] = []
+    file = load_prompts(write(tmp_path, {"a": BOUNDS}))
+    found = file.prompts("a", read_nifti(images["a"]), warn=notes.append)
+    assert found.labels[5].points == (Point((1, 7, 1)),)
+    assert any("order yx" in line for line in notes)
+
+
+def test_what_is_given_is_not_inferred(tmp_path: Path) -> None:
+    images = eight_wide(tmp_path, "a")
+    path = write(tmp_path, {"a": {"1": {"5": [[2, 1, 4, 3], []]}}})
+    for given in (GivenConvention("yx", 0, False), JsonConvention("yx", 0, False)):
+        file = load_prompts(path, convention=given).for_images(images)
+        (box,) = file.prompts("a", read_nifti(images["a"])).labels[5].boxes
+        assert (box.lower, box.upper) == ((1, 2, 1), (3, 4, 2))
+
+
+def test_a_convention_for_another_form_and_keys_without_image(tmp_path: Path) -> None:
+    images = eight_wide(tmp_path, "a")
+    file = load_prompts(own(tmp_path, {"points": [POINT]}), convention=GivenConvention("yx"))
+    with pytest.raises(PromptFileError, match="--order, --base and --inclusive are for a prompts"):
+        file.for_images(images)
+    notes: list[str] = []
+    load_prompts(write(tmp_path, {"a": BOUNDS, "z": {}})).for_images(images, warn=notes.append)
+    assert notes == ["p.json: names 1 case(s) without an image: 'z'"]
+
+
+def test_a_prompts_json_that_is_none_is_refused_with_a_sample(tmp_path: Path) -> None:
+    for content in ({"a": [[1, 2, 3]]}, {"images": [], "annotations": []}, []):
+        with pytest.raises(PromptFileError, match=r'expected for example \{"Case1": .*"format"'):
+            load_prompts(write(tmp_path, content))
