@@ -281,7 +281,8 @@ class TestPredictFolder:
     ) -> None:
         for name in ("a", "b"):  # PLS shape (6, 8, 3)
             save_pls(tmp_path / "in" / f"{name}.nii.gz", np.zeros((6, 8, 3)))
-        said = {"a": {"1": {"5": [[7, 0, 8, 6], []]}}, "b": {"0": {"5": [[1, 2, 3, 5], []]}}}
+        wide = {str(k): {"5": [[7, 0, 8, 6], [[7, 1]]]} for k in range(3)}
+        said = {"a": wide, "b": {"0": {"5": [[1, 2, 3, 5], []]}}}
         (tmp_path / "p.json").write_text(json.dumps(said))
         options = PredictOptions(num_parts=2, part_id=1, convention=given)  # case b alone
         predict_folder(

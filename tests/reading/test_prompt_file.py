@@ -179,9 +179,8 @@ def test_a_prompts_json_must_fit_the_image(tmp_path: Path, image: NiftiVolume) -
         file.prompts("a", image)
 
 
-BOUNDS = {
-    "1": {"5": [[7, 0, 8, 6], [[7, 1]]]}
-}  # x reaches 8: along axis 1 of a PLS shape (6, 8, 4)
+# x reaches 8, along axis 1 of a PLS shape (6, 8, 4)
+BOUNDS = {str(k): {"5": [[7, 0, 8, 6], [[7, 1]]]} for k in range(4)}
 
 
 def eight_wide(tmp_path: Path, *names: str) -> dict[str, Path]:
@@ -195,7 +194,7 @@ def test_the_order_of_a_prompts_json_is_inferred_from_all_images(tmp_path: Path)
     assert file.reading is not None and file.reading.convention.order == "yx"
     assert any("order yx" in line and "bounds" in line for line in file.reading.notes)
     found = file.prompts("a", read_nifti(images["a"])).labels[5]
-    assert found.points == (Point((1, 7, 1)),)
+    assert found.points[1] == Point((1, 7, 1))
 
 
 def test_without_all_images_the_one_must_do_and_it_is_told(tmp_path: Path) -> None:
@@ -203,7 +202,7 @@ def test_without_all_images_the_one_must_do_and_it_is_told(tmp_path: Path) -> No
     notes: list[str] = []
     file = load_prompts(write(tmp_path, {"a": BOUNDS}))
     found = file.prompts("a", read_nifti(images["a"]), warn=notes.append)
-    assert found.labels[5].points == (Point((1, 7, 1)),)
+    assert found.labels[5].points[1] == Point((1, 7, 1))
     assert any("order yx" in line for line in notes)
 
 
