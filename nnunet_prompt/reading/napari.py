@@ -59,6 +59,8 @@ def parse_napari(text: str, source: str, names: tuple[str, ...], axes: Axes) -> 
         for i, cells in enumerate(reader, start=2)
         if any(cell.strip() for cell in cells)
     ]
+    if not rows:
+        raise PromptFileError(f"{source}: holds no prompt; expected for example {SAMPLE}")
     if "shape-type" in columns:
         return [_shape(group, names, space) for group in _groups(rows, "index")]
     track = _track_column(columns)

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nnunet_prompt.challenge.images import find_key
 from nnunet_prompt.data.nifti import NiftiVolume
@@ -222,7 +223,7 @@ def load_prompts(
     if path.name.lower().endswith(OF_ONE_CASE):
         FileOfCase(path).check(axes)
         return file
-    content = load_json(path)
+    content = _load(path)
     if slicer.is_markups(content):
         slicer.parse_markups(content, path.name, ())
         return file
@@ -231,6 +232,18 @@ def load_prompts(
         named = {key: value for key, value in cases.items() if key is not None}
         return replace(file, cases=named, loose=False) if named == cases else file
     return replace(file, cases=_slices(content, path), loose=False)
+
+
+def _load(path: Path) -> Any:
+    """The content of a JSON file; what is none is refused with what it might be."""
+    try:
+        return load_json(path)
+    except PromptFileError as error:
+        if not path.is_file():
+            raise
+        raise PromptFileError(
+            f"{error}; expected {FORMS}, for example {own_form.SAMPLE}"
+        ) from error
 
 
 def _slices(content: object, path: Path) -> Mapping[str, RawCase]:

@@ -53,6 +53,8 @@ def parse_markups(content: Any, source: str, names: tuple[str, ...]) -> list[Loc
     found: list[Located] = []
     for i, markup in enumerate(markups):
         found += _Markup(f"{source}: markups[{i}]", markup, names).prompts()
+    if not found:
+        raise PromptFileError(f"{source}: holds no prompt; expected for example {SAMPLE}")
     return found
 
 
@@ -184,6 +186,8 @@ def parse_fcsv(text: str, source: str, names: tuple[str, ...]) -> list[Located]:
         texts = (cells.get("desc", ""), cells.get("label", ""), *names)
         label = LabelText(tuple(text for text in texts if text))
         found.append(Located(f"{source}: point {i}", label, PointAt((x, y, z)), space))
+    if not found:
+        raise PromptFileError(f"{source}: holds no point; save the markups as .mrk.json")
     return found
 
 

@@ -119,6 +119,7 @@ def test_two_coordinates_are_for_single_slices(image: NiftiVolume, tmp_path: Pat
     [
         ("", "expected a CSV of napari"),
         ("a;b\n", "expected a CSV of napari"),
+        ("index,axis-0,axis-1,axis-2\n\n", "holds no prompt; expected for example"),
         ("index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n", "two or three columns axis-N"),
         ("index,axis-0,axis-1,axis-2\n0,1,x,3\n", "line 2: expected 3 finite coordinates"),
         ("index,axis-0,axis-1,axis-2\n0,1,nan,3\n", "line 2: expected 3 finite coordinates"),

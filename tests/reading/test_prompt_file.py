@@ -229,3 +229,15 @@ def test_a_prompts_json_that_is_none_is_refused_with_a_sample(tmp_path: Path) ->
     for content in ({"a": [[1, 2, 3]]}, {"images": [], "annotations": []}, []):
         with pytest.raises(PromptFileError, match=r'expected for example \{"Case1": .*"format"'):
             load_prompts(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", ["clicks.npz", "clicks.txt", "clicks.json", "clicks"])
+def test_another_kind_of_file_is_refused_with_those_that_are_read(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04\xff")
+    with pytest.raises(
+        PromptFileError, match=r"\.mrk\.json or \.fcsv of 3D Slicer.*\"format\""
+    ) as e:
+        load_prompts(tmp_path / name)
+    assert "\n" not in str(e.value)

@@ -163,6 +163,8 @@ def test_several_markups_and_files(image: NiftiVolume) -> None:
         (roi() | {"orientation": [0] * 9}, "orientation: expected a 3 x 3 rotation"),
         ({"type": "Fiducial", "controlPoints": {}}, "controlPoints: expected a list"),
         (5, "markups must be a list of objects"),
+        (markup("Fiducial"), "holds no prompt"),
+        (markup("Curve", point([1, 2, 3], positionStatus="undefined")), "holds no prompt"),
     ],
 )
 def test_what_is_refused_is_refused_with_a_sample(
