@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,9 @@ class PathAt:
 
 @dataclass(frozen=True, slots=True)
 class MaskAt:
-    """A rough mask that `read` makes on the grid of an image; it raises `PromptError` for one that does not fit."""
+    """A rough mask in a file; `read` puts it on the grid of an image, or raises `PromptError` if it does not fit."""
 
+    path: Path
     read: Callable[[NiftiVolume, Warn], BoolArray]
 
 

@@ -192,8 +192,8 @@ def _located(case: _OwnCase, space: _Space, where: str, folder: Path) -> Iterato
             one = scribble.space or inner
             yield Located(there, text, PathAt(scribble.path), one, scribble.positive)
         if label.mask is not None:
-            read = partial(read_mask, folder / label.mask, label.mask_label)
-            yield Located(there, text, MaskAt(read))
+            path = folder / label.mask
+            yield Located(there, text, MaskAt(path, partial(read_mask, path, label.mask_label)))
 
 
 def _box(box: _Box, space: Space, where: str, i: int) -> BoxAt | BodyAt:

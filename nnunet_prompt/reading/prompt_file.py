@@ -28,7 +28,8 @@ from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.reading import own_form, slicer
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention, JsonConvention, RawCase
 from nnunet_prompt.reading.evidence import Reading, settle
-from nnunet_prompt.reading.located import Located, Warn, place
+from nnunet_prompt.reading.label_text import understand
+from nnunet_prompt.reading.located import Located, MaskAt, Warn, place
 from nnunet_prompt.reading.napari import Axes
 from nnunet_prompt.reading.prompt_folder import (
     FORMS,
@@ -78,6 +79,32 @@ class PromptFile:
         if self.path.is_dir():
             return frozenset(stem_of(path.name) for path in files_by_case(self.path, ())[1])
         return frozenset({stem_of(self.path.name)})
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """The files besides `path` that the prompts are read from: masks, and the files of a folder."""
+        if self.loose:
+            return tuple(files_by_case(self.path, ())[1]) if self.path.is_dir() else (self.path,)
+        found = set()
+        for content in self.cases.values():
+            for one in () if isinstance(content, RawCase) else content:
+                if isinstance(one, FileOfCase):
+                    found.add(one.path)
+                elif isinstance(one.what, MaskAt):
+                    found.add(one.what.path)
+        return tuple(sorted(found))
+
+    def labels(self, case: str) -> frozenset[int]:
+        """The labels that the prompts name for a case; none for a case without prompts, or with some that are wrong."""
+        key = find_key(self.cases, case, sequences=False)
+        found: Content = () if key is None else self.cases[key]
+        if isinstance(found, RawCase):
+            return frozenset(label for sets in found.slices.values() for label in sets)
+        try:
+            located = [one for each in found for one in self._read(each, case)]
+            return frozenset(understand(one.label, self.table).label for one in located)
+        except PromptError:  # an error of this case, when its turn comes
+            return frozenset()
 
     def without_prompts(self, cases: Iterable[str]) -> list[str]:
         """Those of the `cases` that the file does not name."""
@@ -133,8 +160,11 @@ class PromptFile:
         if key is None:
             names = ", ".join(shorten(name) for name in list(self.cases)[:3])
             more = ", ..." if len(self.cases) > 3 else ""
+            patient = find_key(self.cases, case)
+            hint = f"; `submit` takes the prompts of {patient!r} for all its sequences, `predict` does not"
             raise PromptFileError(
                 f"{self.path}: no prompts for case {case!r}, it names {names or 'no case'}{more}"
+                + (hint if patient is not None else "")
             )
         found = self.cases[key]
         if isinstance(found, RawCase):

@@ -93,7 +93,7 @@ def masks_of(path: Path, names: tuple[str, ...]) -> list[Located]:
         Located(
             f"{path.name}: {f'segment {s.name!r}' if s.name else f'value {s.value}'}",
             LabelText(tuple(text for text in (s.name, *only, str(s.value)) if text)),
-            MaskAt(partial(_carried, path, layers, s)),
+            MaskAt(path, partial(_carried, path, layers, s)),
         )
         for s in segments
     ]

@@ -258,6 +258,14 @@ class TestPredictFolder:
             predict_folder(tmp_path / "in", out, model=tmp_path, prompts=prompts)
         assert {p.name for p in out.iterdir()} == {"sub-01_T2.nii.gz", "knee_C0.nii.gz"}
 
+    def test_prompts_of_a_patient_are_not_those_of_its_sequences(
+        self, tmp_path: Path, fake: Fake
+    ) -> None:
+        image(tmp_path / "in" / "a_LGE.nii.gz")
+        prompts = prompts_file(tmp_path / "p.json", "a")
+        with pytest.raises(PromptError, match="`submit` takes the prompts of 'a' for all its seq"):
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
+
     def test_a_folder_that_can_be_read_in_two_ways(self, tmp_path: Path, fake: Fake) -> None:
         names = ["vol_0000.nii.gz", "vol_0001.nii.gz"]
         for name in names:

@@ -5,6 +5,7 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.world import Edges, carry_mask, enclosing, to_voxels
+from tests.predictor_fixture import ORIENTATIONS, stored
 
 LPS = np.array([[-2.0, 0, 0, 10], [0, -3, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 TURN = np.array([[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]])
@@ -65,3 +66,13 @@ def test_a_finer_mask_is_asked_at_the_middle_of_each_voxel() -> None:
     fine[:3, 3] = LPS[:3, 3] + LPS[:3, 0] * -0.25  # both grids begin at the same edge
     moved = carry_mask(mask, fine, LPS, (4, 4, 4))
     assert moved[2:].all() and not moved[:2].any()
+
+
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+def test_every_orientation(axes: tuple[str, ...], signs: tuple[int, ...]) -> None:
+    image = stored(axes, signs)
+    voxel = (2.5, 1, 3)
+    ras = image.affine @ [*voxel, 1]
+    for position, space in ((ras[:3], "RAS"), (ras[:3] * [-1, -1, 1], "LPS")):
+        there = to_voxels(space, image.affine)  # type: ignore[arg-type]
+        assert there([tuple(position)]).tolist() == [list(voxel)]

@@ -109,3 +109,19 @@ def test_one_file_of_another_tool_for_one_image(tmp_path: Path) -> None:
     with pytest.raises(PromptFileError, match="no prompts for case 'a'"):
         named.prompts("a", read_nifti(cases["a"]))
     assert file.prompts("b", read_nifti(cases["b"])).labels[5].points == (Point((1, 2, 3)),)
+
+
+def test_labels_and_files_of_the_prompts(tmp_path: Path) -> None:
+    cases = images(tmp_path, "a", "b")
+    write(tmp_path / "p" / "a_5.csv", f"{HEAD}0,3,2,1\n")
+    write(tmp_path / "p" / "b.json", {"b": {"1": {"7": [[1, 1, 2, 2], []], "8": [None, [[1, 1]]]}}})
+    file = load_prompts(tmp_path / "p")
+    assert [path.name for path in file.masks] == ["a_5.csv", "b.json"]
+    file = file.for_images(cases)
+    assert [path.name for path in file.masks] == ["a_5.csv"]
+    assert [file.labels(case) for case in "abc"] == [{5}, {7, 8}, set()]
+    own = {"a": {"5": {"mask": "m.nii.gz"}, "LV": {"points": [[1, 2, 3]]}}}
+    write(tmp_path / "own.json", {"format": "nnunet-prompt", "version": 1, "cases": own})
+    named = load_prompts(tmp_path / "own.json")
+    assert named.masks == (tmp_path / "m.nii.gz",)
+    assert named.labels("a") == set()  # LV needs the model's table
