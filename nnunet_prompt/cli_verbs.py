@@ -155,6 +155,10 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise PromptError("--team names the zip of an upload: give --upload, too")
     if args.prompts is not None or args.structures:
         raise PromptError("--upload: neither prompts nor structures, its form says what is written")
+    if (args.order, args.base, args.inclusive) != ("auto",) * 3 or args.whole_names:
+        raise PromptError(
+            "--upload: neither --order, --base, --inclusive nor --whole-names, its form says what is read"
+        )
     if args.num_parts > 1 or args.dask is not None:
         raise PromptError("--upload: neither --num-parts nor --dask, its zip is made in one run")
     made = predict_upload(

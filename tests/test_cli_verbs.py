@@ -132,6 +132,28 @@ def test_predict_takes_nnunets_spellings(fake: Any, capsys: pytest.CaptureFixtur
     assert "part id: expected a number from 0 to 2" in said and "found 3" in said
 
 
+def test_predict_is_told_how_prompts_are_read(fake: Any) -> None:
+    from nnunet_prompt.batch.predict import Predicted
+    from nnunet_prompt.inference.options import PredictOptions
+    from nnunet_prompt.reading.convention import GivenConvention
+
+    call = fake("nnunet_prompt.batch.predict.predict_folder", Predicted(1))
+    line = "predict -i images -o out -m model -p folder --order yx --base 1 --inclusive"
+    assert run(f"{line} --axes xyz --whole-names") == 0
+    assert call.call_args.kwargs["options"] == PredictOptions(
+        axes="xyz", whole_names=True, convention=GivenConvention("yx", 1, True)
+    )
+    assert run("predict -i images -o out -m model -p folder --inclusive no --order auto") == 0
+    options = PredictOptions(convention=GivenConvention(inclusive=False))
+    assert call.call_args.kwargs["options"] == options
+
+
+@pytest.mark.parametrize("more", ["--order yx", "--base 1", "--inclusive", "--whole-names"])
+def test_an_upload_is_read_as_its_form_says(more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
+    assert "its form says what is read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", ["--num-parts 2", "--dask tcp://host:8786"])
 def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1

@@ -59,6 +59,13 @@ class PredictOptions:
             raise PromptError(f"device: expected cpu, cuda or mps, found {shown(self.device)}")
         if not _is_one_of(self.window, ("prompted", "full")):
             raise PromptError(f"window: expected prompted or full, found {shown(self.window)}")
+        if self.axes is not None and not _is_one_of(self.axes, ("zyx", "xyz")):
+            raise PromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
+        if not isinstance(self.convention, GivenConvention):
+            raise PromptError(
+                "convention: expected a GivenConvention, such as GivenConvention('yx'), found"
+                f" {shown(self.convention)}"
+            )
         if self.num_parts < 1:
             raise PromptError(
                 f"number of parts: expected a number from 1 up, found {self.num_parts}"
@@ -75,7 +82,7 @@ class PredictOptions:
             object.__setattr__(self, "folds", _folds(self.folds))
         step = finite_number("step size", self.step_size, 0.5)
         object.__setattr__(self, "step_size", step)
-        for name in ("use_mirroring", "overwrite", "grow", "verbose", "bfloat16"):
+        for name in ("use_mirroring", "overwrite", "grow", "verbose", "bfloat16", "whole_names"):
             object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
         for name in ("num_parts", "part_id"):
             value = getattr(self, name)

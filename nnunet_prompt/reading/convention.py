@@ -57,6 +57,14 @@ class GivenConvention:
     base: Base | None = None
     inclusive: bool | None = None
 
+    def __post_init__(self) -> None:
+        known = self.order in (None, "xy", "yx") and self.base in (None, 0, 1)
+        if not known or self.inclusive not in (None, True, False):
+            raise PromptError(
+                "convention: expected the order xy or yx, the base 0 or 1, inclusive True or False, or None where it is"
+                f" not known, found {self.order!r}, {self.base!r}, {self.inclusive!r}"
+            )
+
 
 ALL_OPEN = GivenConvention()
 

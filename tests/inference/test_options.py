@@ -97,3 +97,9 @@ def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wan
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(PromptError, match=f"device {wanted}"):
         PredictOptions(device=wanted).resolved_device()
+
+
+@pytest.mark.parametrize(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
+def test_how_prompts_are_read_is_checked(name: str, value: Any) -> None:
+    with pytest.raises(PromptError, match=f"{name}: expected"):
+        PredictOptions(**{name: value})

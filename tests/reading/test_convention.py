@@ -189,3 +189,9 @@ BOX = Box((0, 0, 0), (1, 1, 1))
 def test_what_the_file_cannot_say_is_refused(prompts: CasePrompts, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         raw_slices(prompts)
+
+
+@pytest.mark.parametrize("given", [("zy",), ("xy", 2), ("xy", 0, "yes")])
+def test_a_given_convention_is_checked(given: Any) -> None:
+    with pytest.raises(PromptError, match="expected the order xy or yx, the base 0 or 1"):
+        GivenConvention(*given)
