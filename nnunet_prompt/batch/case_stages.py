@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.batch.cases import StagedPredictor, report, warn
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
-from nnunet_prompt.challenge.images import ImageCase, are_sequences
+from nnunet_prompt.challenge.images import ImageCase
 from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.data.workers import checkpoint
@@ -57,17 +57,13 @@ class CaseToDo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedCase:
-    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
-
-    A prompted patient with sequences is not preprocessed yet (`placed` is None): they are fused one after the other.
-    """
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users."""
 
     case: CaseToDo
     reference: NiftiVolume
     placed: Any
     prompts: CasePrompts | None
     notes: tuple[str, ...]
-    sequences: Mapping[str, NiftiVolume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +96,6 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     if asked.prompts is not None:
         prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
     checkpoint()
-    if prompts is not None and are_sequences(volumes):
-        return LoadedCase(case, reference, None, prompts, tuple(notes), volumes)
     try:
         placed = predictor.place(list(volumes.values()), whole=prompts is None)
     except ImageError as error:  # a header may be the reason
@@ -114,13 +108,6 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     tally = None
     if loaded.prompts is None:
         labels = predictor.answer_structures(loaded.placed, asked.structures)
-    elif loaded.sequences:
-        warned: list[str] = []
-        labels = fusion.predict_case(
-            predictor, loaded.sequences, loaded.prompts, warn=warned.append
-        )
-        for line in warned:
-            warn(f"case {loaded.case.images.case}: {line}")
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
         labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))

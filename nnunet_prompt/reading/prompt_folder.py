@@ -6,6 +6,7 @@ PROMPTS/case_001/LV.mrk.json                                           in a fold
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from nnunet_prompt.reading.segmentation import NRRD_ENDINGS, masks_of
 OF_ONE_CASE = (".seg.nrrd", ".fcsv", ".csv", *NRRD_ENDINGS, *ENDINGS)
 _ENDINGS = (".mrk.json", ".json", *OF_ONE_CASE)
 _SEPARATORS = "_-. "
+_CHANNEL = re.compile(r"^0000(?:[_. -]|$)")
 FORMS = (
     "our own JSON form, a prompts.json of TFM4MedIA, .mrk.json or .fcsv of 3D Slicer, .csv of napari, or a label map"
     " (.nii.gz, .seg.nrrd)"
@@ -135,7 +137,8 @@ def _rest(stem: str, case: str) -> str | None:
     if stem == case:
         return ""
     if stem.startswith(case) and stem[len(case)] in _SEPARATORS:
-        return stem[len(case) :].lstrip(_SEPARATORS)
+        rest = stem[len(case) :].lstrip(_SEPARATORS)
+        return _CHANNEL.sub("", rest)  # vol_0000_LV is of vol_0000.nii.gz, whose case is vol
     return None
 
 

@@ -89,7 +89,7 @@ def test_a_value_in_a_json_file_may_be_anything(
         if isinstance(parent, dict) and data.draw(st.booleans()):
             del parent[last]
         else:
-            parent[last] = data.draw(st.sampled_from(ODD))
+            parent[last] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
     path = image.path.parent / name
     path.write_text(json.dumps(content[0]))
     try_to_read(path, image)

@@ -42,9 +42,13 @@ def test_files_belong_to_the_case_that_they_are_named_by(tmp_path: Path) -> None
     own = {"format": "nnunet-prompt", "version": 1}
     write(p / "M\u00fcller.json", {**own, "labels": {"5": [[1, 2, 3]]}})
     write(p / "a" / "9.csv", f"{HEAD}0,1,1,1\n")
+    write(p / "a_0000_6.csv", f"{HEAD}0,2,2,2\n")
     write(p / "notes.txt", "nothing")
     file = load_prompts(p).for_images(cases)
-    assert points(file, "a", cases["a"]) == {5: [(1, 2, 3)], 7: [(0, 0, 0)], 9: [(1, 1, 1)]}
+    assert points(file, "a", cases["a"]) == {
+        label: [position]
+        for label, position in {5: (1, 2, 3), 6: (2, 2, 2), 7: (0, 0, 0), 9: (1, 1, 1)}.items()
+    }
     assert points(file, "a_b", cases["a_b"]) == {5: [(1, 1, 1)]}
     assert points(file, "Mu\u0308ller", cases["Mu\u0308ller"]) == {5: [(1, 2, 3)]}
     assert file.without_prompts([*cases, "z"]) == ["z"]
