@@ -126,18 +126,19 @@ def group_channels(
 ) -> list[ImageCase]:
     """Groups files into cases by nnU-Net's rule, sorted by case id. `keys` are the case keys of the prompts file.
 
-    Four digits at the end are a channel where the model has such a channel, and always for a model of several channels
-    (`ImageCase.pick` names what does not fit). They are part of the name where the prompts name the whole file, and
-    for all files if `whole_names`. Raises `PromptError` for a model of one channel where both readings are possible:
-    vol_0000 beside vol_0001, neither of which the prompts name.
+    For a model of several channels, four digits at the end are a channel (`ImageCase.pick` names what does not fit).
+    For a model of one, 0000 is, unless the prompts name the file or one beside it (vol_0001) as a whole; with
+    `whole_names` no digits are. Raises `PromptError` where both readings are possible: vol_0000 beside vol_0001, and
+    the prompts name neither.
     """
     stems = {path: without_ending(path.name) for path in paths}
     named = {composed(without_ending(key)) for key in keys}
+    named_whole = {_split(_CHANNEL, stem)[0] for stem in stems.values() if composed(stem) in named}
     files: list[tuple[str, str, Path]] = []
     whole: dict[str, Path] = {}
     for path, stem in sorted(stems.items()):
         base, digits = _split(_CHANNEL, stem)
-        if digits is None or whole_names or composed(stem) in named:
+        if digits is None or whole_names or (n_channels == 1 and base in named_whole):
             files.append((stem, PLAIN, path))
         elif composed(base) in named or n_channels > 1 or digits == "0000":
             files.append((base, digits, path))

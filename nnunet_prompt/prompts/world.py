@@ -52,14 +52,14 @@ class ToVoxels:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The smallest block of voxels round a body: its edges along each axis, in continuous positions.
+    """The smallest block of voxels around a body: its edges along each axis, in continuous positions.
 
-    `turned` is whether the body's own faces are not square to the axes, so that the block holds more than it.
+    `rotated` is whether the body's own faces are not square to the axes, so that the block holds more than it.
     """
 
     lower: Coordinate
     upper: Coordinate
-    turned: bool = False
+    rotated: bool = False
 
 
 def to_voxels(space: Space, affine: npt.NDArray[Any]) -> ToVoxels:
@@ -78,17 +78,17 @@ def to_voxels(space: Space, affine: npt.NDArray[Any]) -> ToVoxels:
 
 
 def enclosing(corners: FloatArray) -> Edges:
-    """The block round a body with these corners, (N, 3) in voxel positions.
+    """The block around a body with these corners, (N, 3) in voxel positions.
 
     A body that is flat along an axis gets the whole slice in which it lies.
     """
     low, high = corners.min(0), corners.max(0)
     at_edge = np.minimum(np.abs(corners - low), np.abs(corners - high))
-    turned = bool((at_edge > 0.01 * np.maximum(high - low, 1)).any())
+    rotated = bool((at_edge > 0.01 * np.maximum(high - low, 1)).any())
     flat = high - low < FLAT
     middle = np.floor((low + high) / 2 + 0.5)
     low, high = np.where(flat, middle - 0.5, low), np.where(flat, middle + 0.5, high)
-    return Edges(_three(low), _three(high), turned)
+    return Edges(_three(low), _three(high), rotated)
 
 
 def carry_mask(

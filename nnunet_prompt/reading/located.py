@@ -43,7 +43,7 @@ class BoxAt:
 
 @dataclass(frozen=True, slots=True)
 class BodyAt:
-    """A box by its corners, any number of them, in continuous positions; it may be turned against the image."""
+    """A box by its corners, any number of them, in continuous positions; it may be rotated against the image."""
 
     corners: tuple[Coordinate, ...]
 
@@ -83,9 +83,9 @@ def place(
 ) -> CasePrompts:
     """The prompts of one case in the file frame of its image; names of labels are those of `table`.
 
-    A box that is turned against the image becomes the smallest box of voxels round it, and one that leaves the image is
-    cut off there, which `warn` is told (a box that counts voxels is refused instead). Raises `PromptFileError` for
-    labels that are not known, positions outside the image and masks that do not fit it.
+    A box that is rotated against the image becomes the smallest box of voxels around it, and one that leaves the image
+    is cut off there; `warn` gets a line about either (a box that counts voxels is refused instead). Raises
+    `PromptFileError` for labels that are not known, positions outside the image and masks that do not fit it.
     """
     sets: dict[int, _Gathered] = {}
     keys: dict[int, str] = {}
@@ -143,10 +143,10 @@ class _Gathered:
             self.boxes.append(box)
         elif isinstance(what, BodyAt):
             edges = enclosing(there(what.corners))
-            if edges.turned:
+            if edges.rotated:
                 self.warn(
-                    f"{one.where}: the box is turned against the axes of the image; taken is the smallest box of"
-                    f" voxels round it, {_rounded(edges.lower)} to {_rounded(edges.upper)}"
+                    f"{one.where}: the box is rotated against the axes of the image; taken is the smallest box of"
+                    f" voxels around it, {_rounded(edges.lower)} to {_rounded(edges.upper)}"
                 )
             self.boxes.append(self._cut(edges, positive, one.where))
         else:

@@ -9,7 +9,7 @@ Axes are those of the array as it was shown. Most readers show the reversed axes
 that showed nibabel's array had x, y, z: the caller says which. Columns named z, y and x are the file's own axes.
 Further columns may say of each row which label it is (`label`) and whether it is positive (`positive`).
 
-A rectangle or an ellipse is a box, the smallest round it, one slice thick where it is flat; a line or a path is a
+A rectangle or an ellipse is a box, the smallest around it, one slice thick where it is flat; a line or a path is a
 scribble, and so is a polygon, back to its beginning.
 """
 

@@ -8,7 +8,7 @@
 
 The last three belong to one case each. `load_prompts` reads what can be read without the images; `for_images` then
 assigns files to cases and infers the convention of a prompts.json from all images together. Both are also done by
-`PromptFile.prompts`, for its one image, where nobody has.
+`PromptFile.prompts` for its one image, unless `for_images` was called.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class PromptFile:
     ) -> PromptFile:
         """The same with files assigned to cases, and the convention of a prompts.json inferred.
 
-        `images` has the first image of each case. `warn` is told of prompts without an image. `reading` of the result
-        has the evidence. Raises `PromptFileError` for a file that belongs to none of several cases.
+        `images` has the first image of each case. `warn` gets a line about prompts without an image. `reading` of the
+        result has the evidence. Raises `PromptFileError` for a file that belongs to none of several cases.
         """
         cases = dict(self.cases)
         if self.loose:
@@ -151,8 +151,8 @@ class PromptFile:
     def prompts(self, case: str, image: NiftiVolume, *, warn: Warn = _log.warning) -> CasePrompts:
         """The prompts of a case in the file frame of its image, or in PLS for a prompts.json.
 
-        `warn` is told what had to be changed or assumed. Raises `PromptFileError` if there are none for the case, or if
-        they do not fit the image.
+        `warn` gets a line about what had to be changed or assumed. Raises `PromptFileError` if there are none for the
+        case, or if they do not fit the image.
         """
         if self.loose:
             return self.for_images({case: image.path}, warn=warn).prompts(case, image, warn=warn)
@@ -199,7 +199,7 @@ class PromptFile:
 
     def _from_slices(self, key: str, raw: RawCase, image: NiftiVolume, warn: Warn) -> CasePrompts:
         reading = self.reading
-        if reading is None:  # nobody has shown us all images: this one must do
+        if reading is None:  # `for_images` was not called: this image must do
             alone = PromptsJson(self.path.name, {key: raw})
             reading = settle(alone, [(key, image.path)], self.given)
             for line in (*reading.notes, *reading.guessed):
@@ -209,8 +209,8 @@ class PromptFile:
 
     def _assigned(self, images: Mapping[str, Path], warn: Warn) -> dict[str, Content]:
         if self.path.is_dir():
-            files, strangers = files_by_case(self.path, images)
-            for path in strangers[:3]:
+            files, unassigned = files_by_case(self.path, images)
+            for path in unassigned[:3]:
                 warn(
                     f"{path}: its name begins with that of no image, so its prompts are of no case"
                 )

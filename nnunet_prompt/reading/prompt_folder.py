@@ -96,7 +96,7 @@ def files_by_case(
     """The files of a folder for each of the `cases`, and those that belong to none. Raises `PromptFileError`."""
     known = {composed(case): case for case in cases}
     found: dict[str, list[FileOfCase]] = {}
-    strangers = []
+    unassigned = []
     for path in _files(folder):
         stem = stem_of(path.name)
         case = known.get(composed(path.parent.name)) if path.parent != folder.absolute() else None
@@ -106,11 +106,11 @@ def files_by_case(
             plain = max(matches, key=len, default=None)
             case, rest = (known[plain], _rest(stem, plain)) if plain is not None else (None, None)
         if case is None:
-            strangers.append(path)
+            unassigned.append(path)
             continue
         name = stem if rest is None else rest
         found.setdefault(case, []).append(FileOfCase(path, (name,) if name else ()))
-    return found, strangers
+    return found, unassigned
 
 
 def file_of(path: Path, cases: Iterable[str]) -> dict[str, list[FileOfCase]]:

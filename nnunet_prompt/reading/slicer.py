@@ -3,9 +3,9 @@
     {"@schema": ".../markups-schema-v1.0.3.json#", "markups": [{"type": "Fiducial", "name": "LV",
       "coordinateSystem": "LPS", "controlPoints": [{"label": "LV-1", "position": [x, y, z]}]}]}
 
-Positions are mm. Fiducial: points. ROI: a box, which may be turned. Line, Curve: a scribble through the control points,
-straight between them, whatever the curve between them is in Slicer; ClosedCurve: the same, back to its beginning. The
-label is named by a control point's description or label, by the name of the markup or by the name of the file.
+Positions are mm. Fiducial: points. ROI: a box, which may be rotated. Line, Curve: a scribble through the control
+points, straight between them, whatever the curve is in Slicer; ClosedCurve: the same, back to its beginning. The label
+is named by a control point's description or label, by the name of the markup or by the name of the file.
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ def test_positions_of_an_oblique_image(space: str) -> None:
     assert there([tuple(world[:3])]).tolist() == [[1, 2, 3]]
 
 
-def test_the_block_round_a_body() -> None:
+def test_the_block_around_a_body() -> None:
     corners = np.array([[1.5, 2, 4], [3.5, 2, 4], [3.5, 6, 4.0], [1.5, 6, 4]])
     assert enclosing(corners) == Edges((1.5, 2, 3.5), (3.5, 6, 4.5))  # flat: its whole slice
     lens = np.array([[0, 2, 4.2], [2, 0, 4.2], [4, 2, 4.2], [2, 4, 4.2]])
-    assert enclosing(lens) == Edges((0, 0, 3.5), (4, 4, 4.5), turned=True)
+    assert enclosing(lens) == Edges((0, 0, 3.5), (4, 4, 4.5), rotated=True)
 
 
 def test_a_mask_on_a_part_of_the_grid_in_another_order() -> None:

@@ -82,7 +82,7 @@ def test_shapes(image: NiftiVolume) -> None:
     assert outline.path[0] == outline.path[-1] and len(outline.path) == 4
 
 
-def test_a_turned_rectangle_is_the_block_round_it(image: NiftiVolume) -> None:
+def test_a_rotated_rectangle_is_the_block_around_it(image: NiftiVolume) -> None:
     lens: list[tuple[float, ...]] = [(1, 3, 0), (1, 5, 2), (1, 3, 4), (1, 1, 2)]
     assert read(image, SHAPES + shape("rectangle", lens)).boxes == (
         Box((0.5, 1.5, 1), (4.5, 5.5, 2)),

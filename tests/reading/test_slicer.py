@@ -105,21 +105,21 @@ def test_where_the_label_may_stand(
 
 
 def test_an_roi_is_a_box_with_its_edges(image: NiftiVolume) -> None:
-    expected = (Box((2, 3, 1), (4, 6, 2)),)  # 4 x 9 x 5 mm round voxel (2.5, 4, 1)
+    expected = (Box((2, 3, 1), (4, 6, 2)),)  # 4 x 9 x 5 mm around voxel (2.5, 4, 1)
     assert read(image, roi()).labels[500].boxes == expected
     older = {k: v for k, v in roi().items() if k != "center"}
     assert read(image, older).labels[500].boxes == expected
 
 
-def test_an_roi_that_is_turned_gets_the_block_round_it(image: NiftiVolume) -> None:
+def test_an_roi_that_is_rotated_gets_the_block_around_it(image: NiftiVolume) -> None:
     notes: list[str] = []
     c, s = 0.8, 0.6
-    turned = roi() | {"orientation": [c, -s, 0, s, c, 0, 0, 0, 1], "size": [4, 6, 5]}
-    (box,) = read(image, turned, notes=notes).labels[500].boxes
+    rotated = roi() | {"orientation": [c, -s, 0, s, c, 0, 0, 0, 1], "size": [4, 6, 5]}
+    (box,) = read(image, rotated, notes=notes).labels[500].boxes
     half = np.array([(4 * c + 6 * s) / 2 / 2, (4 * s + 6 * c) / 2 / 3, 0.5])
     assert np.allclose(box.lower, np.array([3, 4.5, 1.5]) - half, atol=1e-3)
     assert np.allclose(box.upper, np.array([3, 4.5, 1.5]) + half, atol=1e-3)
-    assert len(notes) == 1 and "turned against the axes of the image" in notes[0]
+    assert len(notes) == 1 and "rotated against the axes of the image" in notes[0]
 
 
 def test_an_roi_is_cut_off_at_the_border_and_refused_beyond(image: NiftiVolume) -> None:
