@@ -23,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--axes",
         choices=("zyx", "xyz"),
-        default="zyx",
-        help="of napari files: what axis-0, axis-1, axis-2 are (default zyx)",
+        help="of napari files: what axis-0, axis-1, axis-2 are (default zyx, which is then reported)",
     )
     parser.add_argument(
         "--structures",

@@ -274,7 +274,7 @@ def _predict_options(args: argparse.Namespace) -> PredictOptions:
         verbose=getattr(args, "verbose", False),
         dask=getattr(args, "dask", None),
         whole_names=getattr(args, "whole_names", False),
-        axes=getattr(args, "axes", "zyx"),
+        axes=getattr(args, "axes", None),
     )
 
 

@@ -46,7 +46,7 @@ class PredictOptions:
     bfloat16: bool = False
     consistent: bool = True
     whole_names: bool = False
-    axes: Literal["zyx", "xyz"] = "zyx"
+    axes: Literal["zyx", "xyz"] | None = None
     convention: GivenConvention = ALL_OPEN
 
     def __post_init__(self) -> None:
@@ -61,6 +61,11 @@ class PredictOptions:
             raise PromptError(f"window: expected prompted or full, found {shown(self.window)}")
         if self.axes is not None and not _is_one_of(self.axes, ("zyx", "xyz")):
             raise PromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
+        if not isinstance(self.convention, GivenConvention):
+            raise PromptError(
+                "convention: expected a GivenConvention, such as GivenConvention('yx'), found"
+                f" {shown(self.convention)}"
+            )
         if not isinstance(self.convention, GivenConvention):
             raise PromptError(
                 "convention: expected a GivenConvention, such as GivenConvention('yx'), found"

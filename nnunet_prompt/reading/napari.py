@@ -28,6 +28,7 @@ from nnunet_prompt.reading.located import BodyAt, Located, PathAt, PointAt
 from nnunet_prompt.reading.prompts_json import MAX_NUMBER, shorten
 
 Axes = Literal["zyx", "xyz"]
+DEFAULT_AXES: Axes = "zyx"
 SAMPLE = "index,axis-0,axis-1,axis-2 and below it 0,5,97,88 for a point in slice 5"
 _SPACES: dict[Axes, Space] = {"zyx": "zyx", "xyz": "voxel"}
 _TRACK = ("track_id", "track-id", "trackid", "id")

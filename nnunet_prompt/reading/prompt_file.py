@@ -30,7 +30,7 @@ from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention, JsonConv
 from nnunet_prompt.reading.evidence import Reading, settle
 from nnunet_prompt.reading.label_text import understand
 from nnunet_prompt.reading.located import Located, MaskAt, Warn, place
-from nnunet_prompt.reading.napari import Axes
+from nnunet_prompt.reading.napari import DEFAULT_AXES, Axes
 from nnunet_prompt.reading.prompt_folder import (
     FORMS,
     OF_ONE_CASE,
@@ -59,7 +59,7 @@ class PromptFile:
     loose    whether the path holds files that are not assigned to cases yet
     given    what the user says of the convention of a prompts.json
     reading  the convention, None until the images are known
-    axes     what axis-0, axis-1 and axis-2 of a napari file are
+    axes     what axis-0, axis-1 and axis-2 of a napari file are, None for the default, which is reported
     table    the structures that labels may be named by
     """
 
@@ -68,7 +68,7 @@ class PromptFile:
     loose: bool = False
     given: GivenConvention = ALL_OPEN
     reading: Reading | None = None
-    axes: Axes = "zyx"
+    axes: Axes | None = None
     table: StructureTable | None = None
 
     @property
@@ -176,7 +176,7 @@ class PromptFile:
         if isinstance(one, Located):
             return (one,)
         try:
-            found = one.read(case, self.axes)
+            found = one.read(case, self.axes or DEFAULT_AXES)
         except PromptFileError:
             raise
         except PromptError as error:
@@ -216,11 +216,17 @@ class PromptFile:
                 )
         else:
             files = file_of(self.path, images)
+        csv = [f.path for several in files.values() for f in several if f.is_csv]
+        if csv and self.axes is None:
+            warn(
+                f"{csv[0].name}: axis-0, axis-1, axis-2 of napari files are taken as z, y, x of the image file, by"
+                " default; say so with --axes zyx, or --axes xyz"
+            )
         cases: dict[str, Content] = {case: tuple(several) for case, several in files.items()}
         for case, several in files.items():
             if len(several) == 1 and several[0].path.name.lower().endswith(".json"):
                 try:
-                    cases[case] = several[0].read(case, self.axes)
+                    cases[case] = several[0].read(case, self.axes or DEFAULT_AXES)
                 except PromptError:  # an error of this case, when its turn comes
                     continue
         return cases
@@ -230,7 +236,7 @@ def load_prompts(
     path: Path | str,
     *,
     convention: JsonConvention | GivenConvention = ALL_OPEN,
-    axes: Axes = "zyx",
+    axes: Axes | None = None,
 ) -> PromptFile:
     """Reads prompts of any form that the module lists, from a file or a folder.
 
@@ -239,7 +245,7 @@ def load_prompts(
     are read with their cases.
     """
     path = Path(path)
-    if axes not in ("zyx", "xyz"):
+    if axes not in (None, "zyx", "xyz"):
         raise PromptFileError(f"axes: expected zyx or xyz, found {axes!r}")
     given = convention if isinstance(convention, GivenConvention) else ALL_OPEN
     reading = None if isinstance(convention, GivenConvention) else Reading(convention)
@@ -251,7 +257,7 @@ def load_prompts(
             )
         return file
     if path.name.lower().endswith(OF_ONE_CASE):
-        FileOfCase(path).check(axes)
+        FileOfCase(path).check(axes or DEFAULT_AXES)
         return file
     content = _load(path)
     if slicer.is_markups(content):

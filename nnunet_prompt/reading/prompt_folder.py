@@ -39,6 +39,11 @@ class FileOfCase:
     path: Path
     names: tuple[str, ...] = ()
 
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is a table of napari, by its name."""
+        return self.path.name.lower().endswith(".csv")
+
     def read(self, case: str, axes: Axes) -> tuple[Located, ...] | RawCase:
         """The prompts in it. Raises `PromptFileError` (or `ImageError` for a label map) in one line."""
         name = self.path.name.lower()
@@ -46,7 +51,7 @@ class FileOfCase:
             return self._read_json(case)
         if name.endswith(".fcsv"):
             return tuple(slicer.parse_fcsv(read_text(self.path), self.path.name, self.names))
-        if name.endswith(".csv"):
+        if self.is_csv:
             return tuple(parse_napari(read_text(self.path), self.path.name, self.names, axes))
         return tuple(masks_of(self.path, self.names))
 

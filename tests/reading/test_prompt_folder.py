@@ -83,7 +83,7 @@ def test_files_of_no_case_are_told(tmp_path: Path) -> None:
     write(tmp_path / "p" / "a_5.csv", f"{HEAD}0,3,2,1\n")
     write(tmp_path / "p" / "other.csv", f"{HEAD}0,3,2,1\n")
     notes: list[str] = []
-    load_prompts(tmp_path / "p").for_images(cases, warn=notes.append)
+    load_prompts(tmp_path / "p", axes="zyx").for_images(cases, warn=notes.append)
     assert len(notes) == 1 and "other.csv: its name begins with that of no image" in notes[0]
     (tmp_path / "none_here").mkdir()
     with pytest.raises(PromptFileError, match="holds no prompts; expected our own JSON form"):
@@ -129,3 +129,12 @@ def test_labels_and_files_of_the_prompts(tmp_path: Path) -> None:
     named = load_prompts(tmp_path / "own.json")
     assert named.masks == (tmp_path / "m.nii.gz",)
     assert named.labels("a") == set()  # LV needs the model's table
+
+
+def test_the_default_axes_are_reported(tmp_path: Path) -> None:
+    cases = images(tmp_path, "a", "b")
+    for name in cases:
+        write(tmp_path / "p" / f"{name}_5.csv", f"{HEAD}0,3,2,1\n")
+    notes: list[str] = []
+    load_prompts(tmp_path / "p").for_images(cases, warn=notes.append)
+    assert len(notes) == 1 and "taken as z, y, x of the image file, by default" in notes[0]
