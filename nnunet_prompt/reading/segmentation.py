@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.nifti import NiftiVolume, is_nifti_name, read_label_volume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.prompts.world import carry_mask
 from nnunet_prompt.reading.label_text import LabelText
 from nnunet_prompt.reading.located import Located, MaskAt
 
-AFFINE_TOLERANCE = 1e-3  # mm
 NRRD_ENDINGS = (".nrrd", ".nhdr")
 BoolArray = npt.NDArray[np.bool_]
 Warn = Callable[[str], None]
@@ -32,11 +32,23 @@ _SEGMENT = re.compile(r"Segment(?P<number>[0-9]+)_(?P<key>Name|LabelValue|Layer|
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layers:
-    """Label maps on one grid: `array` is (X, Y, Z, layers), `affine` is RAS+; `header` the text fields of the file."""
+    """Label maps on one grid.
+
+    array   (X, Y, Z, layers)
+    affine  4x4, RAS+, mm
+    header  the text fields of an NRRD file
+    notes   what had to be decided about its geometry (docs/headers.md)
+    """
 
     array: npt.NDArray[Any]
     affine: npt.NDArray[np.float64]
     header: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of each label map."""
+        return self.array.shape[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +63,20 @@ class Segment:
 def read_mask(path: Path, value: int | None, image: NiftiVolume, warn: Warn) -> BoolArray:
     """The voxels of a label map that have `value`, or are not 0, for a mask that must lie on the image's grid.
 
-    Raises `PromptError` for another grid; `warn` is not needed.
+    Raises `PromptError` for another grid.
     """
-    del warn
-    if is_nifti_name(path.name):
-        volume = read_label_volume(path)
-        array, affine = volume.array, volume.affine
-    else:
-        layers = read_layers(path)
-        array, affine = layers.array.max(-1) if value is None else layers.array, layers.affine
-    if array.shape[:3] != image.shape:
-        raise PromptError(f"mask {path}: its shape is {array.shape[:3]}, the image's {image.shape}")
-    if not np.allclose(affine, image.affine, rtol=0, atol=AFFINE_TOLERANCE):
-        raise PromptError(f"mask {path}: its affine is not that of the image {image.path}")
-    chosen = array != 0 if value is None else array == value
-    return np.asarray(chosen.any(-1) if chosen.ndim > 3 else chosen)
+    layers = read_layers(path)
+    for note in layers.notes:
+        warn(f"{path}: {note}")
+    if layers.shape != image.shape:
+        raise PromptError(f"mask {path}: its shape is {layers.shape}, the image's {image.shape}")
+    if not same_geometry(layers, image):
+        raise PromptError(
+            f"mask {path}: its affine is not that of the image {image.path}:"
+            f" {geometry_difference(layers, image)}"
+        )
+    chosen = layers.array != 0 if value is None else layers.array == value
+    return np.asarray(chosen.any(-1))
 
 
 def masks_of(path: Path, names: tuple[str, ...]) -> list[Located]:
@@ -104,8 +115,9 @@ def _carried(
 ) -> BoolArray:
     """The mask of a segment on the grid of an image."""
     mask = layers.array[..., segment.layer] == segment.value
-    same = mask.shape == image.shape
-    if same and np.allclose(layers.affine, image.affine, rtol=0, atol=AFFINE_TOLERANCE):
+    for note in layers.notes:
+        warn(f"{path}: {note}")
+    if same_geometry(layers, image):
         return np.asarray(mask)
     if not mask.any():
         raise PromptError(f"{path}: the segment is empty")
@@ -124,7 +136,7 @@ def read_layers(path: Path) -> Layers:
     """Reads a label map. Raises `ImageError` for one that cannot be read or does not hold integers."""
     if is_nifti_name(path.name):
         volume = read_label_volume(path)
-        return Layers(volume.array[..., None], volume.affine, {})
+        return Layers(volume.array[..., None], volume.affine, {}, volume.notes)
     import SimpleITK
 
     sitk: Any = SimpleITK  # it has no types
