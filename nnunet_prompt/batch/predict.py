@@ -44,7 +44,7 @@ def predict_folder(
     output: Path,
     *,
     model: Path,
-    prompts: Path | PromptFile | None = None,
+    prompts: Path | str | PromptFile | None = None,
     structures: tuple[str, ...] = (),
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
 ) -> Predicted:
@@ -119,11 +119,19 @@ def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
     return Predicted(done, cases - done)
 
 
-def _load(prompts: Path | PromptFile | None, options: PredictOptions) -> PromptFile | None:
+def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> PromptFile | None:
     if prompts is None and options.convention != ALL_OPEN:
         raise PromptError(
             "--order, --base and --inclusive say how a prompts.json is read: give prompts with -p, too"
         )
-    if not isinstance(prompts, Path):
-        return prompts
-    return load_prompts(prompts, convention=options.convention, axes=options.axes)
+    if isinstance(prompts, (str, Path)):
+        return load_prompts(prompts, convention=options.convention, axes=options.axes)
+    if prompts is not None and not isinstance(prompts, PromptFile):
+        raise PromptError(
+            f"prompts: expected a path or what load_prompts returns, found {type(prompts).__name__}"
+        )
+    if prompts is not None and (options.convention, options.axes) != (ALL_OPEN, None):
+        raise PromptError(
+            "prompts: they are loaded already; give convention and axes to load_prompts"
+        )
+    return prompts

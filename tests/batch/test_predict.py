@@ -24,6 +24,7 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import Answer, PromptPredictor
 from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.reading.prompt_file import load_prompts
 from nnunet_prompt.weights.names import stock_names
 from tests.model_fixture import write_model_folder
 from tests.reading_fixture import save_pls
@@ -310,6 +311,23 @@ class TestPredictFolder:
         options = PredictOptions(convention=GivenConvention("yx"))
         with pytest.raises(PromptError, match="give prompts with -p"):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
+
+    def test_prompts_may_be_loaded_already(self, tmp_path: Path, fake: Fake) -> None:
+        image(tmp_path / "in" / "a.nii.gz")
+        path = prompts_file(tmp_path / "p.json", "a")
+        for prompts in (str(path), load_prompts(path)):
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
+        assert len(fake.prompts) == 2
+        given = PredictOptions(axes="xyz")
+        for wrong, options in ((load_prompts(path), given), ({"a": 1}, PredictOptions())):
+            with pytest.raises(PromptError, match="prompts: "):
+                predict_folder(
+                    tmp_path / "in",
+                    tmp_path / "o",
+                    model=tmp_path,
+                    prompts=wrong,  # type: ignore[arg-type]
+                    options=options,
+                )
 
     def test_files_of_other_tools_and_names_of_structures(
         self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
