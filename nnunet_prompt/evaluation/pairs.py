@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nnunet_prompt.arguments import one_of
+from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name
 from nnunet_prompt.errors import PromptError
 
@@ -116,8 +117,9 @@ def _has_suffix(path: Path) -> bool:
 
 
 def _without_ending(path: Path) -> str:
+    """The name without its ending, in the form in which names are compared."""
     ending = next(e for e in ENDINGS if path.name.lower().endswith(e))
-    return path.name[: -len(ending)]
+    return composed(path.name[: -len(ending)])
 
 
 def _files_by_case(folder: Path) -> dict[str, list[Path]]:

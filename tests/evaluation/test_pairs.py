@@ -32,6 +32,13 @@ def test_files_of_one_case(tmp_path: Path) -> None:
     assert pairs.missing == pairs.extra == []
 
 
+def test_names_that_look_alike_are_one_case(tmp_path: Path) -> None:
+    labels = _folder(tmp_path / "a", "M\u00fcller.nii.gz")
+    predictions = _folder(tmp_path / "b", "Mu\u0308ller_pred.nii.gz")
+    pairs = _pair(labels, predictions)
+    assert list(pairs.labels) == list(pairs.predictions) == ["M\u00fcller"]
+
+
 def test_a_missing_prediction_is_an_error_that_names_the_cases(tmp_path: Path) -> None:
     labels = _folder(tmp_path / "a", *(f"c{k}.nii.gz" for k in range(9)))
     predictions = _folder(tmp_path / "b", "c0.nii.gz")
