@@ -24,7 +24,7 @@ from nnunet_prompt.batch.cases import (
     warn,
 )
 from nnunet_prompt.batch.tally import Tally, in_short
-from nnunet_prompt.challenge.images import group_channels, image_files
+from nnunet_prompt.challenge.images import ImageCase, group_channels, image_files
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.reading.convention import ALL_OPEN
@@ -66,13 +66,7 @@ def predict_folder(
     predictor = PromptPredictor.from_folder(model, here)
     for name in structures:
         predictor.table.find(name)
-    found = group_channels(
-        files,
-        keys=asked.named,
-        n_channels=predictor.n_image_channels,
-        whole_names=options.whole_names,
-    )
-    asked = asked.with_images(found, predictor.table)
+    found, asked = _group(files, asked, predictor, options)
     cases = options.part([CaseToDo(one, output / f"{one.case}.nii.gz") for one in found])
     make_folder(output)
     todo = [one for one in cases if options.overwrites or not one.target.exists()]
@@ -135,3 +129,16 @@ def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> P
             "prompts: they are loaded already; give convention and axes to load_prompts"
         )
     return prompts
+
+
+def _group(
+    files: Sequence[Path], asked: Asked, predictor: StagedPredictor, options: PredictOptions
+) -> tuple[list[ImageCase], Asked]:
+    """The cases of a folder, sorted by name, and what is asked of them, its prompts assigned to them."""
+    cases = group_channels(
+        files,
+        keys=asked.named,
+        n_channels=predictor.n_image_channels,
+        whole_names=options.whole_names,
+    )
+    return cases, asked.with_images(cases, predictor.table)
