@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from nnunet_prompt import __version__
 from nnunet_prompt import cli_arguments as takes
 from nnunet_prompt import cli_evaluate as evaluate
+from nnunet_prompt import cli_interact as interact
 from nnunet_prompt import cli_predict as predict
 from nnunet_prompt import cli_verbs as does
 from nnunet_prompt import cli_weights as weights
@@ -113,6 +114,11 @@ VERBS = {
         "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit
     ),
     "evaluate": Verb("measure masks against label maps", evaluate.add_arguments, does.evaluate),
+    "interact": Verb(
+        "measure a model in a closed loop: a simulated user prompts, looks and corrects",
+        interact.add_arguments,
+        interact.run,
+    ),
     "env": Verb(
         'print what `eval "$(nnunet-prompt env)"` sets for nnU-Net\'s commands',
         takes.none,

@@ -141,7 +141,7 @@ def predict(args: argparse.Namespace) -> int:
         model=args.model,
         prompts=args.prompts,
         structures=args.structures,
-        options=replace(_predict_options(args), convention=convention),
+        options=replace(predict_options(args), convention=convention),
     )
     kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""
     print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
@@ -167,7 +167,7 @@ def _predict_upload(args: argparse.Namespace) -> int:
         form=args.upload,
         model=args.model,
         team=NO_TEAM if args.team is None else args.team,
-        options=_predict_options(args),
+        options=predict_options(args),
     )
     for note in made.notes:
         print(f"note: {note}")
@@ -202,7 +202,7 @@ def submit(args: argparse.Namespace) -> int:
         args.input,
         args.output,
         model=args.model,
-        options=_predict_options(args),
+        options=predict_options(args),
         how=SubmitOptions(
             convention=given_convention(args.order, args.base, args.inclusive),
             strict=args.strict,
@@ -254,7 +254,7 @@ def demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predict_options(args: argparse.Namespace) -> PredictOptions:
+def predict_options(args: argparse.Namespace) -> PredictOptions:
     from nnunet_prompt.inference.options import PredictOptions
 
     return PredictOptions(

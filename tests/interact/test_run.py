@@ -1,0 +1,128 @@
+"""A folder of cases: resumed, one failure costs no other, and what does not fit is refused before anything is run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.interact import run
+from nnunet_prompt.interact.play import Play
+
+AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
+TRUTH = np.zeros((6, 5, 3), np.uint8)
+TRUTH[1:4, 1:4] = 5
+TRUTH[5, 4, 0] = 7
+
+
+class Session:
+    """Answers with a box round what was clicked; its automatic mask is the first slice of the truth."""
+
+    opened = 0
+
+    def __init__(self, *_: Any) -> None:
+        self.given: list[Any] = []
+        structures = (SimpleNamespace(official=5, name="LV"),)
+        self.predictor = SimpleNamespace(
+            n_image_channels=1,
+            table=SimpleNamespace(structures=structures),
+            predict_structures=lambda _: np.where(np.arange(3) == 0, TRUTH, 0),
+        )
+
+    def set_image(self, images: Sequence[Any]) -> None:
+        Session.opened += 1
+
+    def reset(self) -> None:
+        self.given = []
+
+    def add(self, prompt: Any, label: int = 1) -> None:
+        self.given.append((prompt, label))
+
+    def predict(self) -> Any:
+        mask = np.zeros(TRUTH.shape, np.int32)
+        for prompt, label in self.given:
+            if not isinstance(prompt, np.ndarray):
+                x, y, z = (int(v) for v in prompt.position)
+                mask[max(x - 1, 0) : x + 2, max(y - 1, 0) : y + 2, z] = label
+        return mask
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for folder in ("labels", "images"):
+        (tmp_path / folder).mkdir()
+    for case in ("a", "b"):
+        nib.save(nib.Nifti1Image(TRUTH, AFFINE), tmp_path / "labels" / f"{case}.nii.gz")
+        image = TRUTH.astype(np.int16)
+        nib.save(nib.Nifti1Image(image, AFFINE), tmp_path / "images" / f"{case}_0000.nii.gz")
+    monkeypatch.setattr("nnunet_prompt.inference.session.PromptSession", Session)
+    Session.opened = 0
+    return tmp_path
+
+
+def play(folders: Path, **changes: Any) -> Any:
+    given = {"play": Play(interactions=3), "options": PredictOptions(), **changes}
+    return run.interact_folder(
+        folders / "labels", folders / "images", folders / "out", model=folders, **given
+    )
+
+
+def rows(folders: Path) -> list[dict[str, str]]:
+    with (folders / "out" / run.TABLE).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_label_of_every_case_is_played(folders: Path) -> None:
+    summary = play(folders)
+    found = rows(folders)
+    assert [(r["case"], r["label"], r["interaction"]) for r in found] == [
+        (case, label, str(k)) for case in "ab" for label in ("5", "7") for k in range(3)
+    ]
+    five = [float(r["dice"]) for r in found[:3]]
+    assert five == pytest.approx([0.5, 0.8, 1.0])  # a slice of three with each click
+    assert summary["labels"]["5"]["n"] == 2 and summary["failed"] == {}
+    written = json.loads((folders / "out" / run.SUMMARY).read_text())
+    assert written["all"]["curve"] == summary["all"]["curve"]
+    assert (folders / "out" / run.CURVES).is_file()
+
+
+def test_what_was_played_the_same_way_is_kept(folders: Path) -> None:
+    first = play(folders)
+    (folders / "out" / run.CASES / "b.json").write_text("{")  # cut off
+    assert play(folders) == first and Session.opened == 3
+    play(folders, play=Play(interactions=2))
+    assert Session.opened == 5
+
+
+def test_values_and_an_automatic_mask(folders: Path) -> None:
+    play(folders, start="automatic", values=[5, 9])
+    found = rows(folders)
+    assert [(r["label"], r["interaction"]) for r in found[:4]] == [
+        ("5", k) for k in ("-1", "0", "1", "2")
+    ]
+    assert float(found[0]["dice"]) == pytest.approx(0.5)
+
+
+def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
+    nib.save(nib.Nifti1Image(TRUTH, 2 * AFFINE), folders / "labels" / "a.nii.gz")
+    with pytest.raises(PromptError, match="a"):
+        play(folders)
+    assert {r["case"] for r in rows(folders)} == {"b"}
+    summary = json.loads((folders / "out" / run.SUMMARY).read_text())
+    assert "lies on another grid" in summary["failed"]["a"]
+
+
+def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
+    (folders / "images" / "b_0000.nii.gz").unlink()
+    with pytest.raises(PromptError, match=r"no image for 1 of the 2 label maps.*the first is b"):
+        play(folders)
+    assert not (folders / "out").exists()
