@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import sys
 from pathlib import Path
 
 NEEDED = ("plans.json", "dataset.json", "prompt_capability.json")
 CHECKPOINTS = "fold_*/checkpoint_final.pth"
+FOLD = re.compile(r"fold_(all|0|[1-9][0-9]*)")  # not fold_0_old and other copies beside the folds
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 MANIFEST = "model.sha256"
 
@@ -31,7 +33,8 @@ def stage(model: Path, target: Path) -> str:
     Everyone may read the copies, whoever may read the originals. Raises `StageError` if a needed file is missing, or
     if `target` holds something else than a staged model.
     """
-    names = [*NEEDED, *_found(model, CHECKPOINTS)]
+    folds = [n for n in _found(model, CHECKPOINTS) if FOLD.fullmatch(n.partition("/")[0])]
+    names = [*NEEDED, *folds]
     for name in names:
         if not (model / name).is_file():
             raise StageError(
@@ -39,6 +42,8 @@ def stage(model: Path, target: Path) -> str:
             )
     if len(names) == len(NEEDED):
         raise StageError(f"{model}: no {CHECKPOINTS} in it; is the training finished?")
+    if model.resolve().is_relative_to(target.resolve()):
+        raise StageError(f"{target}: is or holds the model {model}; name another folder")
     if target.exists():
         if any(target.iterdir()) and not (target / MANIFEST).is_file():
             raise StageError(f"{target}: holds no staged model; name another folder")

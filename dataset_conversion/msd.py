@@ -22,7 +22,7 @@ from nnunet_prompt.data.conversion import (
     run_converter,
 )
 from nnunet_prompt.data.nifti import is_nifti_name, volume_count
-from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
+from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
 
@@ -41,6 +41,7 @@ def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:
         reference=str(content.get("reference", "")),
         licence=str(content.get("licence", content.get("license", ""))),
     )
+    keep_out_of([source])
     cases = list(msd_cases(source))  # they hold names of files only
     return write_raw_dataset(cases, target, table=msd_structures(source))
 

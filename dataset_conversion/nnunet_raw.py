@@ -22,7 +22,7 @@ from nnunet_prompt.data.conversion import (
     run_converter,
 )
 from nnunet_prompt.data.nifti import ENDINGS
-from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
+from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import DatasetError
 
@@ -46,6 +46,7 @@ def convert(
         licence=str(content.get("licence", content.get("license", ""))),
         ignore_label=_ignore_value(source, content) is not None,
     )
+    keep_out_of([source])
     cases = list(nnunet_cases(source, patient_regex=patient_regex))  # they hold names of files only
     return write_raw_dataset(cases, target, table=_structures(source, content))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.conversion import converter_parser, run_converter
-from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
+from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.phantom.anatomy import OFFICIAL
@@ -37,6 +37,7 @@ def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:
 
     Raises `DatasetError` when the folder holds no finished phantoms, and everything that `write_raw_dataset` raises.
     """
+    keep_out_of([source])
     cases = list(phantom_cases(source))
     return write_raw_dataset(cases, RawTarget(dataset_id, name or NAME), table=STRUCTURES)
 

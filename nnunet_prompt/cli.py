@@ -9,10 +9,15 @@ Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from nnunet_prompt import __version__
 from nnunet_prompt import cli_arguments as takes
@@ -45,16 +50,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):  # `train` hands on what it does not know, and it knows nothing
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.rest = rest
-    try:
-        return VERBS[args.verb].run(args)
-    except KeyboardInterrupt:
-        print(f"\n{PROG}: stopped", file=sys.stderr)
-        return 130
-    except (PromptError, OSError) as error:
-        if args.debug or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
-            raise
-        print(f"{PROG}: error: {_one_line(error)}", file=sys.stderr)
-        return 1
+    with _ctrl_c() as pressed, _log_on_stderr():
+        try:
+            return VERBS[args.verb].run(args)
+        except KeyboardInterrupt:
+            return _stopped()
+        except Exception as error:
+            if pressed:  # a library made something else of it
+                return _stopped()
+            if not isinstance(error, (PromptError, OSError)):
+                raise
+            return _failed(error, debug=args.debug)
+
+
+def _stopped() -> int:
+    print(f"\n{PROG}: stopped", file=sys.stderr)
+    return 130
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    if debug or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+        raise error
+    print(f"{PROG}: error: {_one_line(error)}", file=sys.stderr)
+    return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -90,6 +108,43 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Notes that Ctrl-C was pressed; some libraries turn the `KeyboardInterrupt` into an error of their own."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """What the package logs, a line each, where warnings and progress go."""
+    logger = logging.getLogger("nnunet_prompt")
+    handler = logging.StreamHandler(sys.stderr)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 VERBS = {

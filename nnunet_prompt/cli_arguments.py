@@ -120,7 +120,7 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         type=fold,
         nargs="+",
         metavar="FOLD",
-        help="default: all that were trained",
+        help="default: all numbered ones that were trained",
     )
     parser.add_argument(
         "-device", choices=("cuda", "cpu", "mps"), help="default: cuda if there is one, else cpu"
@@ -206,7 +206,7 @@ def submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="exit code 1 if a case could not be done as it should"
     )
-    again = "do cases again whose masks are there"
+    again = "do cases again that have a finished mask"
     parser.add_argument("--overwrite", action="store_true", help=again)
     parser.add_argument(
         "--report", type=Path, metavar="JSON", help="what became of each case; not in the output"

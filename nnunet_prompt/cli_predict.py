@@ -10,7 +10,13 @@ from nnunet_prompt.cli_arguments import UPLOADS, at_least, given_convention, mod
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the masks")
+    parser.add_argument(
+        "-o",
+        dest="output",
+        type=Path,
+        required=True,
+        help="folder for the masks, another than that of the images",
+    )
     parser.add_argument(
         "-p",
         dest="prompts",
@@ -47,7 +53,7 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         "--continue_prediction",
         "--c",
         action="store_true",
-        help="go on with a run that was stopped: masks that are there are kept",
+        help="resume a run that was stopped: finished masks are kept",
     )
     parser.add_argument(
         "--whole-names",

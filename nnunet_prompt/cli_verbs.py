@@ -42,6 +42,7 @@ def convert(args: argparse.Namespace) -> int:
 
 def _convert_care(args: argparse.Namespace) -> int:
     from nnunet_prompt.care.command import care_options, run_inspection
+    from nnunet_prompt.data.raw import keep_out_of
     from nnunet_prompt.dataset_conversion import lascarqs, liqa, myops, whs
 
     known = {
@@ -54,6 +55,7 @@ def _convert_care(args: argparse.Namespace) -> int:
     options = care_options(args)
     if args.inspect is not None:
         return run_inspection(args, lambda: examine(args.source, options))
+    keep_out_of([args.source])
     folder = convert_download(args.source, args.dataset_id, name=args.name, options=options)
     print(f"wrote {folder}")
     return 0
@@ -63,10 +65,12 @@ def _convert_unify(args: argparse.Namespace) -> int:
     from nnunet_prompt.care.command import care_options, run_inspection
     from nnunet_prompt.care.detect import tasks_of
     from nnunet_prompt.care.unify import examine, unify
+    from nnunet_prompt.data.raw import keep_out_of
 
     options = care_options(args)
     if args.inspect is not None:
         return run_inspection(args, lambda: examine(tasks_of(args.sources), options))
+    keep_out_of(args.sources)
     folder = unify(args.sources, args.dataset_id, name=args.name, options=options)
     print(f"wrote {folder}")
     return 0

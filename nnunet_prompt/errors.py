@@ -5,6 +5,7 @@
     +-- ImageError                an image or label file that cannot be used
     +-- DatasetError              a data set, its dataset.json or its plans
     +-- ModelError                a model folder or a checkpoint
+    +-- OutputError               a file or folder that cannot be written, or must not be
     +-- RefusedError              a training that cannot work, refused at the start
 
 Every message is one line and names the file, the key, what was expected, what was found and what to do.
@@ -34,6 +35,10 @@ class ModelError(PromptError):
     """A model folder or a checkpoint is missing, incomplete or not ours."""
 
 
+class OutputError(PromptError):
+    """An output cannot be written (a full disc, a read-only place), or would take the place of an input."""
+
+
 class RefusedError(PromptError, SystemExit):
     """A training that cannot work is refused before it starts.
 
@@ -44,3 +49,26 @@ class RefusedError(PromptError, SystemExit):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.code = message  # what the interpreter prints; the exit code is then 1
+
+
+def system_reason(error: BaseException | None) -> str | None:
+    """What the operating system says was wrong ("No space left on device"), from an error or what caused it.
+
+    None where the system refused nothing, as with a file that holds the wrong bytes.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return str(error.strerror)
+        error = error.__cause__
+    return None
+
+
+def raise_system_error(error: BaseException) -> None:
+    """Raises `PromptError` with the system's reason if it refused something, so that no file is blamed for it."""
+    reason = system_reason(error)
+    if reason is None:
+        return
+    named = getattr(error, "filename", None)
+    where = f"{named}: " if isinstance(named, str) else ""
+    way_out = "; set TMPDIR to a folder that can be written" if "temporary" in reason else ""
+    raise PromptError(f"{where}{reason}{way_out}") from error

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from tqdm import tqdm
 
 from nnunet_prompt.batch.pipeline import pipelined
+from nnunet_prompt.data.files import make_folder as make_folder
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
@@ -81,14 +81,6 @@ class Run(Generic[Written]):
         """Notes a case that failed, and tells of it on stderr."""
         self.failed[name] = reason
         tell(f"error: case {name}: {reason}")
-
-
-def make_folder(folder: Path) -> None:
-    """Makes an output folder and those above it. Raises `PromptError` if that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PromptError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
 def each_case(

@@ -31,6 +31,7 @@ from nnunet_prompt.batch.pipeline import Stages
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.data.files import PARTIAL, write_once
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.options import PredictOptions
 
 if TYPE_CHECKING:
@@ -65,11 +66,14 @@ def predict_on_cluster(
 ) -> Run[Tally | None]:
     """Has the workers of the scheduler `options.dask` predict cases; like `batch.predict.predict_cases`.
 
-    Masks that are there are kept. Ctrl-C cancels what has not begun; what has begun is done and written. Raises
-    `PromptError` without Dask, and where no scheduler answers or it goes away.
+    `cases` are those without a finished mask; what else has its name is removed first. Ctrl-C cancels what has not
+    begun; what has begun is done and written. Raises `PromptError` without Dask, and where no scheduler answers or it
+    goes away.
     """
     assert options.dask is not None
     run: Run[Tally | None] = Run()
+    for case in cases:  # what is there is not finished, and workers keep what is there
+        case.target.unlink(missing_ok=True)
     jobs = make_jobs(cases, asked, model=model, options=options)
     if not jobs:
         return run
@@ -152,7 +156,8 @@ def open_model(folder: Path, options: PredictOptions) -> PromptPredictor:
     """The model of a folder; the one that was asked for last stays open until its files change."""
     from nnunet_prompt.inference.predictor import PromptPredictor
 
-    files = sorted([*folder.glob("*.json"), *folder.glob(f"fold_*/{options.checkpoint}")])
+    checkpoints = fold_checkpoints(folder, options.folds, options.checkpoint).values()
+    files = sorted([*folder.glob("*.json"), *checkpoints])
     stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     key = (folder, options, stamps)
     with _opening:

@@ -25,7 +25,12 @@ from nnunet_prompt.batch.cases import (
 )
 from nnunet_prompt.batch.tally import Tally, in_short
 from nnunet_prompt.challenge.images import ImageCase, group_channels, image_files
+from nnunet_prompt.data.files import check_writable
+from nnunet_prompt.data.guard import check_output_folder, check_targets, model_folders
+from nnunet_prompt.data.mask_file import is_finished
+from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.capability import read_capability
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.reading.convention import ALL_OPEN
 from nnunet_prompt.reading.prompt_file import PromptFile, load_prompts
@@ -62,14 +67,19 @@ def predict_folder(
         raise PromptError("prompts and structures: give either a prompts file or names, not both")
     files = image_files(images)
     asked = Asked(_load(prompts, options), structures)
+    _check_output(output, images=images, model=model, prompts=asked.prompts)
     here = options if options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     for name in structures:
         predictor.table.find(name)
     found, asked = _group(files, asked, predictor, options)
     cases = options.part([CaseToDo(one, output / f"{one.case}.nii.gz") for one in found])
+    _check_targets(cases, asked)
     make_folder(output)
-    todo = [one for one in cases if options.overwrites or not one.target.exists()]
+    kept = Kept(predictor.table, asked)
+    todo = [one for one in cases if options.overwrites or not kept.is_done(one)]
+    if todo:
+        check_writable(output)
     if options.dask is None:
         run = predict_cases(predictor, todo, asked, verbose=options.verbose)
     else:
@@ -78,6 +88,41 @@ def predict_folder(
         del predictor  # the workers have their own
         run = predict_on_cluster(todo, asked, model=model, options=options)
     return _conclude(run, cases=len(cases), done=len(todo))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which masks of an earlier run are kept: those that this run could have written (`data.mask_file`)."""
+
+    table: StructureTable
+    asked: Asked
+
+    def is_done(self, case: CaseToDo) -> bool:
+        """Whether the mask of a case is finished; a file that is merely there may be what a killed run left."""
+        return is_finished(case.target, case.images.ordered, self._labels(case.images.case))
+
+    def _labels(self, case: str) -> frozenset[int]:
+        if self.asked.prompts is not None:
+            return self.asked.prompts.labels(case)
+        names = self.asked.structures or self.table.names
+        return frozenset(self.table.find(name).official for name in names)
+
+
+def _check_output(output: Path, *, images: Path, model: Path, prompts: PromptFile | None) -> None:
+    """Raises `OutputError` for an output among the inputs; a model that is missing is reported first."""
+    inputs = [images, *model_folders(model), *([] if prompts is None else [prompts.path])]
+    try:
+        check_output_folder(output, inputs)
+    except PromptError:
+        read_capability(model)
+        raise
+
+
+def _check_targets(cases: Sequence[CaseToDo], asked: Asked) -> None:
+    """Raises `OutputError` if a mask would take the place of an image or of a mask that is a prompt."""
+    images = [path for case in cases for paths in case.images.files.values() for path in paths]
+    masks = () if asked.prompts is None else asked.prompts.masks
+    check_targets([case.target for case in cases], (*images, *masks))
 
 
 def predict_cases(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nnunet_prompt.care.arguments import add_care_arguments
 from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.data.conversion import run_converter
+from nnunet_prompt.data.guard import check_output_file
 from nnunet_prompt.errors import DatasetError, PromptError
 
 if TYPE_CHECKING:
@@ -41,12 +42,23 @@ def run_care(
 ) -> int:
     """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
     if args.inspect is None:
-        return run_converter(convert)
+        return run_converter(lambda: _convert(args, convert))
     try:
         return run_inspection(args, examine)
     except PromptError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _convert(args: argparse.Namespace, convert: Callable[[], Path]) -> Path:
+    from nnunet_prompt.data.raw import keep_out_of
+
+    keep_out_of(_sources(args))
+    return convert()
+
+
+def _sources(args: argparse.Namespace) -> list[Path]:
+    return list(args.sources) if hasattr(args, "sources") else [args.source]
 
 
 def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Examined]]) -> int:
@@ -58,6 +70,8 @@ def run_inspection(args: argparse.Namespace, examine: Callable[[], Iterable[Exam
         raise DatasetError(
             f"--inspect {args.inspect}: is a folder, expected a CSV file to write: give downloads before the option"
         )
+    if args.inspect != Path():
+        check_output_file(args.inspect, _sources(args), option="--inspect")
     from nnunet_prompt.care.inspect import inspect_download
 
     return inspect_download(examine(), None if args.inspect == Path() else args.inspect)

@@ -57,8 +57,13 @@ def nifti_files(source: Path, options: CareOptions = DEFAULTS) -> list[Path]:
     return found
 
 
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed must not look like an empty one."""
+    raise DatasetError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+
+
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=_refuse):
         folders[:] = [f for f in folders if not f.startswith(".") and f != "__MACOSX"]
         yield from (Path(folder) / f for f in files if is_nifti_name(f))
 

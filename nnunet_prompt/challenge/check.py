@@ -21,10 +21,9 @@ from nnunet_prompt.challenge.images import (
     image_files,
 )
 from nnunet_prompt.data.files import PARTIAL
-from nnunet_prompt.data.geometry import rounded_rows, same_geometry
-from nnunet_prompt.data.header import bare_header
-from nnunet_prompt.data.mended import read_mended, read_mended_grid
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.data.mask_file import image_of, mask_problems
+from nnunet_prompt.data.mended import read_mended
+from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
@@ -65,7 +64,7 @@ def check_output(
     problems = []
     for case in tqdm(cases, "check", unit="case", file=sys.stderr, disable=None):
         target = output_folder / _name(case)
-        expected = _Expected(case, keys[case.case], prompts, reading)
+        expected = Expected(case, keys[case.case], prompts, reading)
         found = expected.problems(target) if target.exists() else ["is missing"]
         problems += [f"{target.name}: {problem}" for problem in found]
     for key in prompts.cases:
@@ -91,7 +90,7 @@ def _strangers(folder: Path, cases: Sequence[ImageCase]) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Expected:
+class Expected:
     """What the mask of one case must be; `key` is that of its prompts, None if it has none."""
 
     case: ImageCase
@@ -99,49 +98,25 @@ class _Expected:
     prompts: PromptsJson
     reading: Reading
 
+    def is_met(self, target: Path) -> bool:
+        """Whether the mask is there and nothing is wrong with it; what `submit` keeps when it is started again."""
+        try:
+            there = target.is_file() and target.stat().st_size > 0
+        except OSError:  # a name that is too long, say
+            return False
+        return there and next(self.problems(target), None) is None
+
     def problems(self, target: Path) -> Iterator[str]:
         """What is wrong with a mask, line by line."""
         try:
             mask = read_mended(target)
-            image = self._image(mask)
+            image = image_of(mask, self.case.ordered)
         except (ImageError, OSError) as error:
             yield f"cannot be checked: {error}"
             return
-        for note in mask.notes:
-            if note not in image.notes:
-                yield note
-        yield from _type_problems(mask)
-        if mask.file_shape != image.file_shape:
-            yield f"has the shape {mask.file_shape}, expected that of {image.path.name}, {image.file_shape}"
-        elif not _lie_together(mask, image):
-            yield (
-                f"has the affine {rounded_rows(mask.affine)}, expected that of {image.path.name},"
-                f" {rounded_rows(image.affine)}"
-            )
+        yield from mask_problems(mask, image)
         if mask.shape == image.shape:
             yield from self._label_problems(mask, pls_map(image.affine, image.shape))
-
-    def _image(self, mask: NiftiVolume) -> NiftiVolume:
-        """The image whose grid the mask must have; raises the `ImageError` of the first if none can be read.
-
-        It is the first, unless its voxels cannot be read and the mask has the grid of another.
-        """
-        grids, errors = [], []
-        for path in self.case.ordered:
-            try:
-                grids.append(read_mended_grid(path))
-            except ImageError as error:
-                errors.append(error)
-        if not grids:
-            raise errors[0]
-        fitting = [grid for grid in grids if _lie_together(mask, grid)]
-        if not fitting or fitting[0] is grids[0]:
-            return grids[0]
-        try:
-            read_nifti(grids[0].path)
-        except ImageError:
-            return fitting[0]
-        return grids[0]
 
     def _label_problems(self, mask: NiftiVolume, to_pls: AxisMap) -> Iterator[str]:
         said = self._said(to_pls)
@@ -174,22 +149,6 @@ class _Expected:
         axis = self.reading.slice_axes.get(self.key, 2)
         raw = self.prompts.cases[self.key]
         return raw.place(to_pls.target_shape, self.reading.convention, axis)[0]
-
-
-def _type_problems(mask: NiftiVolume) -> Iterator[str]:
-    header = bare_header(mask.path)  # as it is stored: nibabel's forgets the scaling
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "ui":
-        yield f"has the type {dtype}, expected integers"
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    if np.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
-        yield f"is scaled by its header (slope {slope:g}, intercept {inter:g}), expected plain values"
-    if mask.replaced:
-        yield f"holds {mask.replaced} voxels that are not finite"
-
-
-def _lie_together(mask: NiftiVolume, image: NiftiVolume) -> bool:
-    return mask.file_shape == image.file_shape and same_geometry(mask, image)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_prompt.challenge.case_run import Trouble
-from nnunet_prompt.data.files import PARTIAL, replacing
+from nnunet_prompt.data.files import partials_of, replacing
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.reading.prompts_json import load_json
 
@@ -58,7 +57,7 @@ class Report:
         self.entries: dict[str, Entry] = {}
         self.earlier = {} if path is None else _earlier(path, self.output)
         if path is not None:  # what a killed run left half-written
-            for leftover in path.parent.glob(f"{PARTIAL}*-{escape(path.name)}"):
+            for leftover in partials_of(path):
                 leftover.unlink(missing_ok=True)
         self._save(self.earlier)
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
 from nnunet_prompt.batch.cases import warn
 from nnunet_prompt.challenge.images import image_files, without_ending
+from nnunet_prompt.data.guard import check_output_file
 from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
@@ -73,6 +74,7 @@ def simulate_prompts(
         raise PromptError(
             f"options: expected SimulateOptions, such as SimulateOptions(seed=1), found {shown(options)}"
         )
+    check_output_file(output, [labels])
     files = _label_files(labels)
     cases: dict[str, CasePrompts] = {}
     failures = []

@@ -2,7 +2,7 @@
 
 A case never stops the others. Where its image, its prompts or its prediction fail, the mask comes from what is left:
 the prompts alone, or zeros. stderr tells which case, at which stage and why, in one line each. A run that was stopped
-goes on where it was, for a mask appears under its name only when it is complete.
+goes on where it was: a mask appears under its name only when it is complete, and is kept if it is what `--check` wants.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from nnunet_prompt.batch.cases import Predictor, make_folder, tell, warn
 from nnunet_prompt.batch.cases import report as report_reading
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
+from nnunet_prompt.challenge.check import Expected
 from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
-from nnunet_prompt.data.files import remove_partials
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.data.files import check_writable, remove_partials
+from nnunet_prompt.data.guard import check_output_file, check_output_folder, model_folders
+from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
 from nnunet_prompt.inference.retry import passes_per_tile
 from nnunet_prompt.limits import free_bytes
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
@@ -75,7 +77,7 @@ def submit(
     names no label, so all masks are empty (refused if `strict`).
     """
     budget = how.start()
-    _check_folders(input_folder, output_folder, how)
+    _check_folders(input_folder, output_folder, model, how)
     images = image_files(input_folder / "images")
     prompts = _read_prompts(input_folder / "prompts.json", strict=how.strict)
     from nnunet_prompt.inference.predictor import PromptPredictor
@@ -112,7 +114,10 @@ def run_cases(
     report.forget({*keys, *prompts.cases})
     setting = Setting(predictor, prompts, reading, budget, free_bytes())
     targets = {case.case: output_folder / f"{case.case}_pred.nii.gz" for case in cases}
-    todo = [c for c in cases if how.overwrite or not _is_finished(targets[c.case])]
+    expected = {c.case: Expected(c, keys[c.case], prompts, reading) for c in cases}
+    todo = [c for c in cases if how.overwrite or not expected[c.case].is_met(targets[c.case])]
+    if todo:
+        check_writable(output_folder)
     left_over = {case.case for case in cases} - {case.case for case in todo}
     _add(report, {case: report.earlier.get(case, Entry("kept")) for case in sorted(left_over)})
     for i, case in enumerate(tqdm(todo, "submit", unit="case", file=sys.stderr)):
@@ -180,18 +185,18 @@ def _settle(
     return reading
 
 
-def _check_folders(input_folder: Path, output_folder: Path, how: SubmitOptions) -> None:
+def _check_folders(
+    input_folder: Path, output_folder: Path, model: Path, how: SubmitOptions
+) -> None:
     if output_folder.resolve().is_relative_to(input_folder.resolve()):
-        raise PromptError(
+        raise OutputError(
             f"{output_folder}: the output must lie outside the input {input_folder}, which is never written to"
         )
+    inputs = [input_folder, input_folder / "images", *model_folders(model)]
+    check_output_folder(output_folder, inputs)
     if how.report is not None:
         check_report_path(how.report, input_folder=input_folder, output_folder=output_folder)
-
-
-def _is_finished(target: Path) -> bool:
-    """Whether there is a mask; an empty file is what others leave behind."""
-    return target.is_file() and target.stat().st_size > 0
+        check_output_file(how.report, inputs, option="--report")
 
 
 def _add(report: Report, entries: Mapping[str, Entry]) -> None:

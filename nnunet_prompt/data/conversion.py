@@ -29,7 +29,7 @@ def run_converter(convert: Callable[[], Path]) -> int:
     """Runs a conversion for the command line: prints the folder or one line of error, returns the exit code."""
     try:
         folder = convert()
-    except PromptError as error:
+    except (PromptError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

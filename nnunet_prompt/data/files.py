@@ -8,35 +8,52 @@ a name, so the same voxels give the same bytes.
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from imagecodecs import GZIP, ZLIBNG, gzip_decode, gzip_encode, zlibng_encode
 
 from nnunet_prompt.data.workers import checkpoint
+from nnunet_prompt.errors import OutputError, PromptError, system_reason
 
 PARTIAL = ".partial-"  # begins the names of files that are being written
 PACKED = ".gz"
 LEVEL = 6
+_LONGEST_ENDING = 16  # bytes; what is longer is part of a name
+_PROBE = 2**16  # bytes
 _MARGIN = 2**16  # packing never doubles what is longer than this
 _LARGEST = 2**32 - 1  # gzip knows sizes modulo 2**32, and libdeflate believes them
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; it becomes `path` when the block ends well and is removed otherwise."""
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    """A hidden name beside `path` to write to; it becomes `path` when the block ends well and is removed otherwise.
+
+    Raises `OutputError` with `path` and the system's own reason where the disc is full or the place cannot be written.
+    """
+    partial = partial_name(path)
     try:
         yield partial
         partial.replace(path)
+    except PromptError:
+        raise
+    except Exception as error:
+        reason = _reason(error, partial)
+        if reason is None:
+            raise
+        raise cannot_write(path, reason) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it cannot be removed
+            partial.unlink(missing_ok=True)
 
 
 def write_once(path: Path, write: Callable[[Path], object], *, token: str = "") -> bool:
@@ -45,12 +62,90 @@ def write_once(path: Path, write: Callable[[Path], object], *, token: str = "") 
     So of several writers, on one machine or on many that share the folder, one is seen; returns whether it is this one.
     `token` is part of the hidden name.
     """
-    partial = path.with_name(f"{PARTIAL}{token}-{uuid.uuid4().hex[:12]}-{path.name}")
+    partial = partial_name(path, token=token)
     try:
         write(partial)
         return _take_name(partial, path)
+    except OutputError as error:  # its message names the hidden file
+        reason = system_reason(error)
+        raise error if reason is None else cannot_write(path, reason) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def partial_name(path: Path, *, token: str | None = None) -> Path:
+    """A hidden name beside `path` that nobody else has, on any machine, however long the name of `path` is.
+
+    It ends like `path`, because writers choose the format by the ending. A `token` stands where else a hash of the
+    name stands, by which `partials_of` finds what a killed run left.
+    """
+    endings = path.suffixes[-2:] if path.suffix.lower() == PACKED else path.suffixes[-1:]
+    ending = "".join(endings)
+    ending = ending if len(ending.encode()) <= _LONGEST_ENDING else ""
+    mark = _mark(path) if token is None else token
+    return path.with_name(f"{PARTIAL}{mark}-{uuid.uuid4().hex[:12]}{ending}")
+
+
+def partials_of(path: Path) -> Iterator[Path]:
+    """What killed runs left half-written of `path`, also runs of earlier versions, which used its name."""
+    for pattern in (f"{PARTIAL}{_mark(path)}-*", f"{PARTIAL}*-{escape(path.name)}"):
+        yield from path.parent.glob(pattern)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes an output folder and those above it. Raises `OutputError` if that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{folder}: cannot be made: a file has this name") from error
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {system_reason(error)}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raises `OutputError` if no file can be made in a folder; to be asked before long work, not after it."""
+    probe = partial_name(folder / "probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(folder, str(system_reason(error))) from error
+
+
+def cannot_write(path: Path, reason: str) -> OutputError:
+    """The error for an output that the system refuses."""
+    full = reason in (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+    way_out = "make room there, or give another place" if full else "give a place that can"
+    return OutputError(f"{path}: cannot be written: {reason}; {way_out}")
+
+
+def _reason(error: Exception, partial: Path) -> str | None:
+    """Why the system refused to write, also where a library (torch, ITK) says only that it failed; None if it did not.
+
+    What such a library hides shows when a block is written to the same folder. An error of another file, an input
+    that is gone, say, is none of writing.
+    """
+    known = system_reason(error)
+    if isinstance(error, OSError) and error.filename not in (None, partial, str(partial)):
+        return None
+    if isinstance(error, IsADirectoryError):  # it names both, and room would not help
+        return None
+    if known is not None or not isinstance(error, RuntimeError):
+        return known
+    probe = partial.with_name(f"{PARTIAL}{uuid.uuid4().hex[:12]}")
+    try:
+        probe.write_bytes(bytes(_PROBE))
+    except OSError as refused:
+        return system_reason(refused)
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return None
+
+
+def _mark(path: Path) -> str:
+    return f"{zlib.crc32(os.fsencode(path.name)):08x}"
 
 
 def remove_partials(folder: Path) -> None:
@@ -68,7 +163,17 @@ def save_nifti(path: Path, image: Any, *, labels: bool = False) -> None:
         if 0 < len(content) <= _LARGEST:
             partial.write_bytes(_pack_runs(content) if labels else gzip_encode(content, LEVEL))
         else:
-            image.to_filename(partial)
+            _stream(partial, image, packed=path.name.lower().endswith(PACKED))
+
+
+def _stream(path: Path, image: Any, *, packed: bool) -> None:
+    """Writes an image piece by piece; nibabel's own way leaves the file open where the disc is full."""
+    with path.open("wb") as file:
+        if not packed:
+            image.to_stream(file)
+            return
+        with gzip.GzipFile("", "wb", 1, file, mtime=0) as stream:
+            image.to_stream(stream)
 
 
 def _pack_runs(content: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 import nibabel as nib
 
 from nnunet_prompt.data.nifti_geometry import corrected, restore_fields
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.errors import ImageError, system_reason
 
 MAX_EXTENSIONS = 2**26  # bytes before the voxels
 _GZIP = b"\x1f\x8b"
@@ -53,12 +53,15 @@ def first_bytes(path: Path, size: int) -> tuple[bytes, str]:
 
 def check_is_file(path: Path) -> None:
     """Raises `ImageError` for what is not there, and for a folder, a pipe or a device, which is never opened."""
-    if not path.is_file():
-        raise ImageError(
-            f"{path}: expected a file, found something else"
-            if path.exists()
-            else f"{path}: no such file"
-        )
+    try:
+        if path.is_file():
+            return
+        there = path.exists()
+    except OSError as error:  # of a folder that may not be searched, say
+        raise ImageError(f"{path}: cannot be opened: {system_reason(error)}") from error
+    raise ImageError(
+        f"{path}: expected a file, found something else" if there else f"{path}: no such file"
+    )
 
 
 def bare_header(path: Path) -> Any:

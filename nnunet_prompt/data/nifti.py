@@ -19,6 +19,7 @@ from nnunet_prompt.arguments import as_path, shown, whole_number
 from nnunet_prompt.data.files import PARTIAL as PARTIAL
 from nnunet_prompt.data.files import replacing as replacing
 from nnunet_prompt.data.files import save_nifti as save_nifti
+from nnunet_prompt.data.guard import check_targets
 from nnunet_prompt.data.nifti_file import ENDINGS as ENDINGS
 from nnunet_prompt.data.nifti_file import (
     EXACT,
@@ -200,9 +201,12 @@ def write_labels_like(path: Path | str, labels: npt.NDArray[Any], reference: Nif
 
     sform, qform, their codes, units, voxel sizes and extensions stay as they are; the type becomes the smallest
     unsigned integer that fits; scaling and display range are reset. The file appears under its name only when it is
-    complete. Raises `ImageError` for another shape, for values that are no integers and for negative ones.
+    complete. Raises `ImageError` for another shape, for values that are no integers and for negative ones, and
+    `OutputError` where `path` is the file of `reference`: a mask never takes the place of its image.
     """
     path = as_path("path", path)
+    if isinstance(reference, NiftiVolume):
+        check_targets([path], [reference.path], option="another path")
     labels = np.asarray(labels)
     if not isinstance(reference, NiftiVolume) or reference.header is None:
         raise ImageError(

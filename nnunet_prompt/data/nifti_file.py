@@ -20,7 +20,7 @@ import numpy.typing as npt
 from nnunet_prompt.data.files import PACKED, unpack
 from nnunet_prompt.data.header import check_end, check_extensions, check_is_file
 from nnunet_prompt.data.nifti_geometry import Taken, restore_fields, taken_geometry
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.errors import ImageError, system_reason
 
 ENDINGS = (".nii.gz", ".nii")
 EXACT = ("i1", "u1", "i2", "u2")  # integers that float32 holds exactly and that take less
@@ -201,4 +201,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _unreadable(path: Path, error: BaseException) -> ImageError:
+    reason = system_reason(error)
+    if reason is not None:  # the disc, not the file
+        return ImageError(f"{path}: cannot be read: {reason}")
     return ImageError(f"{path}: cannot be read as NIfTI ({first_line(error)})")

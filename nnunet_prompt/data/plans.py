@@ -13,7 +13,7 @@ from typing import Any
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.raw import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 
 NNUNET_PLANS = "nnUNetPlans"
 NO_RESAMPLING = "nnUNetPromptPlansNoResampling"
@@ -24,6 +24,24 @@ def _check_name(name: str, source: str) -> None:
     if name in ("", source) or Path(name).name != name:
         raise DatasetError(
             f"plans name {name!r}: expected a file name other than {source!r}, from which they are made"
+        )
+
+
+def check_plans_target(path: Path) -> None:
+    """Raises `OutputError` where the new plans would replace a file that is none of ours.
+
+    These are the other JSON files of a preprocessed data set, and what nnU-Net planned itself.
+    """
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ours = content["plans_name"] == path.stem and path.stem != NNUNET_PLANS
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise OutputError(
+            f"{path}: exists and is not replaced, expected no file or plans made by us: give another name with -o"
         )
 
 
@@ -128,6 +146,7 @@ def _derive(
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise DatasetError(f"{path}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
     target = folder / f"{name}.json"
+    check_plans_target(target)
     with replacing(target) as partial:
         partial.write_text(json.dumps(plans, indent=4) + "\n")
     _split_by_patient(folder)

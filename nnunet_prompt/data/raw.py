@@ -27,12 +27,13 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.files import remove_partials, replacing
+from nnunet_prompt.data.files import make_folder, remove_partials, replacing
+from nnunet_prompt.data.guard import lies_in
 from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
 from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.data.workers import in_order
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 
 RAW_VARIABLE = "nnUNet_raw"
 SIDE_FILE = "nnunet_prompt_cases.json"
@@ -109,8 +110,8 @@ def write_raw_dataset(
     """Writes a data set in canonical orientation, several cases at once (`workers`), and returns its folder.
 
     The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
-    Cases whose files are all there are kept as they are, so a stopped run goes on where it was; `on_written` hears
-    of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
+    Cases whose files are all there, whole and of its shape, are kept, so a stopped run resumes; `on_written`
+    hears of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
     themselves are reported on stderr), and `on_complete` of the folder when all cases are in it. `dataset.json` is
     written last, and one that is there goes before the first case is added. The files do not depend on the number
     of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
@@ -119,6 +120,8 @@ def write_raw_dataset(
     `ImageError` for files that cannot be read or share no grid.
     """
     folder = target.folder
+    for case in cases if isinstance(cases, Sequence) else ():  # before anything is read
+        _keep_apart(folder, case)
     plain = replace(table, orientation="canonical", annotated={}, prompted={})
     _prepare(folder, target, _description(target, plain))
     written = _Written()
@@ -209,7 +212,7 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
                 " choose another id, or remove the folder"
             )
     for part in ("imagesTr", "labelsTr"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / part)
     remove_partials(folder)
 
 
@@ -217,6 +220,7 @@ def _checked(
     case: Case, place: Place, target: RawTarget, table: StructureTable, written: _Written
 ) -> Case:
     """The case, which is in order, after what the JSON files will say about it has been noted."""
+    _keep_apart(place.folder, case)
     _check_case(case, target, table, written)
     if place.part == "Tr" and case.label is None:
         raise DatasetError(f"case {case.case_id}: it has no label map, a training case needs one")
@@ -244,6 +248,28 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
     prompted = annotated if case.prompted is None else case.prompted
     this = case.case_id  # what follows checks
     replace(table, annotated={this: annotated}, prompted={this: prompted}, weights={})
+
+
+def _keep_apart(folder: Path, case: Case) -> None:
+    """Raises `OutputError` if a file of the case lies in the data set that is written."""
+    for source in (*case.images, case.label):
+        path = source if isinstance(source, Path) else getattr(source, "path", None)
+        if isinstance(path, Path) and lies_in(path, folder):
+            raise OutputError(
+                f"{folder}: holds the input {path}, and inputs are never written to: choose another id or --name, or"
+                f" another {RAW_VARIABLE}"
+            )
+
+
+def keep_out_of(sources: Iterable[Path]) -> None:
+    """Raises `OutputError` if nnUNet_raw lies in one of the `sources`: the data set would be taken for part of it."""
+    root = os.environ.get(RAW_VARIABLE, "")
+    for source in sources if root else ():  # that it is not set is reported where it is needed
+        if lies_in(Path(root), source, itself=True):
+            raise OutputError(
+                f"{RAW_VARIABLE}={root}: lies in the source {source}, which is never written to: set {RAW_VARIABLE} to"
+                " another place"
+            )
 
 
 def _tell(case: WrittenCase) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_prompt.data.case import Case, load_canonical, save_canonical, values_in
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.data.geometry import same_geometry
+from nnunet_prompt.data.nifti import NiftiVolume, read_grid, read_stored, read_stored_labels
+from nnunet_prompt.errors import DatasetError, ImageError
 
 FILE_ENDING = ".nii.gz"
 DESCRIPTION = "dataset.json"  # a data set that has none is not finished
@@ -34,9 +36,38 @@ class Place:
         return self.folder / f"labels{self.part}" / f"{case.case_id}{FILE_ENDING}"
 
     def is_complete(self, case: Case) -> bool:
-        """Whether all files of the case are there; no file is there before it is whole."""
-        there = all(path.is_file() for path in self.images(case))
-        return there and (case.label is None or self.label(case).is_file())
+        """Whether all files of the case are there, readable to their ends, on one grid, with ids up to `max_label`.
+
+        The grid has the voxels of the source, where that is a file. Other programs may have left anything.
+        """
+        images = self.images(case)
+        files = images if case.label is None else [*images, self.label(case)]
+        if not all(path.is_file() for path in files):
+            return False
+        try:
+            first, *others = (read_stored(path) for path in images)
+            same = all(same_geometry(first, other) for other in others)
+            return same and self._label_fits(case, first) and _has_voxels_of(case, first)
+        except (ImageError, OSError):
+            return False
+
+    def _label_fits(self, case: Case, image: NiftiVolume) -> bool:
+        if case.label is None:
+            return True
+        label = read_stored_labels(self.label(case))
+        ids = values_in(label.array)
+        return same_geometry(image, label) and 0 <= ids[0] and ids[-1] <= self.max_label
+
+
+def _has_voxels_of(case: Case, written: NiftiVolume) -> bool:
+    """Whether a written image has as many voxels along its axes, in any order, as the file that it is made of."""
+    source = case.images[0]
+    if not isinstance(source, Path):
+        return True
+    try:
+        return sorted(read_grid(source).shape) == sorted(written.shape)
+    except ImageError:  # a source that is gone is no reason to lose what was made of it
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +83,7 @@ class WrittenCase:
 
 
 def write_case(place: Place, case: Case) -> WrittenCase:
-    """Writes what `load_canonical` makes of a case, unless it is complete: then nothing of it is read or written.
+    """Writes what `load_canonical` makes of a case, unless it is complete: then it is not written again.
 
     A data set that was finished is so no longer. Raises `DatasetError` for label ids outside of the allowed ones, and
     what `load_canonical` raises.

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
+from nnunet_prompt.data.guard import check_output_file
 from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
@@ -86,6 +87,8 @@ def evaluate_folders(
     """
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
     output = _checked_output(output)
+    if output is not None:
+        check_output_file(output, [labels, predictions])
     values = _checked_values(label_values)
     num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
     known = read_names(names, labels, predictions)

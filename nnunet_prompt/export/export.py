@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from nnunet_prompt.data.guard import check_output_folder, model_folders
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.export.files import Licence, refuse_existing, write_model
+from nnunet_prompt.inference.folds import trained_folds
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.model_folder import LoadedModel
@@ -53,8 +55,9 @@ def export_model(
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.weights.provenance import provenance_of
 
+    check_output_folder(target, (), searched=model_folders(model)[:1])
     refuse_existing(target)
-    folds = options.folds or _folds(model, options.checkpoint)
+    folds = options.folds or trained_folds(model, options.checkpoint, with_all=True)
     if form == "nninteractive" and len(folds) > 1:
         names = " ".join(str(fold) for fold in folds)
         raise ModelError(
@@ -73,11 +76,6 @@ def export_model(
     licence = Licence(origins, options.licence)
     write_model(target, files, licence)
     return Exported(target, licence.line, files.notes)
-
-
-def _folds(model: Path, checkpoint: str) -> tuple[int | str, ...]:
-    found = sorted(p.parent.name for p in model.glob(f"fold_*/{checkpoint}"))
-    return tuple(name.removeprefix("fold_") for name in found)
 
 
 def _refuse_adapters(loaded: LoadedModel, where: Path) -> None:

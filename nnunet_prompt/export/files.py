@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt import __version__
-from nnunet_prompt.data.nifti import PARTIAL
+from nnunet_prompt.data.files import cannot_write, make_folder, partial_name, replacing
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE, Origin
 
@@ -81,7 +80,8 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
         for fold, weights in files.weights.items():
             (folder / fold).mkdir()
             content = _checkpoint(files, weights, fold.removeprefix("fold_"), licence.origins)
-            torch.save(content, folder / fold / "checkpoint_final.pth")
+            with replacing(folder / fold / "checkpoint_final.pth") as checkpoint:
+                torch.save(content, checkpoint)
 
 
 def refuse_existing(target: Path) -> None:
@@ -117,12 +117,15 @@ def _new_folder(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target`; it becomes `target` when the block ends well and is removed otherwise."""
     refuse_existing(target)
     target = target.absolute()
-    partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
-    partial.mkdir(parents=True)
+    partial = partial_name(target)
+    make_folder(target.parent)
     try:
+        partial.mkdir()
         yield partial
         if target.is_dir():  # empty, and not every system renames over it
             target.rmdir()
         partial.rename(target)
+    except OSError as error:
+        raise cannot_write(target, str(error.strerror or error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

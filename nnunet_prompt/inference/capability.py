@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.errors import ModelError, system_reason
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
 
@@ -92,7 +92,9 @@ def read_capability(folder: Path) -> Capability:
             f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"
             " holds plans.json and fold_0)"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: not a capability file ({error!r})") from None
     if version != CAPABILITY_VERSION or tuple(channels) != CHANNEL_NAMES:
         raise ModelError(

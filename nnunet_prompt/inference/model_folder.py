@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import pydoc
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor, device, nn
 
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.errors import ModelError, raise_system_error, system_reason
 from nnunet_prompt.inference.capability import Capability, read_capability
+from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.limits import bound_threads
 from nnunet_prompt.weights.names import plain_names
@@ -30,6 +31,7 @@ NEEDED = (
     "normalization_schemes",
     "use_mask_for_norm",
 )
+_log = logging.getLogger(__name__)
 STATISTICS = "foreground_intensity_properties_per_channel"
 
 
@@ -53,11 +55,13 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
 
     The network is built by our own class from plans that may name parts of networks only; no trainer is searched for
-    and no code is read from files. If the weights come from another model, its licence is printed to stderr.
+    and no code is read from files. The folds that are used are logged. If the weights come from another model, its
+    licence is printed to stderr.
     """
     capability = read_capability(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
-    checkpoints = [read_checkpoint(path) for path in _checkpoints(folder, options)]
+    folds = fold_checkpoints(folder, options.folds, options.checkpoint)
+    checkpoints = [read_checkpoint(path) for path in folds.values()]
     table = structures_from_dataset_json(dataset_json)
     weights = tuple(plain_names(c["network_weights"]) for c in checkpoints)
     try:
@@ -66,10 +70,12 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         for one in weights:  # every fold must fit before the first case is read
             network.load_state_dict(one)
     except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
+        raise_system_error(error)
         raise ModelError(
             f"{folder}: the checkpoint does not fit its plans.json ({_short(error)})"
         ) from None
     _check_channels(folder, manager, configuration, channels)
+    _log.info("model %s", report_folds(folder, tuple(folds)))
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
         print(line, file=sys.stderr)
     where = _device(options)
@@ -153,20 +159,6 @@ def _short(error: Exception) -> str:
     return " ".join(line.strip() for line in lines[:2])
 
 
-def _checkpoints(folder: Path, options: PredictOptions) -> list[Path]:
-    folds: Iterable[int | str] = options.folds or ()
-    if options.folds is None:
-        found = sorted(p.parent.name for p in folder.glob(f"fold_*/{options.checkpoint}"))
-        folds = [name.removeprefix("fold_") for name in found]
-    paths = [folder / f"fold_{fold}" / options.checkpoint for fold in folds]
-    if not paths:
-        raise ModelError(f"{folder}: no fold holds {options.checkpoint}; is the training finished?")
-    for path in paths:
-        if not path.is_file():
-            raise ModelError(f"{path}: not found; is the training of this fold finished?")
-    return paths
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
@@ -174,7 +166,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: not found; a model folder holds plans.json and dataset.json"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
+    except ValueError as error:
         raise ModelError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")

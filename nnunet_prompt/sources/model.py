@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.errors import ModelError, raise_system_error
+from nnunet_prompt.inference.folds import trained_folds
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.weights.names import plain_names, stock_names
 from nnunet_prompt.weights.provenance import (
@@ -146,6 +147,7 @@ def settings_of(plans: Mapping[str, Any], configuration: str, path: Path) -> dic
             manager = PlansManager(deepcopy(dict(plans)))
             settings: dict[str, Any] = manager.get_configuration(configuration).configuration
     except Exception as error:  # nnU-Net checks nothing, so wrong plans can end in any error
+        raise_system_error(error)
         raise ModelError(
             f"{path}: its plans do not describe the configuration {configuration!r}"
             f" ({' '.join(str(error).split())})"
@@ -200,6 +202,9 @@ def _as_list(value: Any) -> list[Any]:
 
 def _checkpoint_in(folder: Path) -> Path:
     files = sorted(folder.rglob(CHECKPOINT))
+    if (folder / "plans.json").is_file():  # copies beside the folds of a model are not meant
+        folds = trained_folds(folder, CHECKPOINT)
+        files = [folder / f"fold_{fold}" / CHECKPOINT for fold in folds] or files
     if len(files) == 1:
         return files[0]
     if not files:

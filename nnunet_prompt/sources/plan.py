@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.data.plans import preprocessed_folder
+from nnunet_prompt.data.plans import check_plans_target, preprocessed_folder
 from nnunet_prompt.errors import DatasetError, ModelError
 from nnunet_prompt.sources.families import open_source
 from nnunet_prompt.sources.model import UNET, SourceModel, channels_of, settings_of
@@ -80,6 +80,7 @@ def write_source_plans(
     intensities = _intensities(source, channels)
     if intensities:
         plans["foreground_intensity_properties_per_channel"] = intensities
+    check_plans_target(target)
     with replacing(target) as partial:
         partial.write_text(json.dumps(plans, indent=4) + "\n")
     return target

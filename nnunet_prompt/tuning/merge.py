@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from nnunet_prompt.data.guard import check_output_file
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.errors import ModelError, PromptError
+from nnunet_prompt.errors import ModelError, PromptError, raise_system_error
 from nnunet_prompt.tuning.adapter_file import Adapter, apply_adapter, base_sha256, read_adapter
 from nnunet_prompt.tuning.tunable import as_trained, make_tunable, tuned_tensors
 from nnunet_prompt.weights.names import plain_names
@@ -35,6 +36,7 @@ def merge_adapter(base: Path, adapter: Path, output: Path) -> Merged:
     """
     import torch
 
+    check_output_file(output, [base, adapter])
     change = read_adapter(adapter)
     network = _network(change, base=base, adapter=adapter)
     found = base_sha256(network)
@@ -58,6 +60,7 @@ def _network(change: Adapter, *, base: Path, adapter: Path) -> nn.Module:
     except PromptError:
         raise
     except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
+        raise_system_error(error)
         raise ModelError(f"{adapter}: its plans cannot be built ({error!r})") from None
     try:
         network.load_state_dict(weights)

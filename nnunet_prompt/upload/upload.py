@@ -19,6 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.batch.cases import Predictor, all_failures, each_case, make_folder, warn
+from nnunet_prompt.data.files import check_writable
+from nnunet_prompt.data.guard import check_output_folder, check_targets, model_folders
+from nnunet_prompt.data.mask_file import is_finished
 from nnunet_prompt.data.nifti import NiftiVolume, read_stored, replacing, write_labels_like
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
@@ -67,6 +70,8 @@ def predict_upload(
             f"team {team!r}: expected letters, digits, blanks, dots, _ and -, as it becomes part of a file name"
         )
     root = output / f"{chosen.zip_name}-{team}"
+    check_output_folder(output, [images, *model_folders(model)])
+    check_output_folder(root, [images])
     entries, left_out = find_entries(chosen, images, besides=root)
     from nnunet_prompt.inference.predictor import PromptPredictor
 
@@ -99,14 +104,22 @@ def write_masks(predictor: Predictor, entries: Sequence[Entry], *, root: Path) -
         )
     asked = {e.mask.name: e.mask.ask(predictor.table) for e in entries}
     stages = _Stages(predictor, asked, root)
-    missing = [entry for entry in entries if not (root / entry.member).exists()]
+    check_targets((root / e.member for e in entries), (e.image for e in entries))
+    missing = [e for e in entries if not _is_done(e, asked[e.mask.name][1], root)]
     if missing:
+        make_folder(root)
+        check_writable(root)
         _zip_of(root).unlink(missing_ok=True)  # it would not show the state of the masks
     named = [(entry.member, entry) for entry in missing]
     run = each_case(named, load=stages.load, work=stages.predict, write=stages.write, verb="upload")
     if run.failed:
         raise PromptError(f"{all_failures(run.failed, len(entries))}; no zip is written")
     return len(missing), len(entries) - len(missing)
+
+
+def _is_done(entry: Entry, values: Mapping[int, int], root: Path) -> bool:
+    """Whether the mask of an entry is finished; `values` has this form's value for each of the model."""
+    return is_finished(root / entry.member, [entry.image], frozenset(values.values()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

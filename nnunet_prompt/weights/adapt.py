@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.data.files import make_folder
+from nnunet_prompt.data.guard import check_output_file
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
@@ -86,13 +88,14 @@ def adapt_checkpoint(
     from nnunet_prompt.sources.families import open_source
     from nnunet_prompt.weights.target import open_target
 
-    source = open_source(path, stem=options.stem, licence=options.licence)
-    if output.exists() and output.resolve() == source.path.resolve():
+    if output.exists() and path.exists() and output.samefile(path):
         raise ModelError(f"{output}: is the source itself; give another file with -o")
+    check_output_file(output, [path])
+    source = open_source(path, stem=options.stem, licence=options.licence)
     target = open_target(dataset_id, options.plans, options.configuration)
     source = with_hash(source)
     weights, report = adapt(source, target)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     with replacing(output) as partial:
         torch.save(
             {

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.errors import ModelError, system_reason
 
 
 def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
@@ -27,6 +27,8 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
                 "ignore"
             )  # of other pickle protocols: they are refused or they are read
             content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path}: refused, because loading it would run code or it is no checkpoint ({_reason(error)})"
@@ -54,6 +56,8 @@ def _refuse_other_formats(path: Path) -> None:
             entries = set()
     except FileNotFoundError:
         raise ModelError(f"{path}: not found") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     except Exception as error:  # a damaged archive can end in any error
         raise ModelError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
     if start[257:262] == b"ustar":
@@ -79,6 +83,14 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(
             f"{path}: not a readable checkpoint, expected the zip format of torch 1.6 and later"
         )
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    """The error for a file that the system does not hand over, or that ends too early (an `OSError` without reason)."""
+    reason = system_reason(error)
+    if reason is None:
+        return ModelError(f"{path}: not a readable checkpoint ({_reason(error)})")
+    return ModelError(f"{path}: cannot be read: {reason}")
 
 
 def _reason(error: Exception) -> str:

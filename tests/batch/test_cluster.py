@@ -40,6 +40,14 @@ def image(path: Path) -> Path:
     return path
 
 
+def saved_mask(path: Path) -> Path:
+    """An empty mask on the grid of `image`."""
+    image(path)
+    like = nib.load(path)
+    nib.save(nib.Nifti1Image(np.zeros(like.shape, np.uint8), like.affine), path)
+    return path
+
+
 def prompts_file(path: Path, *names: str) -> Path:
     said = {name: {"500": {"points": [{"position": [4, 5, 3]}]}} for name in names}
     path.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": said}))
@@ -175,7 +183,7 @@ class TestWithoutACluster:
 
     def test_nothing_left_to_do_needs_no_scheduler(self, tmp_path: Path, model: Path) -> None:
         image(tmp_path / "in" / "a.nii.gz")
-        image(tmp_path / "out" / "a.nii.gz")
+        saved_mask(tmp_path / "out" / "a.nii.gz")
         options = PredictOptions(dask="tcp://127.0.0.1:1")
         made = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
         assert made == Predicted(written=0, kept=1)

@@ -18,7 +18,7 @@ from nnunet_prompt.batch.predict import Predicted, predict_cases, predict_folder
 from nnunet_prompt.challenge.images import group_images, image_files
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError, ImageError, ModelError, PromptError
+from nnunet_prompt.errors import DatasetError, ImageError, ModelError, OutputError, PromptError
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import Answer, PromptPredictor
@@ -83,6 +83,14 @@ def image(path: Path, shape: tuple[int, ...] = SHAPE) -> Path:
     affine = np.array([[0, 1.5, 0, 3], [-1.25, 0, 0, 4], [0, 0, 8, 5], [0, 0, 0, 1.0]])
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+def saved_mask(path: Path) -> Path:
+    """An empty mask on the grid of `image`."""
+    image(path)
+    like = nib.load(path)
+    nib.save(nib.Nifti1Image(np.zeros(like.shape, np.uint8), like.affine), path)
     return path
 
 
@@ -225,7 +233,7 @@ class TestPredictFolder:
         for name in ("a", "b"):
             image(tmp_path / "in" / f"{name}.nii.gz")
         out = tmp_path / "out"
-        image(out / "a.nii.gz")
+        saved_mask(out / "a.nii.gz")
         before = (out / "a.nii.gz").read_bytes()
 
         def run(**options: Any) -> Predicted:
@@ -378,3 +386,86 @@ class TestPredictFolder:
         found = mask(tmp_path / "out" / "a.nii.gz")
         assert found.shape == (9, 11, 6)
         assert set(np.unique(found)) <= {0, 500, 200, 2221}
+
+
+class TestPlaces:
+    """Inputs are never written to, and what is kept of an earlier run is what this run would write."""
+
+    def test_the_folder_of_the_images_however_it_is_named(self, tmp_path: Path, fake: Fake) -> None:
+        model = write_model_folder(tmp_path / "model")
+        source = image(tmp_path / "in" / "a.nii.gz")
+        before = source.read_bytes()
+        (tmp_path / "link").symlink_to(tmp_path / "in")
+        for output in ("in", "link", "model/../in"):
+            with pytest.raises(OutputError, match=r"is an input.*another place with -o"):
+                predict_folder(tmp_path / "in", tmp_path / output, model=model)
+        assert source.read_bytes() == before and not fake.seen
+
+    @pytest.mark.parametrize("place", ["model", "model/fold_0"])
+    def test_the_model(self, tmp_path: Path, fake: Fake, place: str) -> None:
+        model = write_model_folder(tmp_path / "model")
+        image(tmp_path / "in" / "a.nii.gz")
+        with pytest.raises(OutputError, match="is an input"):
+            predict_folder(tmp_path / "in", tmp_path / place, model=model)
+
+    def test_a_mask_that_is_a_prompt(self, tmp_path: Path, fake: Fake) -> None:
+        image(tmp_path / "in" / "a.nii.gz")
+        rough = saved_mask(tmp_path / "prompts" / "a.nii.gz")
+        path = tmp_path / "prompts" / "p.json"
+        cases = {"a": {"500": {"mask": "a.nii.gz"}}}
+        path.write_text(json.dumps({"format": "nnunet-prompt", "version": 1, "cases": cases}))
+        before = rough.read_bytes()
+        with pytest.raises(OutputError, match=r"a\.nii\.gz: is the input"):
+            predict_folder(tmp_path / "in", rough.parent, model=tmp_path, prompts=path)
+        assert rough.read_bytes() == before
+
+    @pytest.mark.parametrize("left", ["empty", "half", "image", "shifted", "stranger"])
+    def test_what_another_program_left_is_done_again(
+        self, tmp_path: Path, fake: Fake, left: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = image(tmp_path / "in" / "a.nii.gz")
+        target = saved_mask(tmp_path / "out" / "a.nii.gz")
+        finished = nib.load(target)
+        if left == "image":
+            target.write_bytes(source.read_bytes())
+        elif left == "shifted":
+            nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.uint8), np.eye(4)), target)
+        elif left == "stranger":
+            nib.save(nib.Nifti1Image(np.full(SHAPE, 7, np.uint8), finished.affine), target)
+        else:
+            content = target.read_bytes()
+            target.write_bytes(content[: 0 if left == "empty" else len(content) // 2])
+        options = PredictOptions(overwrite=False)
+        monkeypatch.setattr(fake, "_answer", lambda case: np.full(case.shape, 500, np.int32))
+        made = predict_folder(tmp_path / "in", target.parent, model=tmp_path, options=options)
+        assert made == Predicted(written=1, kept=0)
+        again = predict_folder(tmp_path / "in", target.parent, model=tmp_path, options=options)
+        assert again == Predicted(written=0, kept=1)
+
+    def test_labels_of_other_prompts_are_not_kept(
+        self, tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fake, "_answer", lambda case: np.full(case.shape, 500, np.int32))
+        image(tmp_path / "in" / "a.nii.gz")
+        prompts = prompts_file(tmp_path / "prompts.json", "a")
+        options = PredictOptions(overwrite=False)
+        for written in (1, 0):
+            made = predict_folder(
+                tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts, options=options
+            )
+            assert made.written == written
+        content = json.loads(prompts.read_text())
+        content["cases"]["a"] = {"3": next(iter(content["cases"]["a"].values()))}
+        prompts.write_text(json.dumps(content))
+        made = predict_folder(
+            tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts, options=options
+        )
+        assert made == Predicted(written=1)
+
+    def test_the_longest_names(self, tmp_path: Path, fake: Fake) -> None:
+        fine, too_long = f"{'x' * 248}.nii.gz", f"{'y' * 251}.nii"
+        for name in (fine, too_long, "a.nii.gz"):
+            image(tmp_path / "in" / name)
+        with pytest.raises(PromptError, match=r"1 of 3 cases have no mask.*File name too long"):
+            predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path)
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.nii.gz", fine]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
-from nnunet_prompt.challenge.submit import run_cases, submit
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.challenge.submit import SubmitOptions, run_cases, submit
+from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.reading.convention import GivenConvention, JsonConvention
@@ -105,10 +105,17 @@ def test_of_many_prompts_without_an_image_the_first_are_told(two: Challenge, cap
     assert said[-1] == "warning: 10 more cases of prompts.json have no image"
 
 
+def one_voxel() -> Any:
+    """A mask that the prompts allow, and that no run makes of them."""
+    mask = np.zeros_like(bricks())
+    mask[tuple(np.argwhere(bricks())[0])] = bricks().max()
+    return mask
+
+
 def test_masks_that_are_there_are_kept_unless_overwritten(two: Challenge) -> None:
-    kept = save(two.output / "a_pred.nii.gz", np.full(SHAPE, 3, np.int16))
+    kept = save(two.output / "a_pred.nii.gz", one_voxel())
     two.run()
-    assert (two.written()[kept.name] == 3).all()
+    assert np.array_equal(two.written()[kept.name], one_voxel())
     two.run(overwrite=True)
     assert np.array_equal(two.written()[kept.name], bricks())
     assert [p.name for p in two.output.iterdir() if p.name.startswith(".")] == []
@@ -216,9 +223,9 @@ def test_submit_loads_the_model_once(two: Challenge, loads: list[Path]) -> None:
 
 
 def test_submit_does_what_is_left(two: Challenge, loads: list[Path]) -> None:
-    kept = save(two.output / "a_pred.nii.gz", np.full(SHAPE, 3, np.int16))
+    kept = save(two.output / "a_pred.nii.gz", one_voxel())
     assert run_submit(two, overwrite=False) == 0
-    assert (two.written()[kept.name] == 3).all()
+    assert np.array_equal(two.written()[kept.name], one_voxel())
     assert np.array_equal(two.written()["b_pred.nii.gz"], bricks())
 
 
@@ -266,3 +273,39 @@ def test_submit_refuses_to_write_where_it_must_not(
     with pytest.raises(PromptError, match=r"must lie outside .*input, which is never written to"):
         run_submit(two, report=two.json)
     assert loads == [] and not inside.exists() and not two.output.exists()
+
+
+@pytest.mark.parametrize("left", ["empty", "half", "shifted", "where nothing is prompted"])
+def test_what_another_program_left_is_no_mask(two: Challenge, left: str) -> None:
+    two.run()
+    path = two.output / "a_pred.nii.gz"
+    whole = path.read_bytes()
+    if left == "shifted":
+        save(path, bricks().astype(np.uint16), LPS @ np.diag([1, 1, 2, 1]))
+    elif left == "where nothing is prompted":
+        save(path, np.full(SHAPE, bricks().max(), np.uint16))
+    else:
+        path.write_bytes(whole[: 0 if left == "empty" else len(whole) // 2])
+    two.run()
+    assert path.read_bytes() == whole
+    kept = path.stat().st_mtime_ns
+    two.run()
+    assert path.stat().st_mtime_ns == kept
+
+
+def test_the_images_and_the_model_are_never_the_output(
+    two: Challenge, loads: list[Path], tmp_path: Path
+) -> None:
+    model, images = tmp_path / "m", two.json.parent / "images"
+    model.mkdir()
+    (model / "plans.json").write_text("{}")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a_pred.nii.gz").symlink_to(images / "a.nii.gz")
+    for output in (images, model, outside):
+        with pytest.raises(OutputError, match="never written to"):
+            submit(two.json.parent, output, model=model, options=PredictOptions())
+    report = SubmitOptions(report=model / "plans.json")
+    with pytest.raises(OutputError, match=r"plans\.json.*--report"):
+        submit(two.json.parent, two.output, model=model, options=PredictOptions(), how=report)
+    assert loads == [] and (model / "plans.json").read_text() == "{}"

@@ -150,3 +150,22 @@ def test_the_command_says_what_is_wrong_in_one_line(
     assert said.err.splitlines() == [
         f"{tmp_path / 'plans.json'}: not found; name a trained model, <trainer>__<plans>__<config>"
     ]
+
+
+def test_copies_beside_the_folds_stay_behind(model: Path, tmp_path: Path) -> None:
+    for name in ("fold_0_old", "fold_0 (copy)"):
+        (model / name).mkdir()
+        (model / name / "checkpoint_final.pth").write_text("others")
+    staging.stage(model, tmp_path / "staged")
+    assert _files(tmp_path / "staged") == STAGED | {"model.sha256"}
+
+
+def test_the_model_is_never_the_target(model: Path, tmp_path: Path) -> None:
+    staged = tmp_path / "staged"
+    staging.stage(model, staged)
+    before = _files(staged)
+    (tmp_path / "link").symlink_to(staged)
+    for target in (staged, tmp_path / "link", staged / ".." / "staged"):
+        with pytest.raises(staging.StageError, match="is or holds the model"):
+            staging.stage(staged, target)
+    assert _files(staged) == before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,7 +16,18 @@ import pytest
 import SimpleITK as sitk
 
 from nnunet_prompt.data import files
-from nnunet_prompt.data.files import PARTIAL, remove_partials, save_nifti, unpack, write_once
+from nnunet_prompt.data.files import (
+    PARTIAL,
+    make_folder,
+    partial_name,
+    partials_of,
+    remove_partials,
+    replacing,
+    save_nifti,
+    unpack,
+    write_once,
+)
+from nnunet_prompt.errors import OutputError, PromptError, raise_system_error, system_reason
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
 
@@ -127,3 +141,126 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_once(tmp_path / "a.txt", half)
     assert list(tmp_path.iterdir()) == []
+
+
+LONGEST = 255  # bytes of a file name
+
+
+class TestLongNames:
+    @pytest.mark.parametrize("letter", ["x", "ü"])
+    @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+    def test_images_with_the_longest_names(self, tmp_path: Path, letter: str, ending: str) -> None:
+        room = LONGEST - len(ending)
+        path = tmp_path / (letter * (room // len(letter.encode())) + ending)
+        save_nifti(path, image())
+        np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj), ARRAY)
+        path.unlink()
+        assert write_once(path, lambda partial: save_nifti(partial, image()))
+        assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+    @pytest.mark.parametrize("name", ["a.json", "a.nii.gz", "a.b.c.NII.GZ", "no ending", ".hidden"])
+    def test_hidden_names_are_short_end_alike_and_are_nobody_elses(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        names = [partial_name(tmp_path / name).name for _ in range(20)]
+        assert len(set(names)) == 20 and max(map(len, names)) < 64
+        ending = name[name.index(".NII") :] if "NII" in name else "".join(Path(name).suffixes)
+        assert all(one.startswith(PARTIAL) and one.endswith(ending) for one in names)
+
+    def test_a_long_last_part_is_no_ending(self, tmp_path: Path) -> None:
+        assert len(partial_name(tmp_path / f"a.{'x' * 200}").name) < 64
+
+    def test_what_a_killed_run_left_of_a_file_is_found(self, tmp_path: Path) -> None:
+        ours, old = partial_name(tmp_path / "a.json"), tmp_path / ".partial-7-a.json"
+        for path in (ours, old, partial_name(tmp_path / "b.json"), tmp_path / ".partial-7-b.json"):
+            path.touch()
+        assert set(partials_of(tmp_path / "a.json")) == {ours, old}
+
+
+class TestWhatTheSystemRefuses:
+    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
+        with pytest.raises(OutputError, match=r"\.nii: cannot be written: File name too long"):
+            save_nifti(tmp_path / f"{'x' * 252}.nii", image())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        for name in ("a.nii", "a.nii.gz"):
+            with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
+                save_nifti(tmp_path / "none" / name, image())
+        (tmp_path / "file").touch()
+        with pytest.raises(OutputError, match="cannot be made: Not a directory"):
+            make_folder(tmp_path / "file" / "folder")
+
+    def test_an_input_that_is_gone_is_not_the_output(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError), replacing(tmp_path / "a.txt") as partial:
+            partial.write_bytes((tmp_path / "gone.txt").read_bytes())
+
+    def test_a_library_that_does_not_say_why(self, tmp_path: Path) -> None:
+        with pytest.raises(RuntimeError, match="none of writing"), replacing(tmp_path / "a.txt"):
+            raise RuntimeError("none of writing")
+        with (
+            pytest.raises(OutputError, match=r"none/a\.nrrd: cannot be written: No such file"),
+            replacing(tmp_path / "none" / "a.nrrd") as partial,
+        ):
+            sitk.WriteImage(sitk.Image(2, 2, 2, sitk.sitkUInt8), str(partial))
+
+
+@pytest.fixture
+def full_disc(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB, of which 8 are taken."""
+    folder = tmp_path / "disc"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    (folder / "there.txt").write_bytes(bytes(8000))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+class TestFullDisc:
+    @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "pth", "txt"])
+    def test_every_writer_says_so_and_leaves_nothing(self, full_disc: Path, ending: str) -> None:
+        path = full_disc / f"a.{ending}"
+        noise = np.random.default_rng(0).random((40, 40, 40))
+        with pytest.raises(OutputError, match=rf"a\.{ending}: cannot be written: No space left"):
+            if ending.startswith("nii"):
+                save_nifti(path, nib.Nifti1Image(noise, np.eye(4)))
+            else:
+                with replacing(path) as partial:
+                    self.write(partial, noise)
+        assert [p.name for p in full_disc.iterdir()] == ["there.txt"]
+
+    def write(self, path: Path, noise: Any) -> None:
+        if path.suffix == ".nrrd":
+            sitk.WriteImage(sitk.GetImageFromArray(noise), str(path))
+        elif path.suffix == ".pth":
+            import torch
+
+            torch.save({"network_weights": torch.from_numpy(noise)}, path)
+        else:
+            path.write_bytes(noise.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [(PermissionError(13, "Permission denied", "x"), "Permission denied"), (OSError("?"), None)],
+)
+def test_the_systems_reason_is_that_of_what_caused_an_error(
+    cause: OSError, reason: str | None
+) -> None:
+    error = RuntimeError("unexpected pos 64 vs 0")
+    error.__cause__ = cause
+    assert system_reason(error) == system_reason(cause) == reason
+    other = RuntimeError("found no other way")
+    other.__context__ = cause  # was dealt with before
+    assert system_reason(other) is None
+    raise_system_error(other)
+
+
+def test_a_missing_place_for_temporary_files_is_named() -> None:
+    error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+    with pytest.raises(PromptError, match=r"No usable temporary directory.*set TMPDIR to"):
+        raise_system_error(error)

@@ -20,7 +20,7 @@ from nnunet_prompt.data.nifti import (
     volume_count,
     write_labels_like,
 )
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.errors import ImageError, OutputError
 
 OBLIQUE = np.array(
     [[0.0, -1.5, 0.0, 7.0], [1.2, 0.0, 0.9, -3.0], [-0.9, 0.0, 1.2, 11.0], [0, 0, 0, 1]]
@@ -287,3 +287,14 @@ def test_a_file_appears_complete_or_not_at_all(tmp_path: Path) -> None:
 def test_names_of_images() -> None:
     names = ["a.nii.gz", "A.NII", "._a.nii.gz", ".a.nii", "a.txt", "a.nii.gz.bak"]
     assert [is_nifti_name(n) for n in names] == [True, True, False, False, False, False]
+
+
+def test_a_mask_never_takes_the_place_of_its_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), path)
+    (tmp_path / "link.nii.gz").symlink_to(path)
+    before = path.read_bytes()
+    for target in (path, tmp_path / "link.nii.gz", tmp_path / ".." / tmp_path.name / "a.nii.gz"):
+        with pytest.raises(OutputError, match=r"is the input .*a\.nii\.gz.*give another path"):
+            write_labels_like(target, np.ones((3, 4, 5), np.uint8), read_nifti(path))
+    assert path.read_bytes() == before

@@ -11,7 +11,7 @@ import torch
 
 from nnunet_prompt.data.plans import ReduceOptions, _patch_size, no_resampling_plans, reduce_plans
 from nnunet_prompt.data.raw import SIDE_FILE
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 from tests.model_fixture import hand_made_plans
 
 FEATURES = (4, 6, 8)
@@ -327,3 +327,21 @@ class TestRefusals:
     def test_options_that_cannot_work(self, folder: Path, options: dict[str, Any]) -> None:
         self.refusal(**options)
         assert [p.name for p in folder.iterdir()] == ["nnUNetPlans.json"]
+
+
+@pytest.mark.parametrize("name", ["dataset", "splits_final", "nnUNetPlans", "notes"])
+def test_files_that_are_not_ours_are_not_replaced(folder: Path, name: str) -> None:
+    source = json.loads((folder / "nnUNetPlans.json").read_text())
+    (folder / "otherPlans.json").write_text(json.dumps(source | {"plans_name": "otherPlans"}))
+    path = folder / f"{name}.json"
+    if not path.exists():
+        path.write_text("[]")
+    before = path.read_bytes()
+    options = ReduceOptions(source="otherPlans", name=name)
+    with pytest.raises(OutputError, match=rf"{name}\.json: exists and is not replaced"):
+        reduce_plans(42, options=options)
+    assert path.read_bytes() == before
+
+
+def test_our_own_plans_are_replaced(folder: Path) -> None:
+    assert reduced(folder) == reduced(folder)

@@ -16,13 +16,14 @@ import pytest
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import (
     RawTarget,
+    keep_out_of,
     patients_of,
     raw_root,
     read_side_file,
     write_raw_dataset,
 )
 from nnunet_prompt.data.structures import Structure, StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.errors import DatasetError, ImageError, OutputError
 
 AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])
 TABLE = StructureTable(
@@ -292,3 +293,50 @@ def test_a_side_file_in_another_form(tmp_path: Path, text: str) -> None:
     (tmp_path / "nnunet_prompt_cases.json").write_text(text)
     with pytest.raises(DatasetError, match=r"nnunet_prompt_cases\.json"):
         read_side_file(tmp_path)
+
+
+class TestWhatIsKept:
+    """A file of a case is kept where it is whole and fits; whatever else has its name is written again."""
+
+    @pytest.mark.parametrize("part", ["imagesTr/a_0000", "labelsTr/a"])
+    @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+    def test_half_a_file_is_not(self, tmp_path: Path, part: str, kept: float) -> None:
+        folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+        path = folder / f"{part}.nii.gz"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(kept * len(whole))])
+        write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+        assert path.read_bytes() == whole
+
+    @pytest.mark.parametrize("value", [99, None])
+    def test_a_label_map_of_something_else_is_not(self, tmp_path: Path, value: int | None) -> None:
+        folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+        path = folder / "labelsTr" / "a.nii.gz"
+        whole, stored = path.read_bytes(), nib.load(path)
+        array = np.asarray(stored.dataobj)
+        other = array[:-1] if value is None else np.full_like(array, value)
+        nib.save(nib.Nifti1Image(other, stored.affine), path)
+        write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
+        assert path.read_bytes() == whole
+
+
+def test_a_source_in_the_data_set_itself_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    inside = target(tmp_path).folder / "imagesTr" / "a_0000.nii.gz"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(b"of the user")
+    for cases in ([case("a", images=(inside,))], iter([case("a", images=(inside,))])):
+        with pytest.raises(OutputError, match=r"a_0000\.nii\.gz, and inputs are never written to"):
+            write_raw_dataset(cases, target(tmp_path), table=TABLE)
+    assert inside.read_bytes() == b"of the user"
+
+
+def test_raw_data_in_a_download_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_out_of([tmp_path])  # that nnUNet_raw is not set is reported later
+    for inside in (tmp_path, tmp_path / "download" / "raw"):
+        monkeypatch.setenv("nnUNet_raw", str(inside))
+        with pytest.raises(OutputError, match="lies in the source"):
+            keep_out_of([tmp_path])
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    keep_out_of([tmp_path / "download"])

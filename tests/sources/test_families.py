@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,10 @@ def test_names_of_channels() -> None:
     assert channels_of({"channel_names": {"0": "T1", "1": "T2"}}) == ("T1", "T2")
     assert channels_of({"modality": {"0": "CT"}}) == ("CT",)
     assert channels_of(None) == channels_of({}) == ()
+
+
+def test_copies_beside_the_folds_of_a_model_are_not_meant(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "m")
+    for name in ("fold_0_old", "fold_0 (copy)"):
+        shutil.copytree(folder / "fold_0", folder / name)
+    assert find_source(folder).path == checkpoint_in(folder)

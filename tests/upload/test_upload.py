@@ -17,7 +17,7 @@ from nnunet_prompt import cli
 from nnunet_prompt.care.registry import label_ids, table_for
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure
-from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.errors import DatasetError, OutputError, PromptError
 from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -431,3 +431,31 @@ class TestCommandLine:
     def test_an_unknown_upload_is_misuse(self) -> None:
         with pytest.raises(SystemExit, match="2"):
             cli.main("predict -i in -o out -m model --upload liver".split())
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("left", ["empty", "half", "other values"])
+    def test_what_another_program_left_is_done_again(
+        self, tmp_path: Path, reads: Reads, left: str
+    ) -> None:
+        source = hearts(tmp_path / "in", 1)
+        run(source, tmp_path / "out")
+        (path,) = (tmp_path / "out").rglob("*_pred.nii.gz")
+        whole = path.read_bytes()
+        if left == "other values":
+            stored = nib.load(path)
+            nib.save(nib.Nifti1Image(np.full(stored.shape, 7, np.uint8), stored.affine), path)
+        else:
+            path.write_bytes(whole[: 0 if left == "empty" else len(whole) // 2])
+        made = run(source, tmp_path / "out")
+        assert (made.written, made.kept) == (1, 0) and path.read_bytes() == whole
+        assert run(source, tmp_path / "out").kept == 1
+
+    def test_the_download_is_never_the_output(self, tmp_path: Path, reads: Reads) -> None:
+        source = hearts(tmp_path / "in")
+        (tmp_path / "link").symlink_to(source)
+        before = sorted(source.rglob("*"))
+        for output in (source, tmp_path / "link"):
+            with pytest.raises(OutputError, match="is an input"):
+                run(source, output)
+        assert sorted(source.rglob("*")) == before
