@@ -79,6 +79,15 @@ ATTEMPTS = {
         lambda have, out: ["evaluate", have["labels"], have["predictions"], "-o", out],
         ("labels", "predictions"),
     ),
+    "interact": Attempt(
+        lambda have, out: [
+            *("interact", have["labels"], "-i", have["images"], "-o", out, "-m", have["model"]),
+            *("--interactions", "1", "-device", "cpu", "--disable_tta"),
+        ],
+        ("labels", "images", "model"),
+        "folder",
+        torch=True,
+    ),
     "convert nnunet": Attempt(
         lambda have, out: ["convert", "nnunet", have["nnunet"], "-d", "7"],
         ("nnunet",),

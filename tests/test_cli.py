@@ -23,6 +23,7 @@ VERBS = (
         "simulate",
         "submit",
         "evaluate",
+        "interact",
     ),
     *("env", "trainers-dir", "demo"),
 )

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from nnunet_prompt.batch.cases import all_failures, make_folder, reason_of, tell
 from nnunet_prompt.challenge.images import group_channels, image_files, without_ending
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
+from nnunet_prompt.data.guard import check_output_folder, model_folders
 from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume, read_stored, replacing
 from nnunet_prompt.errors import ImageError, PromptError
@@ -57,6 +58,7 @@ def interact_folder(
     """
     from nnunet_prompt.inference.session import PromptSession
 
+    check_output_folder(output, [labels, images, *model_folders(model)])
     session = PromptSession(model, options)
     cases = _cases(labels, images, session.predictor.n_image_channels)
     make_folder(output / CASES)

@@ -126,3 +126,19 @@ def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
     with pytest.raises(PromptError, match=r"no image for 1 of the 2 label maps.*the first is b"):
         play(folders)
     assert not (folders / "out").exists()
+
+
+@pytest.mark.parametrize("folder", ["labels", "images", "."])
+def test_nothing_is_written_among_the_inputs(folders: Path, folder: str) -> None:
+    if folder == ".":  # the model's own folder
+        (folders / "plans.json").write_text("{}")
+    with pytest.raises(PromptError):
+        run.interact_folder(
+            folders / "labels",
+            folders / "images",
+            folders / folder,
+            model=folders,
+            play=Play(),
+            options=PredictOptions(),
+        )
+    assert Session.opened == 0 and not (folders / folder / run.CASES).exists()
