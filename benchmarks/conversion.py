@@ -81,7 +81,8 @@ class Run:
 def main() -> int:
     """Measures, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=[t.name for t in TASKS])
+    names = [t.name for t in TASKS]
+    parser.add_argument("--tasks", nargs="+", default=names, choices=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tries", type=int, default=50, help="rounds, disturbed ones included")
     args = parser.parse_args()
@@ -93,6 +94,9 @@ def main() -> int:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "conversion.md").write_text(report(results))
         record.write_text(json.dumps(results, indent=2) + "\n")
+    earlier = [name for name in results if name not in args.tasks]
+    if earlier:
+        print(f"measured in an earlier run: {', '.join(earlier)}", file=sys.stderr)
     print(report(results))
     return 0
 

@@ -30,6 +30,7 @@ from inference_report import all_tiles, report
 from inference_tasks import TASKS, Task, small
 from rich.console import Console
 
+from nnunet_prompt.errors import did_you_mean
 from nnunet_prompt.extension import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -51,8 +52,17 @@ def main() -> int:
         results = json.loads(record.read_text())
     for task in (t for t in TASKS if t.name in args.tasks):
         results[task.name] = measure(small(task) if args.small else task, args, console)
+    measured = set(args.tasks)
     if args.real is not None:
-        results["real"] = real(args, console) or results.get("real", {})
+        found = real(args, console)
+        if not found:
+            console.print(f"{args.real}: holds no trained model, nothing is reported", style="red")
+            return 1
+        results["real"] = found
+        measured.add("real")
+    earlier = [name for name in results if name not in measured]
+    if earlier:
+        console.print(f"measured in an earlier run: {', '.join(earlier)}", style="yellow")
     text = report(results)
     print(text)
     if not args.small:
@@ -73,6 +83,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    known = REAL if args.step == "real" else [t.name for t in TASKS]
+    for name in args.tasks:
+        if name not in known:
+            parser.error(f"argument --tasks: no task {name!r}{did_you_mean(name, known)}")
     if args.output is None:
         args.output = Path("out/inference_small" if args.small else "out/inference")
     return args

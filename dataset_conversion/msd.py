@@ -5,10 +5,13 @@ Task04_Hippocampus/
                   "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, ...]
   imagesTr/       one file per case; several modalities lie on the fourth axis
   labelsTr/
+nnU-Net v1 has the same `dataset.json` and one file per modality: <case>_0000.nii.gz, <case>_0001.nii.gz, ...
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +24,7 @@ from nnunet_prompt.data.conversion import (
     read_dataset_json,
     run_converter,
 )
-from nnunet_prompt.data.nifti import is_nifti_name, volume_count
+from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name, volume_count
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
@@ -40,6 +43,7 @@ def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:
         channel_names=_modalities(source, content),
         reference=str(content.get("reference", "")),
         licence=str(content.get("licence", content.get("license", ""))),
+        sources=(source,),
     )
     keep_out_of([source])
     cases = list(msd_cases(source))  # they hold names of files only
@@ -71,20 +75,39 @@ def msd_cases(source: Path) -> Iterator[Case]:
         if not isinstance(entry, Mapping) or not {"image", "label"} <= entry.keys():
             raise DatasetError(f'{where} must be {{"image": file, "label": file}}, found {entry!r}')
         image, label = (_inside(source, entry[key], f"{where}.{key}") for key in ("image", "label"))
-        if not is_nifti_name(image.name):
+        if image.name.startswith("."):
             continue
-        found = volume_count(image)
-        if found != channels:
-            raise DatasetError(
-                f"{image}: holds {found} volumes, dataset.json names {channels} modalities"
-            )
+        for path, key in ((image, "image"), (label, "label")):
+            if not is_nifti_name(path.name):
+                raise DatasetError(
+                    f"{where}.{key}: {entry[key]!r}: only {' and '.join(ENDINGS)} can be read"
+                )
         yield Case(
-            image.name.removesuffix(".gz").removesuffix(".nii"),
-            (image,) if channels == 1 else tuple(FileVolume(image, i) for i in range(channels)),
+            re.sub(r"\.nii(\.gz)?$", "", image.name, flags=re.IGNORECASE),
+            _images(image, channels),
             label,
             label_values=ids,
             source=str(entry["image"]),
         )
+
+
+def _images(image: Path, channels: int) -> tuple[Path | FileVolume, ...]:
+    """The channels of an image: the volumes of its file, or the files <case>_0000, ... that nnU-Net v1 has for it."""
+    name, ending = re.fullmatch(r"(.+?)(\.nii(?:\.gz)?)", image.name, re.IGNORECASE).groups()  # type: ignore[union-attr]
+    single = [image.with_name(f"{name}_{i:04d}{ending}") for i in range(channels)]
+    if not image.exists() and single[0].is_file():
+        missing = next((path for path in single if not path.is_file()), None)
+        if missing is not None:
+            raise DatasetError(
+                f"{missing}: no such file, and dataset.json names {channels} modalities"
+            )
+        return tuple(single)
+    found = volume_count(image)
+    if found != channels:
+        raise DatasetError(
+            f"{image}: holds {found} volumes, dataset.json names {channels} modalities"
+        )
+    return (image,) if channels == 1 else tuple(FileVolume(image, i) for i in range(channels))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,10 +151,11 @@ def _modalities(source: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _inside(source: Path, stated: Any, where: str) -> Path:
-    path = source / str(stated)
-    if not path.resolve().is_relative_to(source.resolve()):
+    """A file that is named below the folder; what is linked from there may lie elsewhere."""
+    name = os.path.normpath(str(stated).replace("\\", "/"))
+    if not isinstance(stated, str) or Path(name).is_absolute() or name.split("/")[0] == "..":
         raise DatasetError(f"{where}: {stated!r} lies outside the folder of the data set")
-    return path
+    return source / name
 
 
 if __name__ == "__main__":

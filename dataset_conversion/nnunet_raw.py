@@ -4,6 +4,7 @@ Dataset004_Hippocampus/
   dataset.json    channel_names, labels, file_ending; an `nnunet_prompt` block is kept
   imagesTr/       <case>_0000.nii.gz, <case>_0001.nii.gz, ...
   labelsTr/       <case>.nii.gz
+Or `dataset.json` lists the files of its cases under `dataset`; then only these count, wherever they are.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from nnunet_prompt.data.conversion import (
     read_dataset_json,
     run_converter,
 )
+from nnunet_prompt.data.labels import foreground_labels, ignore_label
 from nnunet_prompt.data.nifti import ENDINGS
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
+from nnunet_prompt.dataset_conversion.nnunet_files import training_files
 from nnunet_prompt.errors import DatasetError
 
 
@@ -45,6 +48,7 @@ def convert(
         reference=str(content.get("reference", "")),
         licence=str(content.get("licence", content.get("license", ""))),
         ignore_label=_ignore_value(source, content) is not None,
+        sources=(source,),
     )
     keep_out_of([source])
     cases = list(nnunet_cases(source, patient_regex=patient_regex))  # they hold names of files only
@@ -52,10 +56,10 @@ def convert(
 
 
 def nnunet_cases(source: Path, *, patient_regex: str | None = None) -> Iterator[Case]:
-    """The cases of `imagesTr`, by name; hidden files and folders such as `__MACOSX` are skipped.
+    """The training cases, by name: those that `dataset.json` lists, else those of `imagesTr`; see `nnunet_files`.
 
-    Raises `DatasetError` for a missing channel or label map, for a label map without images, and for a name in which
-    `patient_regex` finds nothing.
+    Hidden files and folders such as `__MACOSX` are skipped. Raises `DatasetError` for a missing channel or label map,
+    for a label map without images, and for a name in which `patient_regex` finds nothing.
     """
     content = read_dataset_json(source)
     channels, ending = len(_channels(source, content)), _ending(source, content)
@@ -64,28 +68,17 @@ def nnunet_cases(source: Path, *, patient_regex: str | None = None) -> Iterator[
     ids = {s.label: s.label for s in table.structures} | {0: 0}
     if ignore is not None:
         ids[ignore] = len(table.structures) + 1
-    images, labels = (_files(source / part, ending) for part in ("imagesTr", "labelsTr"))
-    names = sorted({image[: -len("_0000")] for image in images})
-    if not names:
-        raise DatasetError(f"{source / 'imagesTr'}: no file named <case>_0000{ending}")
-    lonely = sorted(set(labels) - set(names))
-    if lonely:
-        raise DatasetError(f"{labels[lonely[0]]}: a label map without images in imagesTr")
     pattern = None if patient_regex is None else _pattern(patient_regex)
-    for case in names:
-        wanted = [f"{case}_{i:04d}" for i in range(channels)]
-        missing = [f"imagesTr/{w}{ending}" for w in wanted if w not in images]
-        missing += [] if case in labels else [f"labelsTr/{case}{ending}"]
-        if missing:
-            raise DatasetError(f"{source}: case {case} lacks {missing[0]}")
+    found = training_files(source, content, channels=channels, ending=ending)
+    for case, files in found.items():
         yield Case(
             case,
-            tuple(images[w] for w in wanted),
-            labels[case],
+            files.images,
+            files.label,
             annotated=table.annotated.get(case),
             label_values=ids,
             patient=None if pattern is None else _patient(pattern, case),
-            source=f"imagesTr/{wanted[0]}{ending}",
+            source=files.stated,
         )
 
 
@@ -109,31 +102,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _structures(source: Path, content: Mapping[str, Any]) -> StructureTable:
+    """nnU-Net's rules for labels; only the background, which is 0 in any case, need not be stated."""
+    stated = content.get("labels")
+    background = stated.get("background", 0) if isinstance(stated, Mapping) else 0
+    if background not in (0, "0", [0]):
+        raise DatasetError(
+            f"{source / 'dataset.json'}: labels.background must be 0, found {background!r}"
+        )
     try:
-        table = structures_from_dataset_json(content)
+        return structures_from_dataset_json(content)
     except DatasetError as error:
         raise DatasetError(f"{source}: {error}") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DatasetError(
-            f"{source / 'dataset.json'}: labels must be {{name: number}}, found {content.get('labels')!r}:"
-            " the Medical Segmentation Decathlon layout has a converter of its own"
-        ) from error
-    if not table.structures:
-        raise DatasetError(f"{source / 'dataset.json'}: labels names no foreground structure")
-    return table
 
 
 def _ignore_value(source: Path, content: Mapping[str, Any]) -> int | None:
-    value = content.get("labels", {}).get("ignore")
-    if value is None or isinstance(value, int):
-        return value
-    raise DatasetError(
-        f"{source / 'dataset.json'}: labels.ignore must be a number, found {value!r}"
-    )
+    try:
+        value, labels = ignore_label(content), foreground_labels(content)
+    except DatasetError as error:
+        raise DatasetError(f"{source}: {error}") from error
+    if value is not None and not value > len(labels):
+        raise DatasetError(
+            f"{source / 'dataset.json'}: labels.ignore must be the highest number, found {value}"
+        )
+    return value
 
 
 def _channels(source: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     named = content.get("channel_names")
+    if named is None and "modality" in content:
+        raise DatasetError(
+            f"{source / 'dataset.json'}: names no channel_names but a modality, as nnU-Net v1 and the Medical"
+            f" Segmentation Decathlon do: run `nnunet-prompt convert msd {source}` instead"
+        )
     numbered = [str(i) for i in range(len(named))] if isinstance(named, Mapping) else []
     if not isinstance(named, Mapping) or not numbered or set(named) != set(numbered):
         raise DatasetError(
@@ -144,23 +144,12 @@ def _channels(source: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _ending(source: Path, content: Mapping[str, Any]) -> str:
     ending = content.get("file_ending")
-    if ending not in ENDINGS:
+    if not isinstance(ending, str) or ending.lower() not in ENDINGS:
         raise DatasetError(
             f"{source / 'dataset.json'}: file_ending is {ending!r}, only {' and '.join(ENDINGS)} can be read:"
-            " convert the images to NIfTI"
+            " convert the images to NIfTI, or train on the data set as it is"
         )
-    return str(ending)
-
-
-def _files(folder: Path, ending: str) -> dict[str, Path]:
-    """The files of a folder by their names without the ending."""
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
-    return {
-        path.name.removesuffix(ending): path
-        for path in sorted(folder.iterdir())
-        if path.name.endswith(ending) and not path.name.startswith(".") and path.is_file()
-    }
+    return ending
 
 
 def _pattern(regex: str) -> re.Pattern[str]:

@@ -39,7 +39,8 @@ def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:
     """
     keep_out_of([source])
     cases = list(phantom_cases(source))
-    return write_raw_dataset(cases, RawTarget(dataset_id, name or NAME), table=STRUCTURES)
+    target = RawTarget(dataset_id, name or NAME, sources=(source,))
+    return write_raw_dataset(cases, target, table=STRUCTURES)
 
 
 def phantom_cases(source: Path) -> Iterator[Case]:

@@ -24,6 +24,7 @@ from nnunet_prompt import cli_arguments as takes
 from nnunet_prompt import cli_evaluate as evaluate
 from nnunet_prompt import cli_interact as interact
 from nnunet_prompt import cli_predict as predict
+from nnunet_prompt import cli_train as train
 from nnunet_prompt import cli_verbs as does
 from nnunet_prompt import cli_weights as weights
 from nnunet_prompt.errors import PromptError
@@ -45,11 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns its exit code; misuse ends in `SystemExit(2)`, as argparse does it."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    if (
-        rest and args.verb != "train"
-    ):  # `train` hands on what it does not know, and it knows nothing
+    if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.rest = rest
     with _ctrl_c() as pressed, _log_on_stderr():
         try:
             return VERBS[args.verb].run(args)
@@ -96,12 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
             help=verb.summary,
             description=verb.summary[0].upper() + verb.summary[1:] + ".",
             allow_abbrev=False,
-            add_help=name != "train",  # its help is that of nnUNetv2_train
         )
-        if name != "train":  # `predict ... --debug` is as good as `--debug predict ...`
-            sub.add_argument(
-                "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-            )
+        # `predict ... --debug` is as good as `--debug predict ...`
+        sub.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
         verb.add_arguments(sub)
     return parser
 
@@ -159,7 +156,9 @@ VERBS = {
     ),
     "weights": Verb("start from the weights of other models", weights.add_arguments, weights.run),
     "train": Verb(
-        "nnUNetv2_train, with our trainers in sight: same arguments", takes.none, does.train
+        "train one fold: nnUNetv2_train with our trainers and defaults that work here",
+        train.add_arguments,
+        train.run,
     ),
     "predict": Verb(
         "make masks from images, with or without prompts", predict.add_arguments, does.predict

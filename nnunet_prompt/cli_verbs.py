@@ -6,23 +6,33 @@ Every function imports what it needs itself, so that the command line starts wit
 from __future__ import annotations
 
 import argparse
-import re
-import sys
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
 from nnunet_prompt.cli_arguments import CARE
 from nnunet_prompt.cli_check import run_check
+from nnunet_prompt.cli_hints import next_command, note
 from nnunet_prompt.errors import PromptError
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
 
-_REFUSED = re.compile(r"^nnunet_prompt\.errors\.\w+: (.+)", re.MULTILINE)
-
 
 def convert(args: argparse.Namespace) -> int:
+    done = _convert(args)
+    if done == 0 and getattr(args, "inspect", None) is None:
+        number = ("-d", str(args.dataset_id))
+        if args.layout == "unify" and os.environ.get("nnUNet_preprocessed"):  # it is planned
+            planned = ("-plans_name", "nnUNetPlans")
+            next_command("nnUNetv2_preprocess", *number, *planned, "-c", "3d_fullres")
+        else:
+            next_command("nnUNetv2_plan_and_preprocess", *number, "-c", "3d_fullres")
+    return done
+
+
+def _convert(args: argparse.Namespace) -> int:
     if args.layout == "unify":
         return _convert_unify(args)
     if args.layout in CARE:
@@ -82,6 +92,8 @@ def phantom(args: argparse.Namespace) -> int:
 
         write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
         print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")
+        if args.part == "train":
+            next_command("nnunet-prompt", "convert", "phantom", args.target, "-d", "ID")
         return 0
     from nnunet_prompt.phantom.rehearsal import rehearsal_for, write_rehearsal
 
@@ -94,6 +106,7 @@ def phantom(args: argparse.Namespace) -> int:
         seed=args.seed,
     )
     print(f"wrote {_count(args.cases, 'training case')}, a validation and a test set to {folder}")
+    next_command("nnunet-prompt", "convert", args.kind, folder, "-d", "ID")
     return 0
 
 
@@ -102,37 +115,24 @@ def plan(args: argparse.Namespace) -> int:
 
     given = {k: getattr(args, k) for k in ("source", "name", "features", "batch_size")}
     given = {key: value for key, value in given.items() if value is not None}
+    number = str(args.dataset_id)
     if not args.no_resampling:
-        print(f"wrote {reduce_plans(args.dataset_id, options=ReduceOptions(**given))}")
+        written = reduce_plans(args.dataset_id, options=ReduceOptions(**given))
+        print(f"wrote {written}")
+        trainer = ("-tr", "nnUNetTrainerPromptCPU", "-p", written.stem)
+        next_command("nnunet-prompt", "train", number, "3d_fullres", "0", *trainer)
     elif given.keys() & {"features", "batch_size"}:
         raise PromptError("--no-resampling: --features and --batch-size are those of reduced plans")
     else:
-        print(f"wrote {no_resampling_plans(args.dataset_id, **given)}")
-    return 0
-
-
-def train(args: argparse.Namespace) -> int:
-    """nnU-Net's own entry, in this process; the processes it starts for several GPUs inherit the environment."""
-    if not {"-h", "--help"} & set(args.rest):
-        extension.require_folders("nnUNet_preprocessed", "nnUNet_results")
-    extension.register_trainers()
-    from nnunetv2.run.run_training import run_training_entry
-    from torch.multiprocessing.spawn import ProcessRaisedException
-
-    sys.argv = ["nnunet-prompt train", *args.rest]
-    try:
-        run_training_entry()
-    except (
-        ProcessRaisedException
-    ) as error:  # with several GPUs, all that is left of an error is its traceback
-        refused = _REFUSED.search(str(error))
-        if refused is None:
-            raise
-        raise PromptError(refused[1]) from error
+        written = no_resampling_plans(args.dataset_id, **given)
+        print(f"wrote {written}")
+        options = ("-plans_name", written.stem, "-c", "3d_fullres")
+        next_command("nnUNetv2_preprocess", "-d", number, *options)
     return 0
 
 
 def predict(args: argparse.Namespace) -> int:
+    note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
     from nnunet_prompt.batch.predict import predict_folder
@@ -149,6 +149,7 @@ def predict(args: argparse.Namespace) -> int:
     )
     kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""
     print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
+    next_command("nnunet-prompt", "evaluate", "LABELS", args.output, "-o", "metrics.json")
     return 0
 
 
@@ -173,8 +174,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         team=NO_TEAM if args.team is None else args.team,
         options=predict_options(args),
     )
-    for note in made.notes:
-        print(f"note: {note}")
+    for line in made.notes:
+        print(f"note: {line}")
     print(f"wrote {made.zip_file} with {_count(made.written + made.kept, 'mask')}")
     return 0
 
@@ -192,6 +193,8 @@ def simulate(args: argparse.Namespace) -> int:
     )
     simulate_prompts(args.labels, args.output, options=options)
     print(f"wrote {args.output}")
+    words = ("-i", "IMAGES", "-p", args.output, "-o", "MASKS", "-m", "MODEL")
+    next_command("nnunet-prompt", "predict", *words)
     return 0
 
 
@@ -215,8 +218,10 @@ def submit(args: argparse.Namespace) -> int:
             budget_minutes=args.budget_minutes,
         ),
     )
-    note = f"; {_count(degraded, 'case')} degraded, see the warnings" if degraded else ""
-    print(f"wrote the masks to {args.output}{note}")
+    hint = f"; {_count(degraded, 'case')} degraded, see the warnings" if degraded else ""
+    print(f"wrote the masks to {args.output}{hint}")
+    if not os.environ.get("nnUNet_prompt_input"):  # in a container nobody types
+        next_command("nnunet-prompt", "submit", "-i", args.input, "--check", args.output)
     return 0
 
 

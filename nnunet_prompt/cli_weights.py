@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_prompt.cli_arguments import at_least, fold
+from nnunet_prompt.cli_hints import next_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def _adapt(args: argparse.Namespace) -> int:
     if args.report is not None:
         report.write(args.report)
     print(f"wrote {args.output}: train with -pretrained_weights {args.output}")
+    what = (str(args.dataset_id), args.configuration, "0", "-p", args.plans)
+    next_command("nnunet-prompt", "train", *what, "-pretrained_weights", args.output)
     return 0
 
 
@@ -133,6 +136,7 @@ def _fetch(args: argparse.Namespace) -> int:
     source = known_source(args.name)
     folder = fetch(source, args.output)
     print(f"wrote {folder}; licence: {source.licence}")
+    next_command("nnunet-prompt", "weights", "inspect", folder)
     return 0
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.training.progress import LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +214,8 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 @contextmanager
 def _showing(console: Console) -> Iterator[Callable[[str], None]]:
-    """On a terminal one line that changes, with the time that has gone; elsewhere a line now and then."""
+    """On a terminal one line that changes, with the time that has gone and that a training has to go; elsewhere a line
+    now and then."""
     from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -221,13 +223,16 @@ def _showing(console: Console) -> Iterator[Callable[[str], None]]:
     still = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=still) as progress:
         task = progress.add_task("")
-        shown = time.monotonic()
+        shown, how_far = time.monotonic(), ""
 
         def show(line: str) -> None:
-            nonlocal shown
-            progress.update(task, description=escape(line[: max(10, console.width - 15)]))
-            if still and time.monotonic() - shown > HEARTBEAT_S:
-                console.print(line, style="dim", markup=False, soft_wrap=True)
+            nonlocal shown, how_far
+            found = LINE.search(line)  # of a training: its epoch, and the time left
+            how_far = found[0] if found else how_far
+            text = line if found or not how_far else f"{how_far} | {line}"
+            progress.update(task, description=escape(text[: max(10, console.width - 15)]))
+            if still and (found or time.monotonic() - shown > HEARTBEAT_S):
+                console.print(how_far or line, style="dim", markup=False, soft_wrap=True)
                 shown = time.monotonic()
 
         yield show
@@ -271,6 +276,7 @@ def _conclude(output: Path, console: Console) -> None:
     console.print(f"\n[bold]The picture[/]  {picture}", soft_wrap=True)
     console.print(f"[bold]The masks[/]    {masks}", soft_wrap=True)
     console.print(f"[bold]All of it[/]    {output}", soft_wrap=True)
+    console.print("\nWith data of your own: nnunet-prompt convert --help", markup=False)
 
 
 def _metrics(output: Path, arm: str) -> Path:

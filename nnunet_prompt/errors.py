@@ -14,6 +14,10 @@ The command line prints it without a traceback and ends with exit code 1.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 
 class PromptError(ValueError):
     """Something the user gave is wrong, and the message says what and how to mend it."""
@@ -72,3 +76,25 @@ def raise_system_error(error: BaseException) -> None:
     where = f"{named}: " if isinstance(named, str) else ""
     way_out = "; set TMPDIR to a folder that can be written" if "temporary" in reason else ""
     raise PromptError(f"{where}{reason}{way_out}") from error
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns what a check of ours raises into the refusal of a training."""
+    try:
+        yield
+    except PromptError as error:
+        raise RefusedError(str(error)) from None
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is not known: the names close to it, else those there are."""
+    names = sorted(set(known))
+    lower = {name.lower(): name for name in names}
+    close = [
+        lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=3, cutoff=0.7)
+    ]
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"; there are {shown}" if names else "; there are none"

@@ -8,14 +8,17 @@ starts inherit it.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping, MutableMapping
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from nnunet_prompt.errors import PromptError
 
 VARIABLE = "nnUNet_extTrainer"
+_CLASS = re.compile(r"^class (\w*Trainer\w*)\b", re.MULTILINE)
 
 _PURPOSE = {
     "nnUNet_raw": "raw data sets",
@@ -54,6 +57,24 @@ def register_trainers(target: MutableMapping[str, str] | None = None) -> None:
     """Puts our trainers in front of `nnUNet_extTrainer` in `target` (`os.environ`), once however often it is called."""
     target = os.environ if target is None else target
     target.update(environment(target))
+
+
+def trainer_files() -> dict[str, Path]:
+    """The file of each trainer that nnU-Net would find: its own, then those of the folders of `nnUNet_extTrainer`.
+
+    Files are read, not imported; so a class that is made in another way than by a `class` statement is not among them.
+    """
+    spec = find_spec("nnunetv2")
+    places = [
+        Path(p) / "training" / "nnUNetTrainer"
+        for p in (spec and spec.submodule_search_locations) or ()
+    ]
+    places += [Path(f) for f in environment()[VARIABLE].split(os.pathsep) if Path(f).is_dir()]
+    found: dict[str, Path] = {}
+    for path in (path for place in places for path in sorted(place.rglob("*.py"))):
+        for name in _CLASS.findall(path.read_text(encoding="utf-8", errors="replace")):
+            found.setdefault(name, path)
+    return found
 
 
 def shell_exports(variables: Mapping[str, str]) -> str:

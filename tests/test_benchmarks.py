@@ -52,3 +52,13 @@ def test_the_table(benchmark: ModuleType) -> None:
     assert lines[-1] == (
         "| whs | 6, 4 x 5 x 6; 3 rounds | convert, one core | 6.00 | 3.00 | 9.00 | 3.00 | 1.5 |"
     )
+
+
+def test_a_task_that_is_not_there_is_no_old_table(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["conversion.py", "--tasks", "wsh"])
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main()
+    seen = capsys.readouterr()
+    assert seen.out == "" and "'wsh'" in seen.err

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
 from nnunet_prompt import cli, extension
-from nnunet_prompt.errors import PromptError, RefusedError
+from nnunet_prompt.errors import PromptError
 
 
 def run(line: str) -> int:
@@ -422,82 +420,3 @@ def test_demo(fake: Any) -> None:
     call.assert_called_once_with(Path("out/demo"), seed=0)
     assert run("demo -o elsewhere --seed 3") == 0
     call.assert_called_with(Path("elsewhere"), seed=3)
-
-
-# Training, which is nnU-Net's ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nnunet_entry(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What nnUNetv2_train's entry saw: its argv, and the trainers it could find."""
-    import nnunetv2.run.run_training as run_training
-
-    seen: list[list[str]] = []
-
-    def entry() -> None:
-        seen.append([*sys.argv, os.environ["nnUNet_extTrainer"]])
-
-    monkeypatch.setattr(run_training, "run_training_entry", entry)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    return seen
-
-
-def test_train_hands_on_every_argument(nnunet_entry: list[list[str]]) -> None:
-    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
-    words = "901 3d_fullres 0 -tr nnUNetTrainerPrompt -p plans -device cpu --c -num_gpus 2 --npz"
-    assert run(f"train {words}") == 0
-    assert nnunet_entry == [["nnunet-prompt train", *words.split(), str(extension.trainers_dir())]]
-
-
-def test_train_takes_options_first(nnunet_entry: list[list[str]]) -> None:
-    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
-    assert run("train -tr nnUNetTrainerPrompt --val 901 2d all") == 0
-    assert nnunet_entry[0][1:-1] == "-tr nnUNetTrainerPrompt --val 901 2d all".split()
-
-
-def test_train_shows_nnunets_own_help(nnunet_entry: list[list[str]]) -> None:
-    assert run("train --help") == 0
-    assert nnunet_entry[0][:2] == ["nnunet-prompt train", "--help"]
-
-
-def test_train_without_folders_says_which(
-    nnunet_entry: list[list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    os.environ["nnUNet_preprocessed"] = "/p"
-    assert run("train 901 3d_fullres 0") == 1
-    assert "error: nnUNet_results is not set" in capsys.readouterr().err
-    assert nnunet_entry == []
-
-
-def test_a_refused_training_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import nnunetv2.run.run_training as run_training
-
-    refused = Mock(side_effect=RefusedError("cascades are not supported"))
-    monkeypatch.setattr(run_training, "run_training_entry", refused)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
-    assert run("train 1 3d_cascade_fullres 0") == 1
-    assert capsys.readouterr().err == "nnunet-prompt: error: cascades are not supported\n"
-
-
-@pytest.mark.parametrize("ours", [True, False])
-def test_what_a_process_for_one_gpu_raised(
-    ours: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import nnunetv2.run.run_training as run_training
-    from torch.multiprocessing.spawn import ProcessRaisedException
-
-    last = "nnunet_prompt.errors.RefusedError: a region" if ours else "KeyError: 'a region'"
-    text = f"\n-- Process 1 terminated:\nTraceback (most recent call last):\n  File\n{last}\n"
-    raised = Mock(side_effect=ProcessRaisedException(text, 1, 7))
-    monkeypatch.setattr(run_training, "run_training_entry", raised)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    os.environ["nnUNet_preprocessed"], os.environ["nnUNet_results"] = "/p", "/r"
-    if ours:
-        assert run("train 1 3d_fullres 0 -num_gpus 2") == 1
-        assert capsys.readouterr().err == "nnunet-prompt: error: a region\n"
-    else:
-        with pytest.raises(ProcessRaisedException):
-            run("train 1 3d_fullres 0 -num_gpus 2")

@@ -90,3 +90,16 @@ def test_a_failed_stage_stops_the_demo_and_is_tried_again(
     assert not (tmp_path / "logs" / "c.log").exists()
     _play(tmp_path, monkeypatch, a="print(1)", b="print(2)", c="print(3)")
     assert played == ["end"]
+
+
+def test_a_training_tells_how_far_it_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    played: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = ("nothing", "2026-11-28: epoch 1 of 2, about 3 s left", "train_loss 1")
+    _play(tmp_path, monkeypatch, train=f"print(*{lines!r}, sep='\\n')")
+    shown = capsys.readouterr().out.splitlines()
+    assert "epoch 1 of 2, about 3 s left" in shown
+    assert "nothing" not in shown and "train_loss 1" not in shown

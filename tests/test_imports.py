@@ -51,6 +51,11 @@ def test_help_of_a_converter_is_light() -> None:
     assert _loaded_after(ask) == []
 
 
+def test_help_of_training_is_light() -> None:
+    ask = "import nnunet_prompt.cli as c\ntry: c.main(['train', '-h'])\nexcept SystemExit: pass"
+    assert _loaded_after(ask) == []
+
+
 def test_help_of_the_weights_is_light() -> None:
     ask = (
         "import nnunet_prompt.cli as c\n"

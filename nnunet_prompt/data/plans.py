@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.nifti import replacing
+from nnunet_prompt.data.planned import plans_of
 from nnunet_prompt.data.raw import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
-from nnunet_prompt.errors import DatasetError, OutputError
+from nnunet_prompt.errors import DatasetError, OutputError, did_you_mean
 
 NNUNET_PLANS = "nnUNetPlans"
 NO_RESAMPLING = "nnUNetPromptPlansNoResampling"
@@ -135,11 +136,12 @@ def _derive(
     folder = preprocessed_folder(dataset_id)
     path = folder / f"{source}.json"
     if not path.is_file():
+        others = did_you_mean(source, plans_of(folder)) if plans_of(folder) else ""
         raise DatasetError(
-            f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first"
+            f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first{others}"
         )
     try:
-        plans = json.loads(path.read_text())
+        plans = json.loads(path.read_text(encoding="utf-8-sig"))
         change(plans)
     except DatasetError:
         raise
@@ -255,10 +257,17 @@ def preprocessed_root() -> Path:
 def preprocessed_folder(dataset_id: int) -> Path:
     """The folder of a planned data set. Raises `DatasetError` where there is none, or more than one."""
     root = preprocessed_root()
-    found = sorted(root.glob(f"Dataset{dataset_id:03d}_*"))
-    if len(found) != 1:
+    known = {path.name: path for path in sorted(root.glob("Dataset*")) if path.is_dir()}
+    found = [path for name, path in known.items() if name.startswith(f"Dataset{dataset_id:03d}_")]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
         raise DatasetError(
-            f"{root}: expected one folder Dataset{dataset_id:03d}_..., found {len(found)};"
-            f" run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first"
+            f"{root}: expected one folder Dataset{dataset_id:03d}_..., found {len(found)}: {names}; move others away"
+        )
+    if not found:
+        others = f"; there are {', '.join(known)}" if known else ""
+        raise DatasetError(
+            f"{root}: expected one folder Dataset{dataset_id:03d}_..., found 0;"
+            f" run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first{others}"
         )
     return found[0]

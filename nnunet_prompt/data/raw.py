@@ -48,7 +48,8 @@ class RawTarget:
     """The data set to write: `Dataset<dataset_id>_<name>` in `root`, or in the folder that nnUNet_raw names.
 
     nnU-Net chooses the normalisation by the channel name: "CT" gets CT normalisation, any other a z-score.
-    `ignore_label` adds nnU-Net's ignore label K + 1.
+    `ignore_label` adds nnU-Net's ignore label K + 1. `sources` are the folders that are converted: none of them may be
+    the folder to write, nor lie in it.
     """
 
     dataset_id: int
@@ -58,6 +59,7 @@ class RawTarget:
     reference: str = ""
     licence: str = ""
     ignore_label: bool = False
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.dataset_id <= 999:
@@ -191,10 +193,12 @@ def _description(target: RawTarget, table: StructureTable) -> dict[str, Any]:
 
 def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) -> None:
     """Makes the folders, removes what a killed run left half-written, refuses what would be mixed up."""
+    for source in target.sources:
+        _keep_file_apart(folder, source)
     others = [p for p in folder.parent.glob(f"Dataset{target.dataset_id:03d}_*") if p != folder]
     if others:
         raise DatasetError(
-            f"{others[0]}: the data set id {target.dataset_id} is taken: choose another id, or remove that folder"
+            f"{others[0]}: the data set id {target.dataset_id} is taken: choose another id with -d"
         )
     done = folder / DESCRIPTION
     if done.is_file():
@@ -202,14 +206,16 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
             found = json.loads(done.read_text(encoding="utf-8"))
             found.get(BLOCK, {}).pop("cases", None)
         except (ValueError, AttributeError) as error:
-            raise DatasetError(f"{done}: not a JSON object: remove the folder") from error
+            raise DatasetError(
+                f"{done}: not a JSON object ({error}): choose another id with -d"
+            ) from error
         wanted = json.loads(json.dumps(description))
         wanted[BLOCK].pop("cases")
         differ = [k for k in wanted if found.get(k) != wanted[k]]
         if differ:
             raise DatasetError(
                 f"{done}: {differ[0]} is {found.get(differ[0])}, the new data set has {wanted[differ[0]]}:"
-                " choose another id, or remove the folder"
+                " choose another id with -d, or move that folder away"
             )
     for part in ("imagesTr", "labelsTr"):
         make_folder(folder / part)
@@ -251,14 +257,19 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
 
 
 def _keep_apart(folder: Path, case: Case) -> None:
-    """Raises `OutputError` if a file of the case lies in the data set that is written."""
     for source in (*case.images, case.label):
         path = source if isinstance(source, Path) else getattr(source, "path", None)
-        if isinstance(path, Path) and lies_in(path, folder):
-            raise OutputError(
-                f"{folder}: holds the input {path}, and inputs are never written to: choose another id or --name, or"
-                f" another {RAW_VARIABLE}"
-            )
+        if isinstance(path, Path):
+            _keep_file_apart(folder, path)
+
+
+def _keep_file_apart(folder: Path, source: Path) -> None:
+    """Raises `OutputError` if an input is the data set that is written, or lies in it."""
+    if lies_in(source, folder, itself=True):
+        raise OutputError(
+            f"{folder}: holds the input {source}, and inputs are never written to: choose another id with -d, another"
+            f" --name, or another {RAW_VARIABLE}"
+        )
 
 
 def keep_out_of(sources: Iterable[Path]) -> None:

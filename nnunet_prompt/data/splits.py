@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,67 @@ def held_out_folds(patients: Mapping[str, str], groups: Mapping[str, str]) -> li
         if train and val:
             found.append(Fold(train, val, group))
     return found
+
+
+def fold_of(folder: Path, fold: int | str, cases: Collection[str]) -> Fold:
+    """The cases of a fold of a preprocessed data set, as nnU-Net will choose them; `cases` are those preprocessed.
+
+    nnU-Net writes five folds into a folder without splits, and takes all cases for both parts of the fold "all". Raises
+    `DatasetError` where it would end in a traceback or take other cases than one may think: too few cases for five
+    folds, a fold that the splits lack (nnU-Net draws a random one), one without cases, and cases that are not there.
+    """
+    if fold == "all":
+        return Fold(tuple(sorted(cases)), tuple(sorted(cases)))
+    path = folder / SPLITS_FILE
+    if not path.is_file():
+        if len(cases) < FOLDS:
+            raise DatasetError(
+                f"{folder}: fold {fold}: holds {len(cases)} case(s), and nnU-Net's split into {FOLDS} folds needs as"
+                f" many: train with the fold `all`, or write {SPLITS_FILE}"
+            )
+        count, chosen = FOLDS, None
+    else:
+        splits = _read_splits(path)
+        count, chosen = len(splits), splits[int(fold)] if int(fold) < len(splits) else None
+    if not count:
+        raise DatasetError(f"{path}: lists no fold: remove it, and nnU-Net makes {FOLDS}")
+    if not 0 <= int(fold) < count:
+        raise DatasetError(
+            f"{path}: fold {fold}: expected a fold from 0 to {count - 1}, or `all` to train on every case"
+        )
+    if chosen is None:
+        return Fold(tuple(sorted(cases)), ())  # nnU-Net has yet to split them
+    _check_fold(f"{path}: fold {fold}", chosen, cases)
+    return chosen
+
+
+def _read_splits(path: Path) -> list[Fold]:
+    form = 'expected [{"train": [case, ...], "val": [case, ...]}, ...]'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, list):
+            raise TypeError(f"a {type(content).__name__}")
+        parts = [(entry["train"], entry["val"]) for entry in content]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: {form}, found {error}") from None
+    for part in (part for both in parts for part in both):
+        if not isinstance(part, list) or not all(isinstance(case, str) for case in part):
+            raise DatasetError(f"{path}: {form}, found {str(part)[:60]!r}")
+    return [Fold(tuple(train), tuple(val)) for train, val in parts]
+
+
+def _check_fold(where: str, fold: Fold, cases: Collection[str]) -> None:
+    for name, part in (("train", fold.train), ("val", fold.val)):
+        if not part:
+            raise DatasetError(
+                f"{where}: {name} lists no case, expected at least one: name some, or train with the fold `all`"
+            )
+        missing = sorted(set(part) - set(cases))
+        if missing:
+            raise DatasetError(
+                f"{where}: {name} lists {missing[0]!r}, which is not preprocessed ({len(missing)} such case(s)):"
+                " preprocess again, or take it out"
+            )
 
 
 def write_splits(path: Path, folds: Sequence[Fold]) -> None:

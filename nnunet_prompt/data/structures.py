@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from nnunet_prompt.data.labels import foreground_labels
 from nnunet_prompt.data.names import composed, entry_of
 from nnunet_prompt.errors import DatasetError
 
@@ -183,7 +184,7 @@ def structures_from_dataset_json(dataset_json: Mapping[str, Any]) -> StructureTa
     Raises `DatasetError` for regions (labels that are lists: state unions as `members` instead), for a data set without
     structures and for a block that breaks the form above.
     """
-    labels = _plain_labels(dataset_json)
+    labels = foreground_labels(dataset_json, block=BLOCK)
     block = dataset_json.get(BLOCK)
     if block is None:
         return StructureTable(tuple(Structure(n, v, (v,), v) for n, v in labels.items()))
@@ -261,34 +262,6 @@ def without_cases(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
     if BLOCK in copy:
         copy[BLOCK] = {key: value for key, value in copy[BLOCK].items() if key != "cases"}
     return copy
-
-
-def _plain_labels(dataset_json: Mapping[str, Any]) -> dict[str, int]:
-    found = dataset_json.get("labels")
-    labels: dict[str, int] = {}
-    for name, value in found.items() if isinstance(found, Mapping) else ():
-        if isinstance(value, (list, tuple)):
-            raise DatasetError(
-                f"dataset.json: label {name!r} is a region; region-based training is not supported:"
-                f" use plain labels and state the union as {BLOCK}.structures[{name!r}].members"
-            )
-        if name not in ("background", "ignore"):
-            labels[name] = _label(value, found)
-    if not labels:
-        raise DatasetError(
-            f"dataset.json: labels names no foreground structure: it must be {{name: number}}, found {found!r}"
-        )
-    return dict(sorted(labels.items(), key=lambda item: item[1]))
-
-
-def _label(value: Any, found: Any) -> int:
-    try:
-        return int(value)  # nnU-Net takes "1" for 1
-    except (ValueError, TypeError):
-        raise DatasetError(
-            f"dataset.json: labels must be {{name: number}}, found {found!r}:"
-            " the Medical Segmentation Decathlon layout has a converter of its own"
-        ) from None
 
 
 def _check_names(found: Iterable[str], known: set[str], where: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_prompt.errors import ModelError
+from nnunet_prompt.inference.unfinished import instead_of
 
 ALL = "all"
 _FOLD = re.compile(r"fold_(?P<number>0|[1-9][0-9]*)")
@@ -35,11 +36,11 @@ def fold_checkpoints(
     """The checkpoint of each of the `folds`, None for all that were trained. Raises `ModelError` if one is missing."""
     chosen = trained_folds(model, checkpoint) if folds is None else tuple(dict.fromkeys(folds))
     if not chosen:
-        raise ModelError(f"{model}: no fold holds {checkpoint}; is the training finished?")
+        raise ModelError(f"{model}: no fold holds {checkpoint}{instead_of(checkpoint, model)}")
     paths = {fold: model / f"fold_{fold}" / checkpoint for fold in chosen}
-    for path in paths.values():
+    for fold, path in paths.items():
         if not path.is_file():
-            raise ModelError(f"{path}: not found; is the training of this fold finished?")
+            raise ModelError(f"{path}: not found{instead_of(checkpoint, model, (fold,))}")
     return paths
 
 

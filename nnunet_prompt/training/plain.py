@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-from nnunet_prompt.data.structures import without_cases
-from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
+from nnunet_prompt.training.checked import CheckedTrainer
 
 
-class PlainTrainer(nnUNetTrainer):
+class PlainTrainer(CheckedTrainer):
     """nnU-Net's network, loss, loader and validation; only the schedule differs, and inference does not mirror."""
-
-    schedule: ClassVar[Schedule] = Schedule()
-
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
-        apply_schedule(self, self.schedule)
-
-    def configure_optimizers(self) -> Any:
-        return adamw(self) if self.schedule.optimizer == "adamw" else super().configure_optimizers()
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
         settings = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()

@@ -26,6 +26,11 @@ class Schedule:
     learning_rate: float | None = None
     optimizer: Literal["sgd", "adamw"] = "sgd"
 
+    @property
+    def save_every(self) -> int | None:
+        """Epochs from one checkpoint_latest.pth to the next; nnU-Net's 50 would leave a short training without any."""
+        return None if self.epochs is None else max(1, min(50, self.epochs // 5))
+
     def of_length(self, total: int) -> Schedule:
         """The same schedule with `total` iterations in all, in epochs of about the same length."""
         each = self.iterations or 250
@@ -42,12 +47,12 @@ DEMO_SCHEDULE = Schedule(
 
 
 def apply_schedule(trainer: Any, schedule: Schedule) -> None:
-    """Sets nnU-Net's attributes from a schedule.
+    """Sets nnU-Net's attributes from a schedule, and seeds the first epoch.
 
     The variables `nnUNet_prompt_iterations` (iterations in all) and `nnUNet_prompt_seed` (makes a single-process
-    CPU training repeatable) override it for benchmarks.
+    CPU training repeatable) override it; `nnunet-prompt train --iterations` and `--seed` set them.
     """
-    total, seed = _number(ITERATIONS_VARIABLE), _number(SEED_VARIABLE)
+    total = _number(ITERATIONS_VARIABLE)
     if total is not None:
         schedule = schedule.of_length(total)
     for attribute, value in (
@@ -55,15 +60,47 @@ def apply_schedule(trainer: Any, schedule: Schedule) -> None:
         ("num_iterations_per_epoch", schedule.iterations),
         ("num_val_iterations_per_epoch", schedule.val_iterations),
         ("initial_lr", schedule.learning_rate),
+        ("save_every", schedule.save_every),
     ):
         if value is not None:
             setattr(trainer, attribute, value)
-    if seed is not None:
-        import numpy as np
-        import torch
+    apply_seed(rank=getattr(trainer, "local_rank", 0))
 
-        np.random.seed(seed)  # noqa: NPY002 - nnU-Net's loaders draw from the global state
-        torch.manual_seed(seed)
+
+def apply_seed(*, epoch: int = 0, rank: int = 0) -> None:
+    """Seeds numpy and torch from the variable `nnUNet_prompt_seed`, where it is set, for what begins with `epoch`.
+
+    A resumed training (`--c`) must not draw the patches of its first epochs again, nor every device of several the same
+    ones: their seeds are made from the number, the epoch and the rank. Processes that load patches are forked from
+    this one, so it has to be called before they start.
+    """
+    seed = _number(SEED_VARIABLE)
+    if seed is None:
+        return
+    import numpy as np
+    import torch
+
+    if epoch or rank:
+        seed = int(np.random.SeedSequence((seed, epoch, rank)).generate_state(1)[0])
+    np.random.seed(seed)  # noqa: NPY002 - nnU-Net's loaders draw from the global state
+    torch.manual_seed(seed)
+
+
+def check_device(device: Any, *, gpus: int = 1) -> None:
+    """Raises `RefusedError` for a device (torch's, or its name) that this machine does not have, or not so often."""
+    import torch
+
+    kind = str(getattr(device, "type", device))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise RefusedError(
+            "device cuda: this machine has no GPU that torch can use; give -device cpu, or look at"
+            " `nvidia-smi` and at which torch is installed"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise RefusedError("device mps: this machine has none; give -device cpu")
+    if gpus > 1 and (kind != "cuda" or gpus > torch.cuda.device_count()):
+        found = torch.cuda.device_count() if kind == "cuda" else 0
+        raise RefusedError(f"-num_gpus {gpus}: expected at most the {found} GPU(s) of this machine")
 
 
 def adamw(trainer: Any) -> tuple[Any, Any]:

@@ -19,15 +19,14 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, autocast, nn
 
-from nnunet_prompt.data.structures import (
-    StructureTable,
-    structures_from_dataset_json,
-    without_cases,
-)
-from nnunet_prompt.errors import DatasetError, RefusedError
+from nnunet_prompt.data.labels import check_labels
+from nnunet_prompt.data.planned import refuse_cascade
+from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
+from nnunet_prompt.errors import refusing
 from nnunet_prompt.inference.capability import Capability, PointMetric, write_capability
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
+from nnunet_prompt.training.checked import CheckedTrainer
 from nnunet_prompt.training.logger import (
     OBJECT,
     PromptLogger,
@@ -38,7 +37,6 @@ from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.network import make_promptable, start_from_images
 from nnunet_prompt.training.refine import Rounds, refine
-from nnunet_prompt.training.schedule import Schedule, adamw, apply_schedule
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
 from nnunet_prompt.weights.names import PROVENANCE
 from nnunet_prompt.weights.provenance import Points, licence_notes, pack, points_of, unpack
@@ -48,7 +46,7 @@ BEST_OBJECT = (
 )
 
 
-class PromptTrainer(nnUNetTrainer):
+class PromptTrainer(CheckedTrainer):
     """Trains one network that answers prompts (output 0) and knows its structures without any (outputs 1..K).
 
     A recipe sets the class attributes below and nothing else. Points are drawn as the recipe states; what it does not
@@ -56,7 +54,6 @@ class PromptTrainer(nnUNetTrainer):
     their names are part of its checkpoint format.
     """
 
-    schedule: ClassVar[Schedule] = Schedule()
     mixture: ClassVar[PromptMixture] = PromptMixture()
     point_shape: ClassVar[PointShape] = "edt"
     point_radius: ClassVar[float] = 4.0
@@ -71,14 +68,11 @@ class PromptTrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
-        try:
+        with refusing():
             self.table: StructureTable = structures_from_dataset_json(dataset_json)
-        except DatasetError as error:
-            raise RefusedError(str(error)) from None
-        _refuse_cascades(plans, configuration)
-        # cases stay out of checkpoints and model folders
-        super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
-        apply_schedule(self, self.schedule)
+            check_labels(dataset_json)
+            refuse_cascade(plans, configuration)
+        super().__init__(plans, configuration, fold, dataset_json, device)
         self.logger.local_logger = PromptLogger()
         self._notes = CaseNote(), CaseNote()  # training, validation
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
@@ -153,9 +147,6 @@ class PromptTrainer(nnUNetTrainer):
             loss = ours
         return loss
 
-    def configure_optimizers(self) -> Any:
-        return adamw(self) if self.schedule.optimizer == "adamw" else super().configure_optimizers()
-
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
         settings = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         if not self.mirror_at_inference:
@@ -200,10 +191,8 @@ class PromptTrainer(nnUNetTrainer):
 
     def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
         train, validation = super().get_tr_and_val_datasets()
-        try:
+        with refusing():
             self._chances = self.table.probabilities(train.identifiers)
-        except DatasetError as error:
-            raise RefusedError(str(error)) from None
         return NotedDataset(train, self._notes[0]), NotedDataset(validation, self._notes[1])
 
     def get_dataloaders(self) -> tuple[Any, Any]:
@@ -330,12 +319,3 @@ def _hard_counts(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor
         (predicted & ~true & known).sum(axes),
         (~predicted & true).sum(axes),
     )
-
-
-def _refuse_cascades(plans: dict[str, Any], configuration: str) -> None:
-    settings = plans.get("configurations", {}).get(configuration, {})
-    if settings.get("previous_stage"):
-        raise RefusedError(
-            f"configuration {configuration}: cascades are not supported, a previous stage would need prompts of its"
-            " own; train 3d_fullres, 3d_lowres or 2d instead"
-        )

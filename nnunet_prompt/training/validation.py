@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from nnunet_prompt.training.validation_prompts import (
     is_gated,
     simulated_prompts,
 )
+
+PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +66,7 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     folder = Path(trainer.output_folder) / "validation"
     folder.mkdir(parents=True, exist_ok=True)
     engine = _engine(trainer)
+    everyone = waiting_group() if trainer.is_ddp else None
     rows = []
     for case in _cases(trainer):
         trainer.print_to_log_file(f"predicting {case.name}, shape {tuple(case.image.shape)}")
@@ -70,7 +74,7 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
             labels = _predict(engine, case, kind, trainer)
             _write(trainer, folder, case, kind, labels)
             rows += _score(case, kind, labels, trainer.label_manager.ignore_label)
-    rows = _gather(trainer, rows)
+    rows = gather(rows, everyone)
     summary: dict[str, Any] = {}
     if trainer.local_rank == 0:
         summary = summarise(rows, trainer.table)
@@ -235,11 +239,21 @@ def _write(trainer: Any, folder: Path, case: ValidationCase, kind: str, labels: 
     )
 
 
-def _gather(trainer: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not trainer.is_ddp:
+def waiting_group() -> Any:
+    """All devices as a group that waits as long as it takes; all of them have to call this at about the same time.
+
+    nnU-Net's own group gives up after half an hour (NCCL: ten minutes), and a device may be done with its share of the
+    cases hours before another.
+    """
+    return torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def gather(rows: list[dict[str, Any]], group: Any) -> list[dict[str, Any]]:
+    """The rows of all devices of a group, on each of them, in the order of the ranks; without a group, `rows`."""
+    if group is None:
         return rows
-    everyone: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, rows)
+    everyone: list[Any] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(everyone, rows, group=group)
     return [row for share in everyone for row in share]
 
 

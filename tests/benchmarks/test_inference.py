@@ -212,3 +212,35 @@ def test_the_report(parts: dict[str, Any]) -> None:
 
 def test_an_empty_report(parts: dict[str, Any]) -> None:
     assert parts["report"].report({}).startswith("# What an answer costs\n")
+
+
+@pytest.fixture
+def script(parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The benchmark itself, with a record of an earlier run."""
+    monkeypatch.delitem(sys.modules, "inference", raising=False)
+    module = __import__("inference")
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    (tmp_path / "inference.json").write_text('{"Liver": {}}')
+    return module
+
+
+def test_a_task_that_is_not_there_is_no_old_table(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["inference.py", "--tasks", "Livr"])
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+    seen = capsys.readouterr()
+    assert seen.out == "" and "no task 'Livr'; did you mean Liver?" in seen.err
+
+
+def test_a_folder_without_models_is_no_old_table(
+    script: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["inference.py", "--real", str(tmp_path), "--tasks", "Liver"])
+    monkeypatch.setattr(script, "measure", lambda *_: {})
+    assert script.main() == 1
+    assert "holds no trained model" in " ".join(capsys.readouterr().out.split())

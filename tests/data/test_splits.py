@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.data.splits import Fold, held_out_folds, patient_folds, write_splits
+from nnunet_prompt.data.splits import Fold, fold_of, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError
 
 PATIENTS = {f"c{i:02d}": f"p{i // 2}" for i in range(11)}  # p5 has one case
@@ -84,3 +84,47 @@ def test_folds_by_centre_may_follow_those_that_are_there(tmp_path: Path) -> None
     before = json.loads(path.read_text())
     write_splits(path, folds)
     assert json.loads(path.read_text()) == [*before, {"train": ["a"], "val": ["b"]}]
+
+
+CASES = ("a", "b", "c", "d", "e")
+SPLITS = [
+    {"train": ["a", "b"], "val": ["c"]},
+    {"train": [], "val": ["a"]},
+    {"train": ["a"], "val": []},
+]
+
+
+class TestTheFoldOfATraining:
+    def refusal(self, folder: Path, fold: int | str, cases: tuple[str, ...] = CASES) -> str:
+        with pytest.raises(DatasetError) as caught:
+            fold_of(folder, fold, cases)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def test_all_cases_are_both_parts_of_the_fold_all(self, tmp_path: Path) -> None:
+        assert fold_of(tmp_path, "all", ("b",)) == Fold(("b",), ("b",))
+
+    def test_nnunet_splits_five_cases_and_no_fewer(self, tmp_path: Path) -> None:
+        assert fold_of(tmp_path, 4, CASES).train == CASES
+        assert "fold 5: expected a fold from 0 to 4" in self.refusal(tmp_path, 5)
+        for count in (1, 2, 4):
+            message = self.refusal(tmp_path, 0, CASES[:count])
+            assert f"holds {count} case(s)" in message and "fold `all`" in message
+
+    def test_what_the_file_says(self, tmp_path: Path) -> None:
+        (tmp_path / "splits_final.json").write_text(json.dumps(SPLITS))
+        assert fold_of(tmp_path, 0, CASES) == Fold(("a", "b"), ("c",))
+        assert "fold 1: train lists no case" in self.refusal(tmp_path, 1)
+        assert "fold 2: val lists no case" in self.refusal(tmp_path, 2)
+        assert "fold 3: expected a fold from 0 to 2" in self.refusal(tmp_path, 3)
+        assert "fold -1: expected" in self.refusal(tmp_path, -1)
+        message = self.refusal(tmp_path, 0, ("b", "c"))
+        assert "train lists 'a', which is not preprocessed" in message
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "{}", "[[]]", "[1]", '[{"train": ["a"]}]', '[{"train": "a", "val": ["b"]}]'],
+    )
+    def test_a_file_of_another_form(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "splits_final.json").write_text(text)
+        assert 'splits_final.json: expected [{"train":' in self.refusal(tmp_path, 0)

@@ -110,6 +110,40 @@ def test_what_is_not_of_this_layout(
     assert "\n" not in str(caught.value)
 
 
+def test_one_file_per_modality_as_nnunet_v1_has_them(tmp_path: Path, raw: Path) -> None:
+    source = layout(tmp_path)
+    for path in sorted(source.glob("imagesTr/x_*")):
+        image = nib.load(path)
+        for channel in (0, 1):
+            name = path.name.replace(".nii.gz", f"_{channel:04d}.nii.gz")
+            data = np.asarray(image.dataobj)[..., channel]
+            nib.Nifti1Image(data, AFFINE).to_filename(path.with_name(name))
+        path.unlink()
+    folder = convert(source, 78)
+    for case, channel, value in (("x_001", 0, 1), ("x_002", 1, 12)):
+        stored = nib.load(folder / f"imagesTr/{case}_{channel:04d}.nii.gz")
+        assert np.unique(np.asarray(stored.dataobj)).tolist() == [value]
+    (source / "imagesTr/x_002_0001.nii.gz").unlink()
+    with pytest.raises(DatasetError, match=r"x_002_0001.nii.gz: no such file"):
+        list(msd_cases(source))
+
+
+def test_files_may_be_links_and_paths_those_of_windows(tmp_path: Path) -> None:
+    entry = {"image": ".\\imagesTr\\x_001.nii.gz", "label": "labelsTr/./x_001.nii.gz"}
+    source = layout(tmp_path, training=[entry])
+    image = source / "imagesTr/x_001.nii.gz"
+    image.rename(tmp_path / "annex.nii.gz")
+    image.symlink_to(tmp_path / "annex.nii.gz")
+    (case,) = msd_cases(source)
+    assert case.case_id == "x_001"
+
+
+def test_an_entry_of_another_format(tmp_path: Path) -> None:
+    source = layout(tmp_path, training=[{"image": "a.mha", "label": "a.mha"}])
+    with pytest.raises(DatasetError, match=r"training\[0\].image: 'a.mha': only .nii.gz and .nii"):
+        list(msd_cases(source))
+
+
 def test_a_listed_image_that_is_missing(tmp_path: Path) -> None:
     source = layout(tmp_path)
     (source / "imagesTr/x_002.nii.gz").unlink()

@@ -14,7 +14,7 @@ import pytest
 
 from nnunet_prompt.data.raw import patients_of
 from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 
 AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])
 JSON: dict[str, Any] = {
@@ -97,9 +97,16 @@ def test_a_block_is_kept(tmp_path: Path, raw: Path) -> None:
         ({"labels": {"background": 0}}, "no foreground"),
         ({"labels": {"0": "background", "1": "front"}}, "Decathlon layout has a converter"),
         ({"labels": {"front": 1, "back": 2}}, "holds the label value 3"),
+        ({"labels": {"background": 1, "front": 1}}, "labels.background must be 0, found 1"),
+        ({"labels": {"front": 1, "back": 2, "ignore": 2}}, "labels.ignore must be the highest"),
+        ({"labels": {"front": 1, "back": 1}}, "labels gives 1 to 'front' and 'back'"),
         ({"labels": {"front": 1, "ignore": "3"}}, "labels.ignore must be a number"),
         ({"labels": None}, "no foreground"),
         ({"channel_names": None}, "channel_names must be"),
+        (
+            {"channel_names": None, "file_ending": None, "modality": {"0": "MR"}},
+            "nnunet-prompt convert msd",
+        ),
         ({"channel_names": {"1": "T1"}}, "channel_names must be"),
         ({"channel_names": {"0": "T1", "1": "T2", "2": "T3"}}, r"lacks imagesTr/p1_ed_0002.nii.gz"),
         ({"file_ending": ".png"}, "file_ending is '.png', only .nii.gz and .nii"),
@@ -137,6 +144,50 @@ def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
     (source / "labelsTr/p3_ed.nii.gz").unlink()
     with pytest.raises(DatasetError, match=r"case p2_ed lacks labelsTr/p2_ed.nii.gz"):
         list(nnunet_cases(source))
+
+
+def test_a_listing_is_all_there_is(tmp_path: Path, raw: Path) -> None:
+    listing = {
+        case: {
+            "images": [f"imagesTr/{case}_{c:04d}.nii.gz" for c in (0, 1)],
+            "label": f"labelsTr/{case}.nii.gz",
+        }
+        for case in CASES[1:]
+    }
+    folder = convert(layout(tmp_path, dataset=listing, numTraining=2), 12)
+    assert json.loads((folder / "dataset.json").read_text())["numTraining"] == 2
+    assert sorted(p.name for p in (folder / "labelsTr").iterdir()) == [
+        "p1_es.nii.gz",
+        "p2_ed.nii.gz",
+    ]
+
+
+def test_a_mark_of_the_byte_order(tmp_path: Path, raw: Path) -> None:
+    path = layout(tmp_path) / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b", ", b",\r\n"))
+    assert len(list(nnunet_cases(path.parent))) == 3
+
+
+@pytest.mark.parametrize("name", [None, "Lobes", "Other"])
+def test_a_data_set_is_never_converted_into_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    source = layout(tmp_path)
+    before = {p: p.read_bytes() for p in source.rglob("*") if p.is_file()}
+    with pytest.raises(OutputError, match="choose another id") as caught:
+        convert(source, 9, name=name)
+    assert "remove" not in str(caught.value)
+    assert {p: p.read_bytes() for p in source.rglob("*") if p.is_file()} == before
+    assert convert(source, 10, name=name).name.startswith("Dataset010")
+
+
+def test_nor_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    link = tmp_path / "link"
+    link.symlink_to(layout(tmp_path), target_is_directory=True)
+    with pytest.raises(OutputError, match="holds the input"):
+        convert(link, 9, name="Lobes")
 
 
 def test_the_command(tmp_path: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

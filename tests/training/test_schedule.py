@@ -18,6 +18,7 @@ from nnunet_prompt.training.schedule import (
     Schedule,
     adamw,
     apply_schedule,
+    apply_seed,
 )
 
 
@@ -81,6 +82,40 @@ def test_the_variables_override_the_recipe() -> None:
     assert settings(trainer)[:2] == (2, 50)
     apply_schedule(trainer, CPU_SCHEDULE)
     assert (np.random.randint(1000), torch.rand(())) == drawn  # noqa: NPY002
+
+
+def drawn(**when: int) -> tuple[int, float]:
+    apply_seed(**when)
+    return int(np.random.randint(2**31)), float(torch.rand(()))  # noqa: NPY002
+
+
+def test_a_resumed_training_draws_anew_and_always_the_same() -> None:
+    os.environ["nnUNet_prompt_seed"] = "7"
+    first = drawn()
+    later = [drawn(epoch=epoch) for epoch in (1, 2, 3)]
+    ranks = [drawn(rank=rank) for rank in (1, 2)]
+    every = [first, *later, *ranks]
+    assert len({n for n, _ in every}) == len({x for _, x in every}) == 6
+    assert [drawn(epoch=epoch) for epoch in (1, 2, 3)] == later
+    assert drawn() == first
+    os.environ["nnUNet_prompt_seed"] = "8"
+    assert drawn(epoch=1) not in later
+
+
+def test_without_a_seed_chance_is_left_alone() -> None:
+    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.randint(2**31)  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    assert drawn(epoch=3)[0] == expected
+
+
+def test_short_trainings_leave_checkpoints_to_resume_from() -> None:
+    assert Schedule().save_every is None  # nnU-Net's own
+    every = [Schedule(epochs=n).save_every for n in (1, 10, 24, 250, 1000)]
+    assert every == [1, 2, 4, 50, 50]
+    trainer = nnunet_trainer()
+    apply_schedule(trainer, CPU_SCHEDULE)
+    assert trainer.save_every == 4
 
 
 @pytest.mark.parametrize("variable", ["nnUNet_prompt_iterations", "nnUNet_prompt_seed"])

@@ -19,6 +19,7 @@ from nnunet_prompt.inference.capability import read_capability
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
+from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.weights.provenance import Origin, Points, pack, points_of, provenance_of, unpack
 from tests.model_fixture import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
@@ -247,6 +248,33 @@ class TestPoints:
         start.initialize()
         load_pretrained_weights(start.network, str(tmp_path / "c.pth"))
         assert start.capability.point_metric == "voxel"
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("recipe", [PromptTrainer, PlainTrainer])
+def test_a_seeded_training_that_is_resumed_does_not_replay_its_first_epochs(
+    monkeypatch: pytest.MonkeyPatch, recipe: Any
+) -> None:
+    """What nnU-Net's loaders would draw first, as they are made in nnU-Net's `on_train_start`."""
+    monkeypatch.setenv("nnUNet_prompt_seed", "7")
+    draws: list[tuple[int, float]] = []
+
+    def start(self: Any) -> None:
+        draws.append((int(np.random.randint(2**31)), float(torch.rand(()))))  # noqa: NPY002
+
+    monkeypatch.setattr(nnUNetTrainer, "on_train_start", start)
+    for epoch in (0, 0, 5, 5, 6):
+        trainer = make_trainer(trainer=recipe)
+        trainer.initialize()
+        Path(trainer.output_folder_base).mkdir(parents=True, exist_ok=True)
+        if epoch:
+            np.random.seed(7)  # noqa: NPY002 - as `__init__` leaves it
+            torch.manual_seed(7)
+        trainer.current_epoch = epoch
+        trainer.on_train_start()
+    assert draws[0] == draws[1]
+    assert draws[2] == draws[3]
+    assert len({n for n, _ in draws}) == len({x for _, x in draws}) == 3
 
 
 @pytest.mark.usefixtures("results")

@@ -1,0 +1,17 @@
+"""Lines beside the results, on stderr: choices that were made for the user, and the command that comes next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+
+def note(text: str) -> None:
+    """One line on what was decided for the user, at once."""
+    print(f"nnunet-prompt: {text}", file=sys.stderr, flush=True)
+
+
+def next_command(*words: str | Path) -> None:
+    """The command that usually follows. Words in capitals stand for what only the user knows."""
+    print(f"next: {shlex.join(map(str, words))}", file=sys.stderr, flush=True)

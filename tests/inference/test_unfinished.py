@@ -1,0 +1,51 @@
+"""What is told where a checkpoint is missing and others are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.inference.model_folder import _checkpoints
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.unfinished import instead_of
+
+FINAL, BEST, LATEST = (f"checkpoint_{name}.pth" for name in ("final", "best", "latest"))
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ((), "; is the training finished?"),
+        (
+            (f"fold_0/{LATEST}",),
+            f"; fold_0 holds {LATEST}: take it with -chk {LATEST}, or end the training with --c",
+        ),
+        (
+            (f"fold_0/{LATEST}", f"fold_1/{BEST}", f"fold_0/{BEST}"),
+            f"; fold_0, fold_1 holds {BEST}",
+        ),
+    ],
+)
+def test_the_best_there_is(tmp_path: Path, files: tuple[str, ...], said: str) -> None:
+    touch(tmp_path, *files)
+    assert instead_of(FINAL, tmp_path).startswith(said)
+
+
+def test_the_model_folder_tells_it(tmp_path: Path) -> None:
+    touch(tmp_path, f"fold_0/{BEST}", f"fold_1/{FINAL}")
+    with pytest.raises(ModelError, match=f"-chk {BEST}"):
+        _checkpoints(tmp_path, PredictOptions(folds=(0,)))
+    with pytest.raises(
+        ModelError, match=r"fold_2/checkpoint_final.pth: not found; is the training"
+    ):
+        _checkpoints(tmp_path, PredictOptions(folds=(2,)))
+    with pytest.raises(ModelError, match=f"no fold holds {LATEST}; fold_1 holds {FINAL}"):
+        _checkpoints(tmp_path, PredictOptions(checkpoint=LATEST))
