@@ -2,8 +2,9 @@
 
     python container/stage_model.py MODEL TARGET
 
-TARGET then holds plans.json, dataset.json, prompt_capability.json, fold_*/checkpoint_final.pth, the licence files if
-there are any, and model.sha256, in the form of `sha256sum`. The hash of model.sha256 is printed: it names the model.
+TARGET then holds plans.json, dataset.json, prompt_capability.json (unless dataset.json says the same, as in a model
+that nnU-Net installed from a zip), fold_*/checkpoint_final.pth, the licence files if there are any, and model.sha256,
+in the form of `sha256sum`. The hash of model.sha256 is printed: it names the model.
 Needs the standard library only.
 """
 
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
 NEEDED = ("plans.json", "dataset.json", "prompt_capability.json")
+CAPABILITY = "prompt_capability"  # .json, and a key of dataset.json
 CHECKPOINTS = "fold_*/checkpoint_final.pth"
 FOLD = re.compile(r"fold_(all|0|[1-9][0-9]*)")  # not fold_0_old and other copies beside the folds
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
@@ -33,14 +36,15 @@ def stage(model: Path, target: Path) -> str:
     Everyone may read the copies, whoever may read the originals. Raises `StageError` if a needed file is missing, or
     if `target` holds something else than a staged model.
     """
+    needed = [name for name in NEEDED if not (name == f"{CAPABILITY}.json" and _travels(model))]
     folds = [n for n in _found(model, CHECKPOINTS) if FOLD.fullmatch(n.partition("/")[0])]
-    names = [*NEEDED, *folds]
+    names = [*needed, *folds]
     for name in names:
         if not (model / name).is_file():
             raise StageError(
                 f"{model / name}: not found; name a trained model, <trainer>__<plans>__<config>"
             )
-    if len(names) == len(NEEDED):
+    if len(names) == len(needed):
         raise StageError(f"{model}: no {CHECKPOINTS} in it; is the training finished?")
     if model.resolve().is_relative_to(target.resolve()):
         raise StageError(f"{target}: is or holds the model {model}; name another folder")
@@ -71,6 +75,16 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _travels(model: Path) -> bool:
+    """Whether the capability is in dataset.json alone."""
+    if (model / f"{CAPABILITY}.json").is_file():
+        return False
+    try:
+        return CAPABILITY in json.loads((model / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _found(model: Path, *patterns: str) -> list[str]:

@@ -9,7 +9,13 @@ from nnunet_prompt.cli_arguments import UPLOADS, at_least, given_convention, mod
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-i", dest="images", type=Path, required=True, help="folder of images")
+    parser.add_argument(
+        "-i",
+        dest="images",
+        type=Path,
+        required=True,
+        help="folder of images, one image file, or a folder with one DICOM series",
+    )
     parser.add_argument(
         "-o",
         dest="output",

@@ -11,7 +11,8 @@ from nnunet_prompt.batch.cases import StagedPredictor, report, warn
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
 from nnunet_prompt.challenge.images import ImageCase
-from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
+from nnunet_prompt.data.image_files import write_label_file
+from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.data.workers import checkpoint
 from nnunet_prompt.errors import ImageError
@@ -82,8 +83,8 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     It may run in one thread while `predict_case` runs in another one.
     """
     notes: list[str] = []
-    files = case.images.pick(predictor.n_image_channels)
-    volumes = fusion.read_case(files, warn=notes.append)
+    files = _pick(predictor, case.images)
+    volumes = fusion.read_case(files, warn=notes.append, read=predictor.reader.read)
     notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
     notes += [
         f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
@@ -116,5 +117,12 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
 
 def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
     """Writes the mask to `path`, or where it belongs; what is under its name is always complete."""
-    write_labels_like(path or masked.case.target, masked.labels, masked.reference)
+    target = masked.case.target
+    write_label_file(path or target, masked.labels, masked.reference, name=target.name)
     return masked.tally
+
+
+def _pick(predictor: StagedPredictor, case: ImageCase) -> dict[str, Path]:
+    """The files of a case; one file may hold several channels, such as the colours of a PNG."""
+    several = predictor.n_image_channels > 1 and predictor.reader.channels(case.first) > 1
+    return case.files_of_channels() if several else case.pick(predictor.n_image_channels)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from nnunet_prompt.batch.pipeline import pipelined
 from nnunet_prompt.data.files import make_folder as make_folder
 from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.model import CasePrompts
@@ -53,6 +54,10 @@ class Predictor(Protocol):
 
 class StagedPredictor(Predictor, Protocol):
     """A predictor that can preprocess one case in one thread while it answers for another in a second one."""
+
+    @property
+    def reader(self) -> ImageReader:
+        """How its images are read."""
 
     def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> Any:
         """Preprocesses a case, which may take memory but no time of the network; `whole` is for `answer_structures`."""

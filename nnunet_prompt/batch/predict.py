@@ -23,14 +23,15 @@ from nnunet_prompt.batch.cases import (
     tell,
     warn,
 )
+from nnunet_prompt.batch.inputs import check_there, input_files, mask_name
 from nnunet_prompt.batch.tally import Tally, in_short
-from nnunet_prompt.challenge.images import ImageCase, group_channels, image_files
+from nnunet_prompt.challenge.images import ImageCase, group_channels
 from nnunet_prompt.data.files import check_writable
 from nnunet_prompt.data.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.data.mask_file import is_finished
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.inference.capability import read_capability
+from nnunet_prompt.inference.capability import check_is_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.reading.convention import ALL_OPEN
 from nnunet_prompt.reading.prompt_file import PromptFile, load_prompts
@@ -55,6 +56,9 @@ def predict_folder(
 ) -> Predicted:
     """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
 
+    `images` may also be one image file, or a folder with one DICOM series. A mask has the format of its image
+    (`batch.inputs`).
+
     With prompts (a file or folder of any form that `load_prompts` reads) the object head answers each label, and a case
     that they do not name is an error of that case; how a prompts.json is read is inferred from all images and reported.
     Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
@@ -65,15 +69,18 @@ def predict_folder(
 
     if prompts is not None and structures:
         raise PromptError("prompts and structures: give either a prompts file or names, not both")
-    files = image_files(images)
+    check_there(images)  # before the model is loaded
     asked = Asked(_load(prompts, options), structures)
     _check_output(output, images=images, model=model, prompts=asked.prompts)
     here = options if options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
+    files = input_files(images, predictor.reader)
     for name in structures:
         predictor.table.find(name)
     found, asked = _group(files, asked, predictor, options)
-    cases = options.part([CaseToDo(one, output / f"{one.case}.nii.gz") for one in found])
+    cases = options.part(
+        [CaseToDo(o, output / mask_name(o.case, o.first, predictor.reader)) for o in found]
+    )
     _check_targets(cases, asked)
     make_folder(output)
     kept = Kept(predictor.table, asked)
@@ -114,7 +121,7 @@ def _check_output(output: Path, *, images: Path, model: Path, prompts: PromptFil
     try:
         check_output_folder(output, inputs)
     except PromptError:
-        read_capability(model)
+        check_is_model(model)
         raise
 
 

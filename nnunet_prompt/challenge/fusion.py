@@ -48,17 +48,30 @@ def trust(label: int, sequence: str) -> float:
     return TRUST.get(label, {}).get("LGE" if sequence == "DE" else sequence, 1.0)
 
 
-def read_case(files: Mapping[str, Path], *, warn: Warn = warn) -> dict[str, NiftiVolume]:
+def read_nifti_channels(path: Path) -> tuple[NiftiVolume, ...]:
+    """The one channel of a NIfTI file."""
+    return (read_stored(path),)
+
+
+def read_case(
+    files: Mapping[str, Path],
+    *,
+    warn: Warn = warn,
+    read: Callable[[Path], Sequence[NiftiVolume]] = read_nifti_channels,
+) -> dict[str, NiftiVolume]:
     """The images that `ImageCase.pick` names, by the same tags; the mask has the grid of the first.
 
-    A sequence that cannot be read is left out, which `warn` is told, as long as another can. Raises `ImageError` for
-    the first that cannot be read otherwise, and for channels of different shapes.
+    Where `read` finds several channels in a file, each has a tag of its own. A sequence that cannot be read is left
+    out, which `warn` is told, as long as another can. Raises `ImageError` for the first that cannot be read
+    otherwise, and for channels of different shapes.
     """
     volumes: dict[str, NiftiVolume] = {}
     failed: list[ImageError] = []
     for tag, path in files.items():
         try:
-            volumes[tag] = read_stored(path)
+            first, *others = read(path)
+            volumes[tag] = first
+            volumes |= {f"{tag}.{k}": other for k, other in enumerate(others, start=1)}
         except ImageError as error:
             if not are_sequences(files):
                 raise
@@ -68,7 +81,8 @@ def read_case(files: Mapping[str, Path], *, warn: Warn = warn) -> dict[str, Nift
     for reason in failed:
         warn(f"{reason}; this sequence is left out")
     shapes = [v.shape for v in volumes.values()]
-    if len(set(shapes)) > 1 and not are_sequences(files):
+    # a reader that reorients takes channels with other axes first; the predictor compares what it makes of them
+    if len({tuple(sorted(shape)) for shape in shapes}) > 1 and not are_sequences(files):
         raise ImageError(f"its images have the shapes {shapes}; channels must lie on one grid")
     return volumes
 

@@ -17,8 +17,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_prompt.data.image_files import without_image_ending
 from nnunet_prompt.data.names import composed
-from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name
+from nnunet_prompt.data.nifti import is_nifti_name
 from nnunet_prompt.errors import ImageError, PromptError
 
 # The mask of a patient lies on the grid of the first that is there. DE is another name of LGE.
@@ -59,11 +60,7 @@ class ImageCase:
         channel looks at one after the other, and one of three takes them as `STACKED` (`fusion.predict_case`). Raises
         `ImageError` if the files do not fit the model or cannot be told apart.
         """
-        double = next((paths for paths in self.files.values() if len(paths) > 1), None)
-        if double:
-            names = " and ".join(p.name for p in double)
-            raise ImageError(f"{names} are both an image of this case: keep one of them")
-        files = {tag: paths[0] for tag, paths in self.files.items()}
+        files = self._alone()
         wanted = [f"{i:04d}" for i in range(n_channels)]
         if sorted(files) == wanted:
             return {tag: files[tag] for tag in wanted}
@@ -74,6 +71,25 @@ class ImageCase:
         found = ", ".join(p.name for p in files.values())
         names = ", ".join(f"{self.case}_{tag}.nii.gz" for tag in wanted)
         raise ImageError(f"the model takes {n_channels} image channel(s), {names}; found {found}")
+
+    def files_of_channels(self) -> dict[str, Path]:
+        """The files in the order of their channels, of which each may hold several.
+
+        Raises `ImageError` where a channel is missing between them.
+        """
+        files = self._alone()
+        if list(files) != [PLAIN] and sorted(files) != [f"{i:04d}" for i in range(len(files))]:
+            found = ", ".join(p.name for p in files.values())
+            raise ImageError(f"expected {self.case}_0000 and the channels after it, found {found}")
+        return dict(sorted(files.items()))
+
+    def _alone(self) -> dict[str, Path]:
+        """The one file of each tag; raises `ImageError` where there are two."""
+        double = next((paths for paths in self.files.values() if len(paths) > 1), None)
+        if double:
+            names = " and ".join(p.name for p in double)
+            raise ImageError(f"{names} are both an image of this case: keep one of them")
+        return {tag: paths[0] for tag, paths in self.files.items()}
 
 
 def are_sequences(tags: Collection[str]) -> bool:
@@ -203,11 +219,8 @@ def find_key(keys: Iterable[str], case: str, *, sequences: bool = True) -> str |
 
 
 def without_ending(name: str) -> str:
-    """A file name without .nii.gz or .nii."""
-    for ending in ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
+    """A file name without the ending of an image file, such as .nii.gz."""
+    return without_image_ending(name)
 
 
 def _split(pattern: re.Pattern[str], name: str) -> tuple[str, str | None]:

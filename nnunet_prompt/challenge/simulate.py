@@ -15,7 +15,7 @@ from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole
 from nnunet_prompt.batch.cases import warn
 from nnunet_prompt.challenge.images import image_files, without_ending
 from nnunet_prompt.data.guard import check_output_file
-from nnunet_prompt.data.nifti import is_nifti_name, read_label_volume
+from nnunet_prompt.data.image_files import image_ending, read_label_file
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.model import CasePrompts
@@ -83,7 +83,7 @@ def simulate_prompts(
         try:
             if case in cases:
                 raise PromptError(f"{path}: case {case!r} is there with two file endings")
-            volume = read_label_volume(path)
+            volume = read_label_file(path)
             for note in volume.notes:
                 warn(f"{path}: {note}")
             in_pls = pls_map(volume.affine, volume.shape).apply(volume.array)
@@ -145,9 +145,10 @@ def _check_drawing(labels: object, rng: object) -> None:
 
 def _label_files(labels: Path) -> list[Path]:
     if labels.is_dir():
-        return image_files(labels)
+        files = sorted(p for p in labels.iterdir() if image_ending(p.name) and p.is_file())
+        return files or image_files(labels)  # which raises
     if not labels.exists():
         raise PromptError(f"{labels}: no such file or folder; it must hold label maps")
-    if not is_nifti_name(labels.name):
+    if not image_ending(labels.name):
         raise PromptError(f"{labels}: expected a .nii.gz or .nii file, or a folder of them")
     return [labels]

@@ -13,8 +13,9 @@ import numpy as np
 
 from nnunet_prompt.data.geometry import rounded_rows, same_geometry
 from nnunet_prompt.data.header import bare_header
+from nnunet_prompt.data.image_files import image_ending, is_mask_of
 from nnunet_prompt.data.mended import read_mended, read_mended_grid
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.data.nifti import ENDINGS, NiftiVolume, read_nifti
 from nnunet_prompt.errors import ImageError
 
 
@@ -26,6 +27,8 @@ def is_finished(target: Path, images: Sequence[Path], allowed: Collection[int]) 
     try:
         if not target.is_file() or target.stat().st_size == 0:
             return False
+        if image_ending(target.name) not in ENDINGS or images[0].is_dir():
+            return is_mask_of(target, images[0], allowed)
         mask = read_mended(target)
         image = image_of(mask, images)
     except (ImageError, OSError):

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.guard import check_output_file
-from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume
+from nnunet_prompt.data.image_files import read_label_file
+from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
@@ -70,7 +71,7 @@ def evaluate_folders(
     names: NamesLike = None,
     num_processes: int = 1,
 ) -> Evaluation:
-    """Scores each NIfTI file of `labels` with the file of the same case in `predictions`.
+    """Scores each file of `labels` with the file of the same case in `predictions`; any format of `data.image_files`.
 
     missing: a case without a prediction is an error, is scored as an empty mask, or is skipped.
     extra: a prediction without a label file is an error, or is skipped.
@@ -220,12 +221,12 @@ def _score(job: _Job) -> _Outcome:
         if len(paths) > 1:
             names = " and ".join(str(path) for path in paths)
             raise ImageError(f"{names} all belong to case {job.case!r}: keep one of them")
-    truth = read_label_volume(job.labels[0])
+    truth = read_label_file(job.labels[0])
     notes = [f"{truth.path}: {note}" for note in truth.notes]
     found = _label_values(truth)
     reference, predicted = truth.array, np.zeros_like(truth.array)
     if job.predictions:
-        prediction = read_label_volume(job.predictions[0])
+        prediction = read_label_file(job.predictions[0])
         _check_same_grid(truth, prediction)
         notes += [f"{prediction.path}: {note}" for note in prediction.notes]
         found |= _label_values(prediction)

@@ -1,8 +1,8 @@
 """Which prediction belongs to which label file, and what is refused before anything is read.
 
-A case id is a file name without .nii or .nii.gz and without a trailing `_pred`. Counting a case that has no prediction,
-dropping a prediction that has no label file, or taking one folder for the other would give numbers that look right;
-so each is an error unless the caller says what is meant.
+A case id is a file name without its ending (`data.image_files`) and without a trailing `_pred`. Counting a case that
+has no prediction, dropping a prediction that has no label file, or taking one folder for the other would give numbers
+that look right; so each is an error unless the caller says what is meant.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nnunet_prompt.arguments import one_of
+from nnunet_prompt.data.image_files import image_ending, without_image_ending
 from nnunet_prompt.data.names import composed
-from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name
 from nnunet_prompt.errors import PromptError
 
 PREDICTION_SUFFIX = "_pred"
@@ -118,14 +118,13 @@ def _has_suffix(path: Path) -> bool:
 
 def _without_ending(path: Path) -> str:
     """The name without its ending, in the form in which names are compared."""
-    ending = next(e for e in ENDINGS if path.name.lower().endswith(e))
-    return composed(path.name[: -len(ending)])
+    return composed(without_image_ending(path.name))
 
 
 def _files_by_case(folder: Path) -> dict[str, list[Path]]:
-    """The NIfTI files of a folder by case id, sorted; raises `PromptError` if it is no folder."""
+    """The label files of a folder by case id, sorted; raises `PromptError` if it is no folder."""
     if not folder.is_dir():
-        raise PromptError(f"{folder} is not a folder: give the folder that holds the NIfTI files")
+        raise PromptError(f"{folder} is not a folder: give the folder that holds the label files")
     files: dict[str, list[Path]] = {}
     try:
         paths = sorted(folder.iterdir())
@@ -134,7 +133,7 @@ def _files_by_case(folder: Path) -> dict[str, list[Path]]:
             f"{folder} cannot be read ({error.strerror}): give a folder that can"
         ) from error
     for path in paths:
-        if is_nifti_name(path.name) and path.is_file():
+        if image_ending(path.name) and path.is_file():
             case = _without_ending(path).removesuffix(PREDICTION_SUFFIX)
             files.setdefault(case, []).append(path)
     return dict(sorted(files.items()))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nnunet_prompt import __version__
 from nnunet_prompt.data.files import cannot_write, make_folder, partial_name, replacing
@@ -18,13 +18,16 @@ from nnunet_prompt.weights.provenance import UNKNOWN_LICENCE, Origin
 if TYPE_CHECKING:
     from torch import Tensor
 
+NOTES_FILE: Final = "HOW_TO_PREDICT.txt"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFiles:
     """A model folder before it is written.
 
     `weights` has the state dict of each fold by the name of its folder (`fold_0`), `mirror_axes` what nnU-Net may flip
-    at inference, `notes` what a user must know, one line each. `extra` are more JSON files by their names.
+    at inference, `notes` what a user must know, one line each; they stand in the folder, too, if it is `warned`: there
+    masks may be wrong without them. `extra` are more JSON files by their names.
     """
 
     trainer_name: str
@@ -35,6 +38,7 @@ class ModelFiles:
     mirror_axes: tuple[int, ...] = ()
     extra: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,9 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
         }
         for name, content in described.items():
             (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if files.warned:
+            text = "".join(f"* {note}\n" for note in files.notes)
+            (folder / NOTES_FILE).write_text(text, encoding="utf-8")
         for fold, weights in files.weights.items():
             (folder / fold).mkdir()
             content = _checkpoint(files, weights, fold.removeprefix("fold_"), licence.origins)

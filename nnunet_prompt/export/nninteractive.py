@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nnunet_prompt.data.plans_reader import REORIENTING
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.export.files import ModelFiles
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
@@ -41,6 +42,8 @@ def nninteractive_files(model: LoadedModel, configuration: str, *, where: Path) 
     problem = next(_problems(model, configuration), None)
     if problem is not None:
         raise ModelError(f"{where}: {problem}")
+    from nnunet_prompt.inference.stock_reader import plain_plans
+
     (weights,) = model.weights
     described = {
         "channel_names": model.dataset_json["channel_names"],
@@ -51,11 +54,12 @@ def nninteractive_files(model: LoadedModel, configuration: str, *, where: Path) 
     return ModelFiles(
         trainer_name=TRAINER,
         configuration=configuration,
-        plans=model.plans.plans,
+        plans=plain_plans(model.plans.plans),
         dataset_json=described,
         weights={"fold_0": two_outputs(stock_names(weights))},
         extra={INFO_FILE: inference_info(model)},
         notes=tuple(_notes(model)),
+        warned=model.table.orientation == "canonical" or _reorients(model),
     )
 
 
@@ -173,6 +177,10 @@ def _prompt_problems(model: LoadedModel) -> Iterator[str]:
         )
 
 
+def _reorients(model: LoadedModel) -> bool:
+    return model.reader.name in REORIENTING
+
+
 def _notes(model: LoadedModel) -> Iterable[str]:
     patch = [int(n) for n in model.configuration.patch_size]
     if min(patch) < ROOMY:
@@ -185,4 +193,9 @@ def _notes(model: LoadedModel) -> Iterable[str]:
         yield (
             "the model learnt from images in canonical orientation, as `nnunet-prompt convert` writes them;"
             " nnInteractive takes the axes as the viewer holds them, so give it such images"
+        )
+    elif _reorients(model):
+        yield (
+            f"the model learnt from images that {model.reader.name} had brought to RAS; nnInteractive takes the axes as"
+            " the viewer holds them, so give it such images"
         )

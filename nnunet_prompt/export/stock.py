@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nnunet_prompt.data.structures import BLOCK, Structure, StructureTable
 from nnunet_prompt.export.files import ModelFiles
+from nnunet_prompt.inference.model_files import CAPABILITY_KEY
 from nnunet_prompt.weights.names import SEG_LAYERS, stock_names
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def stock_files(model: LoadedModel, configuration: str, folds: Sequence[str]) ->
     intention; the model then becomes a region-based one, whose regions stand in the order of the priority, because
     nnU-Net lets a later region overwrite an earlier one.
     """
+    from nnunet_prompt.inference.stock_reader import plain_plans
+
     order = overwriting_order(model.table)
     unions = has_unions(model.table)
     names = stem_names(model)
@@ -43,11 +46,12 @@ def stock_files(model: LoadedModel, configuration: str, folds: Sequence[str]) ->
     return ModelFiles(
         trainer_name=TRAINER,
         configuration=configuration,
-        plans=model.plans.plans,
+        plans=plain_plans(model.plans.plans),
         dataset_json=plain_dataset_json(model.dataset_json, model.table),
         weights=weights,
         mirror_axes=model.mirror_axes,
         notes=tuple(_notes(model.table)),
+        warned=model.table.orientation == "canonical",
     )
 
 
@@ -102,7 +106,8 @@ def plain_weights(
 
 def plain_dataset_json(dataset_json: dict[str, Any], table: StructureTable) -> dict[str, Any]:
     """nnU-Net's own description: our block left out, and unions stated as regions."""
-    plain = {key: value for key, value in dataset_json.items() if key != BLOCK}
+    ours = (BLOCK, CAPABILITY_KEY)
+    plain = {key: value for key, value in dataset_json.items() if key not in ours}
     if not has_unions(table):
         return plain
     order = overwriting_order(table)
@@ -131,6 +136,7 @@ def _notes(table: StructureTable) -> Iterable[str]:
         yield f"masks hold nnU-Net's labels, not the official values: {official}"
     if table.orientation == "canonical":
         yield (
-            "the model learnt from images in canonical orientation, as `nnunet-prompt convert` writes them;"
-            " nnU-Net reads files as they are stored, so give it such images"
+            "the model learnt from images in canonical orientation, as `nnunet-prompt convert` writes them; without our"
+            " package nnU-Net reads files as they are stored, and files with other axes get wrong masks: give it such"
+            " images, or predict with the model that this was exported from"
         )

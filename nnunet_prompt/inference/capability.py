@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError, system_reason
@@ -70,13 +70,17 @@ class Capability:
 
 def write_capability(folder: Path, capability: Capability) -> None:
     """Writes the capability file of a model folder."""
-    content = {
+    with replacing(folder / CAPABILITY_FILE) as partial:
+        partial.write_text(json.dumps(capability_to_json(capability), indent=2) + "\n")
+
+
+def capability_to_json(capability: Capability) -> dict[str, Any]:
+    """What the capability file holds."""
+    return {
         "version": CAPABILITY_VERSION,
         "prompt_channels": list(CHANNEL_NAMES),
         **asdict(capability),
     }
-    with replacing(folder / CAPABILITY_FILE) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def read_capability(folder: Path) -> Capability:
@@ -84,9 +88,6 @@ def read_capability(folder: Path) -> Capability:
     path = folder / CAPABILITY_FILE
     try:
         content = json.loads(path.read_text())
-        version = content.pop("version")
-        channels = content.pop("prompt_channels")
-        capability = Capability(**{**content, "grid_spacing": tuple(content["grid_spacing"])})
     except FileNotFoundError:
         raise ModelError(
             f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"
@@ -94,11 +95,29 @@ def read_capability(folder: Path) -> Capability:
         ) from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: not a capability file ({error!r})") from None
+    return capability_from(content, str(path))
+
+
+def check_is_model(folder: Path) -> None:
+    """Raises `ModelError` at once for a folder that holds no model at all, and for a damaged capability file."""
+    if (folder / CAPABILITY_FILE).exists() or not (folder / "plans.json").exists():
+        read_capability(folder)
+
+
+def capability_from(content: Any, where: str) -> Capability:
+    """The capability of what such a file holds; `where` it stands is for the `ModelError` of anything else."""
+    try:
+        known = dict(content)
+        version = known.pop("version")
+        channels = known.pop("prompt_channels")
+        capability = Capability(**{**known, "grid_spacing": tuple(known["grid_spacing"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{where}: not a capability file ({error!r})") from None
     if version != CAPABILITY_VERSION or tuple(channels) != CHANNEL_NAMES:
         raise ModelError(
-            f"{path}: version {version} with the channels {channels}; this package serves version"
+            f"{where}: version {version} with the channels {channels}; this package serves version"
             f" {CAPABILITY_VERSION} with {list(CHANNEL_NAMES)}"
         )
     return capability

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.data.plans_reader import ImageReader
     from nnunet_prompt.data.structures import StructureTable
 
 Label = int | str  # a value, or the name of a structure that the model knows
@@ -94,11 +95,18 @@ def as_sources(images: Any) -> list[NiftiVolume | Path]:
     return [p if isinstance(p, NiftiVolume) else as_path("images", p) for p in parts]
 
 
-def as_volumes(images: Any) -> list[NiftiVolume]:
-    """The channels of one case, read where they are paths. Raises `ImageError` for voxels that no model can take."""
-    from nnunet_prompt.data.nifti import NiftiVolume, read_stored
+def as_volumes(images: Any, reader: ImageReader | None = None) -> list[NiftiVolume]:
+    """The channels of one case, read where they are paths: as the model's `reader` does it, else as nnU-Net's default.
 
-    volumes = [p if isinstance(p, NiftiVolume) else read_stored(p) for p in as_sources(images)]
+    A file may hold several channels. Raises `ImageError` for voxels that no model can take.
+    """
+    from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.data.plans_reader import ImageReader
+
+    how = ImageReader() if reader is None else reader
+    volumes: list[NiftiVolume] = []
+    for one in as_sources(images):
+        volumes += [one] if isinstance(one, NiftiVolume) else how.read(one)
     for volume in volumes:
         _check_voxels(volume)
     return volumes

@@ -12,10 +12,12 @@ from typing import Any
 
 from torch import Tensor, device, nn
 
+from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import ModelError, raise_system_error, system_reason
-from nnunet_prompt.inference.capability import Capability, read_capability
+from nnunet_prompt.inference.capability import Capability, check_is_model
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
+from nnunet_prompt.inference.model_files import find_capability
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.limits import bound_threads
 from nnunet_prompt.weights.names import plain_names
@@ -50,6 +52,15 @@ class LoadedModel:
     n_image_channels: int
     device: device
 
+    @property
+    def reader(self) -> ImageReader:
+        """How its images are read. Raises `ModelError` for a reader that nnU-Net does not have."""
+        return ImageReader(
+            str(self.plans.plans.get("image_reader_writer", ITK)),
+            self.table.orientation,
+            str(self.dataset_json.get("file_ending", ".nii.gz")),
+        )
+
 
 def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
@@ -58,7 +69,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     and no code is read from files. The folds that are used are logged. If the weights come from another model, its
     licence is printed to stderr.
     """
-    capability = read_capability(folder)
+    check_is_model(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
     folds = fold_checkpoints(folder, options.folds, options.checkpoint)
     checkpoints = [read_checkpoint(path) for path in folds.values()]
@@ -74,13 +85,14 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         raise ModelError(
             f"{folder}: the checkpoint does not fit its plans.json ({_short(error)})"
         ) from None
+    capability = find_capability(folder, dataset_json, checkpoints[0], manager)
     _check_channels(folder, manager, configuration, channels)
     _log.info("model %s", report_folds(folder, tuple(folds)))
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
         print(line, file=sys.stderr)
     where = _device(options)
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
-    return LoadedModel(
+    model = LoadedModel(
         network=network.to(where).eval(),
         weights=weights,
         plans=manager,
@@ -92,6 +104,8 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         n_image_channels=channels,
         device=where,
     )
+    _ = model.reader  # raises here, not at the first image
+    return model
 
 
 def _device(options: PredictOptions) -> device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.prompts.frames import AxisMap, canonical_map, flip_permute, identity, pls_map
+from nnunet_prompt.prompts.frames import AxisMap, identity, pls_map
 from nnunet_prompt.prompts.model import CasePrompts
 
 Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
@@ -70,6 +71,7 @@ class PromptPredictor:
             )
         self.model = model
         self.options = as_options(options)
+        self.reader = model.reader
         network, *others = networks(model.network, model.weights, model.device)
         self.engine = Engine(
             network=network,
@@ -145,12 +147,13 @@ class PromptPredictor:
 
         Raises `ImageError` for images that do not fit the model or each other.
         """
-        images = as_volumes(images)
-        _check_images(images, self.n_image_channels)
+        images = as_volumes(images, self.reader)
+        moved = [self.reader.apply(v) for v in images]
+        _check_images(moved, self.n_image_channels)
         first = images[0]
-        reader = self._reader_map(first)
-        channels = [reader.apply(v.array) for v in images]
-        spacing = [first.spacing_mm[a] for a in reader.axes]
+        reader = self.reader.map(first)
+        channels = [v.array for v in moved]
+        spacing = self.reader.spacing(first)
         plans, configuration = self.model.plans, self.model.configuration
         lazily = None
         if not whole and self.options.window == "prompted":
@@ -238,12 +241,6 @@ class PromptPredictor:
         )
         return DenseImage(torch.from_numpy(np.ascontiguousarray(data))), properties
 
-    def _reader_map(self, volume: NiftiVolume) -> AxisMap:
-        """File frame to reader frame: canonical, or just reversed as nnU-Net's readers hand it over."""
-        if self.table.orientation == "canonical":
-            return canonical_map(volume.affine, volume.shape)
-        return flip_permute((2, 1, 0), (False, False, False), volume.shape)
-
     def _restore(
         self, case: Placed, found: Sequence[Found], decode: Decode, values: Sequence[int]
     ) -> LabelMap:
@@ -256,7 +253,8 @@ class PromptPredictor:
 
 def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:
     if len(images) != expected:
-        found = ", ".join(v.path.name for v in images)
+        files = Counter(v.path.name for v in images)
+        found = ", ".join(n if k == 1 else f"{n} with {k} channels" for n, k in files.items())
         raise ImageError(
             f"this model takes {expected} image channel(s) per case, found {len(images)}: {found};"
             " name them CASE_0000.nii.gz, CASE_0001.nii.gz ..."

@@ -74,7 +74,7 @@ class PromptSession:
         What a header contradicts is logged as a warning. Raises `ImageError` for an image that cannot be read or does
         not fit the model, and `PromptError` for what is no image; the one before stays open.
         """
-        volumes = as_volumes(images)
+        volumes = as_volumes(images, self.predictor.reader)
         for volume in volumes:
             for note in volume.notes:
                 _LOG.warning("%s: %s", volume.path, note)

@@ -2,7 +2,7 @@
 
     file    the array as stored on disk (nibabel's axis order)
     PLS     axis 0 grows to posterior, 1 to left, 2 to superior; used by prompts.json
-    reader  what nnU-Net's reader hands over; for canonical data sets the order of `canonical_map`
+    reader  what nnU-Net's reader hands over (`data.plans_reader`); for canonical data sets as `canonical_map` orders it
     grid    what the network sees: transposed, cropped and resampled by nnU-Net's preprocessing
 
 A map sends source coordinate s to target coordinate t[j] = scale[j] * s[axes[j]] + offset[j]. Scales and offsets are
@@ -232,6 +232,27 @@ def canonical_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMa
         (left + superior / 2)[second],
     )
     return flip_permute((through, first, second), [bool(g < 0) for g in growth], shape)
+
+
+def reversed_map(shape: Shape) -> AxisMap:
+    """From the file frame to what nnU-Net's readers hand over: the axes in reverse order."""
+    return flip_permute((2, 1, 0), (False, False, False), shape)
+
+
+def ras_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
+    """From the file frame to what nnU-Net's reorienting readers hand over: reversed RAS, so axes grow to S, A and R."""
+    return _towards(affine, shape, (("S", 0), ("A", 1), ("R", 2)))
+
+
+def codes_map(codes: str, wanted: str, shape: Shape) -> AxisMap:
+    """From axes that grow towards `codes` ("LPS", say, one letter per axis) to axes that grow towards `wanted`."""
+    opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
+    axes, flips = [], []
+    for letter in wanted:
+        axis = next(i for i, code in enumerate(codes) if code in (letter, opposite[letter]))
+        axes.append(axis)
+        flips.append(codes[axis] != letter)
+    return flip_permute(axes, flips, shape)
 
 
 _DIRECTIONS = {

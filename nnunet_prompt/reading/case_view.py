@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.nifti import read_grid
+from nnunet_prompt.data.image_files import read_image_grid
 from nnunet_prompt.prompts.frames import ANISOTROPY, AxisMap, pls_map
 from nnunet_prompt.prompts.model import Shape
 from nnunet_prompt.reading.convention import Order, RawCase, plane_axes
@@ -78,7 +78,7 @@ class CaseView:
 
 def view_case(key: str, path: Path, raw: RawCase) -> CaseView:
     """Reads the header of the image; raises `ImageError`."""
-    grid = read_grid(path)
+    grid = read_image_grid(path)
     to_pls = pls_map(grid.affine, grid.shape)
     a, b, c = (grid.spacing_mm[axis] for axis in to_pls.axes)
     boxes, points = list(_boxes(raw)), list(_points(raw))

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
-from nnunet_prompt.data.nifti import NiftiVolume, is_nifti_name, read_label_volume
+from nnunet_prompt.data.image_files import read_label_file
+from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.prompts.world import carry_mask
 from nnunet_prompt.reading.label_text import LabelText
@@ -134,8 +135,8 @@ def _carried(
 
 def read_layers(path: Path) -> Layers:
     """Reads a label map. Raises `ImageError` for one that cannot be read or does not hold integers."""
-    if is_nifti_name(path.name):
-        volume = read_label_volume(path)
+    if not path.name.lower().endswith(NRRD_ENDINGS):
+        volume = read_label_file(path)
         return Layers(volume.array[..., None], volume.affine, {}, volume.notes)
     import SimpleITK
 

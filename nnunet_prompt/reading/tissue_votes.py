@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.nifti import read_stored
+from nnunet_prompt.data.image_files import read_image_file
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.reading.case_view import CaseView, FloatArray, IntArray
 from nnunet_prompt.reading.convention import Base, plane_axes
@@ -52,7 +52,7 @@ def by_tissue(view: CaseView, base: Base) -> float | None:
     labels. Reads the image; one that cannot be read says nothing.
     """
     try:
-        image = view.to_pls.apply(read_stored(view.path).array)
+        image = view.to_pls.apply(read_image_file(view.path).array)
     except (PromptError, MemoryError):
         return None
     image = np.moveaxis(image, (*plane_axes(view.axis), view.axis), (0, 1, 2))

@@ -23,7 +23,9 @@ from nnunet_prompt.data.labels import check_labels
 from nnunet_prompt.data.planned import refuse_cascade
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import refusing
-from nnunet_prompt.inference.capability import Capability, PointMetric, write_capability
+from nnunet_prompt.inference.capability import Capability, PointMetric
+from nnunet_prompt.inference.model_files import describe_model
+from nnunet_prompt.inference.stock_reader import read_as_trained
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.checked import CheckedTrainer
@@ -120,7 +122,11 @@ class PromptTrainer(CheckedTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """nnU-Net's network with seven more input channels. nnU-Net calls this for inference as well."""
+        """nnU-Net's network with seven more input channels. nnU-Net calls this for inference as well.
+
+        The plans of a finished model are then given the reader that its images need.
+        """
+        read_as_trained(plans_manager)
         network = nnUNetTrainer.build_network_architecture(
             plans_manager,
             configuration_manager,
@@ -211,7 +217,13 @@ class PromptTrainer(CheckedTrainer):
         buffer = self.plain_network().get_buffer(PROVENANCE)
         origins, points = unpack(buffer), self.points()
         if self.local_rank == 0:
-            write_capability(Path(self.output_folder_base), self.capability)
+            describe_model(
+                Path(self.output_folder_base),
+                self.capability,
+                plans=self.plans_manager.plans,
+                dataset_json=self.dataset_json,
+                orientation=self.table.orientation,
+            )
             for line in (*self._notes_on_points(), *licence_notes(origins)):
                 self.print_to_log_file(line)
         buffer.copy_(pack(origins, points))  # so that the next training from these weights knows

@@ -17,6 +17,7 @@ from nnunet_prompt.batch.case_stages import Asked, CaseToDo
 from nnunet_prompt.batch.predict import Predicted, predict_cases, predict_folder
 from nnunet_prompt.challenge.images import group_images, image_files
 from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError, ModelError, OutputError, PromptError
 from nnunet_prompt.inference.object_logits import ObjectLogits
@@ -38,6 +39,7 @@ class Fake:
 
     n_image_channels = 1
     table = TABLE
+    reader = ImageReader()
 
     def __init__(self, fail: Callable[[str], BaseException | None] = lambda name: None) -> None:
         self.fail = fail

@@ -228,3 +228,19 @@ def test_arguments_that_nobody_means(tmp_path: Path) -> None:
     refuses(lambda v: slice_prompts(labels, rng, max_points=v), [0, 6, None, "2"])
     refuses(lambda v: slice_prompts(labels, rng, jitter=v), [-1, None, "2"])
     assert SimulateOptions(seed=np.int64(3)).seed == 3  # type: ignore[arg-type]
+
+
+def test_label_maps_of_another_format(tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    labels = np.zeros((3, 5, 6), np.uint8)
+    labels[1, 1:3, 2:5] = 7
+    written = []
+    for ending in (".nrrd", ".mha", ".nii.gz"):
+        folder = tmp_path / ending[1:]
+        folder.mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(labels), str(folder / f"a{ending}"))
+        simulate_prompts(folder, tmp_path / "p.json")
+        written.append((tmp_path / "p.json").read_text())
+    assert written[0] == written[1] == written[2]
+    assert list(read_prompts_json(tmp_path / "p.json").cases) == ["a"]

@@ -118,6 +118,14 @@ def test_a_missing_file_is_named(model: Path, tmp_path: Path, name: str) -> None
     assert not (tmp_path / "staged").exists()
 
 
+def test_a_model_that_nnunet_installed_from_a_zip(model: Path, tmp_path: Path) -> None:
+    (model / CAPABILITY_FILE).unlink()
+    (model / "dataset.json").write_text('{"prompt_capability": {}}')
+    staging.stage(model, tmp_path / "staged")
+    assert "dataset.json" in _files(tmp_path / "staged")
+    assert CAPABILITY_FILE not in _files(tmp_path / "staged")
+
+
 def test_a_model_without_checkpoint_is_refused(model: Path, tmp_path: Path) -> None:
     for path in model.glob("fold_*/checkpoint_final.pth"):
         path.unlink()

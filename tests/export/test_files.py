@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_everything_is_written(tmp_path: Path) -> None:
     assert json.loads((target / "plans.json").read_text()) == FILES.plans
     assert json.loads((target / "more.json").read_text()) == {"x": 1}
     assert [p.name for p in target.parent.iterdir()] == ["model"]
+
+
+def test_what_a_user_must_know_is_in_the_folder(tmp_path: Path) -> None:
+    told = replace(FILES, notes=("only canonical", "labels 1, 2"), warned=True)
+    write_model(tmp_path / "m", told, Licence())
+    said = (tmp_path / "m" / "HOW_TO_PREDICT.txt").read_text("utf-8")
+    assert said == "* only canonical\n* labels 1, 2\n"
 
 
 def test_a_checkpoint_is_plain_data(tmp_path: Path) -> None:

@@ -220,3 +220,20 @@ class TestNotes:
         regions, orientation = self.notes(tmp_path, table)
         assert "region-based" in regions
         assert "canonical orientation" in orientation
+
+
+def test_the_folder_itself_says_which_images_it_takes(tmp_path: Path) -> None:
+    """Without our package nnU-Net reads files as they are stored."""
+    canonical = StructureTable(TABLE.structures, "canonical")
+    ours = write_model(tmp_path / "ours", plans=hand_made_plans(), table=canonical)
+    export_model(ours, tmp_path / "theirs", "nnunet")
+    said = (tmp_path / "theirs" / "HOW_TO_PREDICT.txt").read_text()
+    assert "canonical orientation" in said and "wrong masks" in said
+    plain = write_model(tmp_path / "plain", plans=hand_made_plans())
+    export_model(plain, tmp_path / "others", "nnunet")
+    assert not (tmp_path / "others" / "HOW_TO_PREDICT.txt").exists()
+
+
+def test_readme_says_it_too() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert "`HOW_TO_PREDICT.txt`" in text and "canonical orientation" in text
