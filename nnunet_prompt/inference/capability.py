@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.errors import ModelError, system_reason
-from nnunet_prompt.prompts.channels import CHANNEL_NAMES
+from nnunet_prompt.errors import ModelError, PromptError, system_reason
+from nnunet_prompt.prompts.channels import BOX, CHANNEL_NAMES, MASK, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
+from nnunet_prompt.prompts.model import PromptSet
 
 CAPABILITY_FILE = "prompt_capability.json"
 CAPABILITY_VERSION = 1
@@ -25,7 +27,9 @@ class Capability:
     `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
     grid through the slices. `interaction_decay` is the factor by which each newer prompt weakens the older ones, 1 for
     none, and `pad_mode_image` what lies outside the image; both are nnInteractive's words, and a file that does not
-    have them means the defaults. Raises `ValueError` for anything else.
+    have them means the defaults. `unsupported` names the prompt channels that training never showed and the weights
+    do not know from before, and `mixture` says how often training showed what (`training.mixture`), None where that is
+    not known. Raises `ValueError` for anything else.
     """
 
     point_shape: PointShape = "edt"
@@ -36,6 +40,8 @@ class Capability:
     slice_axis: int = 0
     interaction_decay: float = 1.0
     pad_mode_image: Literal["constant"] = "constant"
+    unsupported: tuple[str, ...] = ()
+    mixture: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         radii = (self.point_radius, self.scribble_radius)
@@ -48,6 +54,7 @@ class Capability:
             "slice_axis": self.slice_axis in (0, 1, 2),
             "interaction_decay": 0 < self.interaction_decay <= 1,
             "pad_mode_image": self.pad_mode_image == "constant",
+            "unsupported": set(self.unsupported) <= set(CHANNEL_NAMES),
         }
         for name, holds in checks.items():
             if not holds:
@@ -66,6 +73,28 @@ class Capability:
             scribble_radius=self.scribble_radius,
             in_plane=two_d,
         )
+
+    def check_supported(self, prompts: PromptSet, label: int) -> None:
+        """Raises `PromptError` for a prompt in a channel that the model was never shown."""
+        for channel in filled_channels(prompts):
+            name = CHANNEL_NAMES[channel]
+            if name in self.unsupported:
+                known = ", ".join(n for n in CHANNEL_NAMES if n not in self.unsupported) or "none"
+                raise PromptError(
+                    f"label {label}: this model was never shown prompts of the kind {name!r} and would ignore them;"
+                    f" it knows {known}. Give one of these, or train with a mixture that shows {name!r}"
+                )
+
+
+def filled_channels(prompts: PromptSet) -> list[int]:
+    """The prompt channels that a prompt set writes to, in their order."""
+    filled = {MASK} if prompts.mask is not None and prompts.mask.any() else set()
+    if prompts.negative_mask is not None and prompts.negative_mask.any():
+        filled.add(signed(BOX, False))
+    for channels, given in ((BOX, prompts.boxes), (POINT, prompts.points)):
+        filled |= {signed(channels, one.positive) for one in given}
+    filled |= {signed(SCRIBBLE, one.positive) for one in prompts.scribbles}
+    return sorted(filled)
 
 
 def write_capability(folder: Path, capability: Capability) -> None:
@@ -112,7 +141,8 @@ def capability_from(content: Any, where: str) -> Capability:
         known = dict(content)
         version = known.pop("version")
         channels = known.pop("prompt_channels")
-        capability = Capability(**{**known, "grid_spacing": tuple(known["grid_spacing"])})
+        lists = {key: tuple(known[key]) for key in ("grid_spacing", "unsupported") if key in known}
+        capability = Capability(**{**known, **lists})
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{where}: not a capability file ({error!r})") from None
     if version != CAPABILITY_VERSION or tuple(channels) != CHANNEL_NAMES:

@@ -196,6 +196,8 @@ class PromptPredictor:
         known: Mapping[int, Sequence[Window]] | None = None,
     ) -> dict[int, Found]:
         """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
+        for label, said in prompts.labels.items():
+            self.model.capability.check_supported(said, label)
         return find_objects(
             self.engine,
             case,

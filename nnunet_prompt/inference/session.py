@@ -91,7 +91,9 @@ class PromptSession:
         case = self._open()
         value = as_label(label, self.predictor.table)
         given = as_prompt(prompt)
-        as_prompt_set(given).check_inside(case.file_shape)
+        said = as_prompt_set(given)
+        said.check_inside(case.file_shape)
+        self.predictor.model.capability.check_supported(said, value)
         self._said.append((value, given.copy() if isinstance(given, np.ndarray) else given))
 
     def add_point(self, position: Triple, label: Label = 1, *, positive: bool = True) -> None:

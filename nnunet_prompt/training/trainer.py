@@ -26,7 +26,7 @@ from nnunet_prompt.errors import refusing
 from nnunet_prompt.inference.capability import Capability, PointMetric
 from nnunet_prompt.inference.model_files import describe_model
 from nnunet_prompt.inference.stock_reader import read_as_trained
-from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.channels import CHANNEL_NAMES, N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.checked import CheckedTrainer
 from nnunet_prompt.training.logger import (
@@ -37,7 +37,12 @@ from nnunet_prompt.training.logger import (
 )
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.network import make_promptable, start_from_images
+from nnunet_prompt.training.network import (
+    heard_channels,
+    make_promptable,
+    silence_channels,
+    start_from_images,
+)
 from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
 from nnunet_prompt.weights.names import PROVENANCE
@@ -89,7 +94,21 @@ class PromptTrainer(CheckedTrainer):
             point_metric=points.metric,
             grid_spacing=tuple(float(s) for s in self.configuration_manager.spacing),
             slice_axis=list(self.plans_manager.transpose_forward).index(0),
+            unsupported=self._unsupported(),
+            mixture=self.mixture.as_dict(),
         )
+
+    def _unsupported(self) -> tuple[str, ...]:
+        """The prompt channels that this training never shows and the weights it starts from do not know."""
+        shown = self.mixture.channels()
+        if self.network is not None:
+            heard = heard_channels(self.plain_network(), self.num_input_channels)
+            shown = tuple(a or b for a, b in zip(shown, heard, strict=True))
+        return tuple(name for name, here in zip(CHANNEL_NAMES, shown, strict=True) if not here)
+
+    def initialize(self) -> None:
+        super().initialize()
+        silence_channels(self.plain_network(), self.num_input_channels, self.mixture.channels())
 
     def points(self) -> Points:
         """What the recipe states of its points, completed by those of the loaded weights, else by the defaults."""
@@ -224,7 +243,8 @@ class PromptTrainer(CheckedTrainer):
                 dataset_json=self.dataset_json,
                 orientation=self.table.orientation,
             )
-            for line in (*self._notes_on_points(), *licence_notes(origins)):
+            shown = f"prompts shown in training: {self.mixture}"
+            for line in (shown, *self._notes_on_points(), *licence_notes(origins)):
                 self.print_to_log_file(line)
         buffer.copy_(pack(origins, points))  # so that the next training from these weights knows
 
