@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prompts.json, files of 3D Slicer, napari or ITK-SNAP, our own form, or a folder with files for each case"
         " (docs/prompts.md); without it: every structure",
     )
+    parser.add_argument(
+        "--refine",
+        type=Path,
+        metavar="MASKS",
+        help="with -p: correct the automatic masks of this folder (predicted without -p) instead of beginning anew",
+    )
     given_convention(parser)
     parser.add_argument(
         "--axes",

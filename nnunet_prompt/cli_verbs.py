@@ -145,6 +145,7 @@ def predict(args: argparse.Namespace) -> int:
         model=args.model,
         prompts=args.prompts,
         structures=args.structures,
+        refine=args.refine,
         options=replace(predict_options(args), convention=convention),
     )
     kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""

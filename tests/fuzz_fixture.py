@@ -139,6 +139,7 @@ def in_little_memory(folder: Path, gigabytes: float) -> list[str]:
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr[-2000:]

@@ -79,6 +79,7 @@ def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None
         model=Path("model"),
         prompts=None,
         structures=(),
+        refine=None,
         options=PredictOptions(),
     )
     assert capsys.readouterr().out == "wrote 1 mask to out\n"
@@ -89,7 +90,7 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
     from nnunet_prompt.inference.options import PredictOptions
 
     call = fake("nnunet_prompt.batch.predict.predict_folder", Predicted(12, kept=2))
-    line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --structures LV,2221"
+    line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --refine auto --structures LV,2221"
     line += " --window full --no-grow --continue_prediction --num-parts 3 --part-id 2 --verbose"
     line += " --dask tcp://host:8786"
     assert run(f"{line} --disable_tta -step_size 0.7 -chk checkpoint_best.pth") == 0
@@ -99,6 +100,7 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
         model=Path("model"),
         prompts=Path("prompts.json"),
         structures=("LV", "2221"),
+        refine=Path("auto"),
         options=PredictOptions(
             folds=(0, "all"),
             device="cpu",

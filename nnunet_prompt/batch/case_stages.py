@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.batch.cases import StagedPredictor, report, warn
+from nnunet_prompt.batch.refined import corrected, read_automatic, with_masks
 from nnunet_prompt.batch.tally import Tally
 from nnunet_prompt.challenge import fusion
 from nnunet_prompt.challenge.images import ImageCase
@@ -23,10 +24,14 @@ from nnunet_prompt.reading.prompt_file import PromptFile
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them."""
+    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them.
+
+    With `refine`, a folder of automatic masks named like those that are written, prompts correct these masks.
+    """
 
     prompts: PromptFile | None = None
     structures: tuple[str, ...] = ()
+    refine: Path | None = None
 
     @property
     def named(self) -> Collection[str]:
@@ -58,13 +63,17 @@ class CaseToDo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedCase:
-    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users."""
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
+
+    `automatic` is the mask that prompts correct, on the grid of `reference`.
+    """
 
     case: CaseToDo
     reference: NiftiVolume
     placed: Any
     prompts: CasePrompts | None
     notes: tuple[str, ...]
+    automatic: LabelMap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,15 +102,22 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     ]
     first = next(iter(volumes.values()))
     reference = first.without_voxels()
-    prompts = None
+    prompts, automatic = None, None
+    if asked.refine is not None:
+        automatic = read_automatic(asked.refine / case.target.name, reference)
     if asked.prompts is not None:
-        prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
+        if automatic is not None and asked.prompts.without_prompts([case.images.case]):
+            prompts = CasePrompts()  # nothing to correct
+        else:
+            prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
+    if automatic is not None and prompts is not None:
+        prompts = with_masks(prompts, automatic, first)
     checkpoint()
     try:
         placed = predictor.place(list(volumes.values()), whole=prompts is None)
     except ImageError as error:  # a header may be the reason
         raise ImageError("; ".join((str(error), *notes))) from error
-    return LoadedCase(case, reference, placed, prompts, tuple(notes))
+    return LoadedCase(case, reference, placed, prompts, tuple(notes), automatic)
 
 
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
@@ -112,6 +128,8 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
         labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))
+        if loaded.automatic is not None:
+            labels = corrected(loaded.automatic, labels, list(loaded.prompts.labels))
     return MaskedCase(loaded.case, loaded.reference, labels, tally)
 
 

@@ -52,6 +52,7 @@ def predict_folder(
     model: Path,
     prompts: Path | str | PromptFile | None = None,
     structures: tuple[str, ...] = (),
+    refine: Path | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
 ) -> Predicted:
     """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
@@ -61,6 +62,8 @@ def predict_folder(
 
     With prompts (a file or folder of any form that `load_prompts` reads) the object head answers each label, and a case
     that they do not name is an error of that case; how a prompts.json is read is inferred from all images and reported.
+    With `refine`, a folder of automatic masks, prompts correct these: each prompted label begins with its part of the
+    automatic mask, the others stay as they are, and a case without prompts keeps its mask.
     Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
     `options.overwrite`, and always with `options.dask`. Raises `PromptError`, after the last case, if a case failed;
     the others keep their masks.
@@ -69,9 +72,13 @@ def predict_folder(
 
     if prompts is not None and structures:
         raise PromptError("prompts and structures: give either a prompts file or names, not both")
+    if refine is not None and prompts is None:
+        raise PromptError(
+            "refine: automatic masks are corrected by prompts; give prompts with -p, too"
+        )
     check_there(images)  # before the model is loaded
-    asked = Asked(_load(prompts, options), structures)
-    _check_output(output, images=images, model=model, prompts=asked.prompts)
+    asked = Asked(_load(prompts, options), structures, refine)
+    _check_output(output, images=images, model=model, asked=asked)
     here = options if options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     files = input_files(images, predictor.reader)
@@ -109,15 +116,20 @@ class Kept:
         return is_finished(case.target, case.images.ordered, self._labels(case.images.case))
 
     def _labels(self, case: str) -> frozenset[int]:
+        prompted = frozenset[int]()
         if self.asked.prompts is not None:
-            return self.asked.prompts.labels(case)
+            prompted = self.asked.prompts.labels(case)
+            if self.asked.refine is None:
+                return prompted
         names = self.asked.structures or self.table.names
-        return frozenset(self.table.find(name).official for name in names)
+        return prompted | {self.table.find(name).official for name in names}
 
 
-def _check_output(output: Path, *, images: Path, model: Path, prompts: PromptFile | None) -> None:
+def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> None:
     """Raises `OutputError` for an output among the inputs; a model that is missing is reported first."""
-    inputs = [images, *model_folders(model), *([] if prompts is None else [prompts.path])]
+    inputs = [images, *model_folders(model)]
+    inputs += [] if asked.prompts is None else [asked.prompts.path]
+    inputs += [] if asked.refine is None else [asked.refine]
     try:
         check_output_folder(output, inputs)
     except PromptError:

@@ -112,6 +112,15 @@ class PromptSession:
         """Adds a line through voxels; raises as `add`."""
         self.add(Scribble(as_vertices(path), positive), label)
 
+    def add_masks(self, label_map: LabelMap, labels: Sequence[Label] | None = None) -> None:
+        """Begins with masks that are there, such as automatic ones, to be corrected by clicks: adds the part of each of
+        `labels` (all in the map, if none is named) of a label map on the image's grid as its mask. Raises as `add`.
+        """
+        array = np.asarray(label_map)
+        values = np.unique(array[array > 0]).tolist() if labels is None else labels
+        for label in values:
+            self.add(array == as_label(label, self.predictor.table), label)
+
     def undo(self) -> bool:
         """Takes back the prompt added last; False if there is none."""
         if self._said:

@@ -107,6 +107,7 @@ def drive(folder: Path, moments: int) -> list[int]:
         [sys.executable, "-c", DRIVER, str(folder), str(moments)],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(root)},
     )

@@ -144,7 +144,7 @@ def test_a_folder_with_other_things_is_not_removed(model: Path, tmp_path: Path) 
 
 def test_the_command_prints_the_hash(model: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), str(model), str(tmp_path / "staged")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == staging.stage(model, tmp_path / "again")
 

@@ -43,6 +43,7 @@ def begin(download: Path, root: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         start_new_session=True,  # Ctrl-C goes to all processes of a terminal's group
     )
 

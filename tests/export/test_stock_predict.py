@@ -41,6 +41,7 @@ def stock(model: Path, images: Path, output: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

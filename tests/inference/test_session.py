@@ -166,3 +166,19 @@ def test_the_same_answer_as_all_prompts_at_once() -> None:
             session.predict()
     at_once = predictor().predict_prompts([volume()], CasePrompts(labels))
     assert np.array_equal(session.predict(), at_once)
+
+
+def test_masks_that_are_there_are_begun_with() -> None:
+    session = PromptSession(predictor())
+    volume = stored()
+    session.set_image([volume])
+    label_map = np.zeros(volume.shape, np.int32)
+    label_map[1:3, 1:3, 1], label_map[4:6, 4:6, 1] = 7, 9
+    session.add_masks(label_map)
+    masks = {label: said.mask for label, said in session.prompts.labels.items()}
+    assert sorted(masks) == [7, 9]
+    for label, mask in masks.items():
+        assert mask is not None and np.array_equal(mask, label_map == label)
+    session.reset()
+    session.add_masks(label_map, [9])
+    assert list(session.prompts.labels) == [9]

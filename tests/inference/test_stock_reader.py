@@ -141,7 +141,9 @@ def test_stock_predict_is_right_in_every_orientation(tmp_path: Path) -> None:
         *("--disable_tta", "--disable_progress_bar", "-npp", "1", "-nps", "1"),
     ]
     variables = {**os.environ, **environment({})}
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=variables)
+    result = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, encoding="utf-8", env=variables
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     ours = PromptPredictor.from_folder(model, PredictOptions(device="cpu", use_mirroring=False))
     values = np.array([0, *(s.official for s in table.structures)])

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.inference.model_folder import _checkpoints
-from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.unfinished import instead_of
 
 FINAL, BEST, LATEST = (f"checkpoint_{name}.pth" for name in ("final", "best", "latest"))
@@ -42,10 +41,10 @@ def test_the_best_there_is(tmp_path: Path, files: tuple[str, ...], said: str) ->
 def test_the_model_folder_tells_it(tmp_path: Path) -> None:
     touch(tmp_path, f"fold_0/{BEST}", f"fold_1/{FINAL}")
     with pytest.raises(ModelError, match=f"-chk {BEST}"):
-        _checkpoints(tmp_path, PredictOptions(folds=(0,)))
+        fold_checkpoints(tmp_path, (0,), FINAL)
     with pytest.raises(
         ModelError, match=r"fold_2/checkpoint_final.pth: not found; is the training"
     ):
-        _checkpoints(tmp_path, PredictOptions(folds=(2,)))
+        fold_checkpoints(tmp_path, (2,), FINAL)
     with pytest.raises(ModelError, match=f"no fold holds {LATEST}; fold_1 holds {FINAL}"):
-        _checkpoints(tmp_path, PredictOptions(checkpoint=LATEST))
+        fold_checkpoints(tmp_path, None, LATEST)

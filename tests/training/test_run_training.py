@@ -228,6 +228,7 @@ def test_stock_nnunet_is_refused_in_one_line(data: TinyData, tmp_path: Path) -> 
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
         )
     for name, word in (("Dataset601_Regions", "'both'"), ("Dataset602_Cascade", "cascade")):
         _, errors = runs[name].communicate(timeout=120)
