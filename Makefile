@@ -3,7 +3,7 @@
 #   make demo    phantom hearts -> a trained promptable network -> masks, a picture and a table in out/demo
 #   make test    every test, the slow ones too
 #   make check   format, lint, types, fast tests: before every commit
-#   make real    the same comparison on real images:  make real DATA=../shared/data
+#   make real    the same comparison on real images:  make real DATA=../shared/data LENGTHS='short long'
 #   make start   short trainings from adapted weights and from scratch
 #   make peft    tuning few parameters: what it costs and what it brings
 #   make weights what adapting a large model costs in time and memory
@@ -22,6 +22,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
+LENGTHS ?= short
 VARIANT ?= cpu
 WORKERS ?= logical
 
@@ -51,7 +52,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 real: $(STAMP)
-	$(BIN)/python benchmarks/real.py "$(DATA)"
+	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)
 
 start peft: $(STAMP)
 	$(BIN)/python benchmarks/$@.py "$(DATA)"
