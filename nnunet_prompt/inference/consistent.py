@@ -118,21 +118,37 @@ def _take_away(logits: Logits, positive: Voxels, negative: Voxels) -> None:
 
 
 def _add(logits: Logits, voxel: Voxels, style: PromptStyle) -> None:
-    """Adds the part round a positive point that is at least as probable as the point, up to two stamps away."""
+    """Adds what links a positive point to the mask beside it, of voxels at least as probable as the point.
+
+    That lies between the point and the nearest voxel of the mask up to two stamps away, no more: round an object all
+    voxels just outside are as probable, and adding them would swell it. Without a mask there, the part round the point,
+    one stamp away at most.
+    """
     level = float(logits[tuple(voxel)])
     if level < UNBELIEVABLE:
         logits[tuple(voxel)] = SURE
         return
-    reach = [max(1, 2 * int(r)) for r in style.radii]
-    window = tuple(
-        slice(max(int(v) - r, 0), int(v) + r + 1) for v, r in zip(voxel, reach, strict=True)
-    )
-    here = logits[window]
+    radii = np.array([max(1, int(r)) for r in style.radii])
+    low, high = _between(voxel - 2 * radii, voxel + 2 * radii, logits.shape)
+    mask = np.argwhere(logits[_window(low, high)] > 0) + low
+    if len(mask):
+        nearest = mask[(((mask - voxel) / radii) ** 2).sum(1).argmin()]
+        low, high = np.minimum(voxel, nearest), np.maximum(voxel, nearest)
+    else:
+        low, high = _between(voxel - radii, voxel + radii, logits.shape)
+    here = logits[_window(low, high)]
     labelled, _ = ndimage.label(here >= level - ROUNDING)
-    inside = (
-        labelled == labelled[tuple(int(v) - w.start for v, w in zip(voxel, window, strict=True))]
-    )
+    inside = labelled == labelled[tuple(voxel - low)]
     here[inside] = np.maximum(np.abs(here[inside]), SURE)
+
+
+def _between(low: Voxels, high: Voxels, shape: tuple[int, ...]) -> tuple[Voxels, Voxels]:
+    return np.maximum(low, 0), np.minimum(high, np.array(shape) - 1)
+
+
+def _window(low: Voxels, high: Voxels) -> tuple[slice, ...]:
+    """From the voxel `low` to the voxel `high`, both inside."""
+    return tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
 
 
 def _add_peak(logits: Logits, boxes: Boxes) -> None:

@@ -132,3 +132,15 @@ def test_a_rule_about_slices_goes_before() -> None:
     prompts = CasePrompts({5: PromptSet(points=points)}, slices={1: frozenset({5})}, slice_axis=2)
     settle_points(labels, prompts, identity((1, 1, 2)))
     assert labels.tolist() == [[[0, 5]]]
+
+
+def test_points_just_outside_do_not_swell_the_object() -> None:
+    """All voxels round it are as probable as the one that was clicked."""
+    array = logits("-----", "-###-", "-###-", "-###-", "-----")
+    assert picture(changed(array, PromptSet(points=(point(2, 4),)))) == [
+        ".....",
+        ".###.",
+        ".####",
+        ".###.",
+        ".....",
+    ]
