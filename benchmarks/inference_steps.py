@@ -40,7 +40,7 @@ def draw_step(task: Task, folder: Path) -> dict[str, Any]:
     for channel, image in enumerate(images):
         write(folder / "case" / f"case_{channel:04d}.nii.gz", to_file(image), task)
     masks = {value: truth == value for value in task.values.values()}
-    sets = simulated_prompts(masks, "box + points", task.name, slice_axis=2)
+    sets = simulated_prompts(masks, "box + points in slices", task.name, slice_axis=2)
     save_prompts(folder / "case", sets)
     if task.padded:
         pad(task, folder, to_file(images[0]), sets)
@@ -223,7 +223,7 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
         truth = read_labels(raw / "labelsTr" / path.name)
         masks = {int(v): truth == v for v in np.unique(truth) if v}
         axis = int(np.argmax(images[0].spacing_mm))
-        prompts = CasePrompts(simulated_prompts(masks, "box + points", name, slice_axis=axis))
+        prompts = CasePrompts(simulated_prompts(masks, "box + points in slices", name, slice_axis=axis))
         found, placed = {}, None
         for window, predictor in sides.items():
             placed = predictor.place(images)

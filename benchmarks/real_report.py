@@ -117,3 +117,22 @@ def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{np.mean(values):.{digits}f} ± {(max(values) - min(values)) / 2:.{digits}f}"
+
+
+def readme_table(results: Mapping[str, Any]) -> str:
+    """The table of README: Dice and HD95 of each row, a pair of columns per data set and length."""
+    names = list(results)
+    lines = ["| | " + " | ".join(f"{name}: Dice | HD95 (mm)" for name in names) + " |"]
+    lines.append("|---|" + "---:|---:|" * len(names))
+    rows = dict.fromkeys(row for result in results.values() for row in result["rows"])
+    for row in rows:
+        cells = []
+        for result in results.values():
+            found = result["rows"].get(row)
+            cells += (
+                ["", ""]
+                if found is None
+                else [_cell(found, "Dice", 3), _cell(found, "HD95 (mm)", 2)]
+            )
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

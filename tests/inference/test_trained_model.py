@@ -82,7 +82,7 @@ def test_prompts_are_followed_on_the_file_grid(model: Trained) -> None:
     labels = read_label_volume(data.raw / "labelsTr" / f"{VALIDATION}.nii.gz").array
     to_pls = pls_map(image.affine, image.shape)
     masks = {v: to_pls.apply(labels == k) for k, v in OFFICIAL.items()}
-    sets = simulated_prompts(masks, "box + points", VALIDATION, slice_axis=2)
+    sets = simulated_prompts(masks, "box + points in slices", VALIDATION, slice_axis=2)
     slices = {
         k: frozenset(v for v, m in masks.items() if m[..., k].any())
         for k in range(to_pls.target_shape[2])
@@ -102,7 +102,7 @@ def test_one_prompted_label_is_the_only_one(model: Trained) -> None:
     data, _ = model
     image = read_nifti(data.raw / "imagesTr" / f"{VALIDATION}_0000.nii.gz")
     labels = read_label_volume(data.raw / "labelsTr" / f"{VALIDATION}.nii.gz").array
-    sets = simulated_prompts({77: labels == 1}, "box", VALIDATION, slice_axis=2)
+    sets = simulated_prompts({77: labels == 1}, "box in slices", VALIDATION, slice_axis=2)
     found = opened(model).predict_prompts([image], CasePrompts(sets))
     assert set(np.unique(found)) <= {0, 77}
 
