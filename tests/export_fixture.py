@@ -141,7 +141,8 @@ def _patch(rng: np.random.Generator) -> tuple[Any, Any]:
     masks = [labels == 1, labels == 2]
     chosen = int(rng.integers(2))
     kind = ("few", "mask")[int(rng.random() < 0.3)]
-    said = simulate(masks[chosen], rng, kind=kind, options=SimulationOptions())  # type: ignore[arg-type]
+    options = SimulationOptions(scribbles=False)
+    said = simulate(masks[chosen], rng, kind=kind, options=options)  # type: ignore[arg-type]
     channels = encode(said, Window((0, 0, 0), CROP), VOXELS.style())
     data = np.concatenate([((image - image.mean()) / image.std())[None], channels])
     target = np.stack([masks[chosen], *masks]).astype(np.int8)

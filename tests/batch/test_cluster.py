@@ -283,7 +283,7 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
     for name in names:
         image(tmp_path / "in" / f"{name}.nii.gz")
     out = tmp_path / "out"
-    image(out / "case_0.nii.gz")
+    saved_mask(out / "case_0.nii.gz")
     before = (out / "case_0.nii.gz").read_bytes()
     prompts = prompts_file(tmp_path / "prompts.json", *names)
     options = replace(CPU, dask=str(cluster_of_two.file), verbose=True)
