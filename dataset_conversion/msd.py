@@ -24,6 +24,7 @@ from nnunet_prompt.data.conversion import (
     read_dataset_json,
     run_converter,
 )
+from nnunet_prompt.data.names import as_stored
 from nnunet_prompt.data.nifti import ENDINGS, is_nifti_name, volume_count
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
@@ -155,7 +156,7 @@ def _inside(source: Path, stated: Any, where: str) -> Path:
     name = os.path.normpath(str(stated).replace("\\", "/"))
     if not isinstance(stated, str) or Path(name).is_absolute() or name.split("/")[0] == "..":
         raise DatasetError(f"{where}: {stated!r} lies outside the folder of the data set")
-    return source / name
+    return as_stored(source / name)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.data.names import as_stored, composed
 from nnunet_prompt.data.nifti import is_nifti_name
 from nnunet_prompt.errors import DatasetError
 
@@ -82,7 +83,7 @@ def _entry(entry: Any, where: str) -> tuple[list[str], str]:
 
 
 def _file(source: Path, stated: str, where: str) -> Path:
-    path = source / os.path.expandvars(stated)  # an absolute path stands for itself
+    path = as_stored(source / os.path.expandvars(stated))  # an absolute path stands for itself
     if not path.is_file():
         raise DatasetError(f"{where}: {stated}: no such file{_from(source, path, stated)}")
     if not is_nifti_name(path.name):
@@ -150,16 +151,16 @@ def _case_of(source: Path, path: Path, name: str, channels: int) -> str:
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:
-    """The files of a folder by their names without the ending, which may be written in upper case as well."""
+    """The files of a folder by their composed names without the ending, which may be in upper case as well."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file():
             continue
-        name = path.name[: -len(ending)]
         if not path.name.lower().endswith(ending.lower()):
             continue
+        name = composed(path.name[: -len(ending)])
         if name in found:
             raise DatasetError(f"{path}: {found[name].name} has the same name, keep one of them")
         found[name] = path

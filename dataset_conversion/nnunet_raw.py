@@ -23,6 +23,7 @@ from nnunet_prompt.data.conversion import (
     run_converter,
 )
 from nnunet_prompt.data.labels import foreground_labels, ignore_label
+from nnunet_prompt.data.names import entry_of
 from nnunet_prompt.data.nifti import ENDINGS
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
@@ -75,7 +76,7 @@ def nnunet_cases(source: Path, *, patient_regex: str | None = None) -> Iterator[
             case,
             files.images,
             files.label,
-            annotated=table.annotated.get(case),
+            annotated=entry_of(table.annotated, case),
             label_values=ids,
             patient=None if pattern is None else _patient(pattern, case),
             source=files.stated,

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: any name can be printed
     with _ctrl_c() as pressed, _log_on_stderr():
         try:
             return VERBS[args.verb].run(args)

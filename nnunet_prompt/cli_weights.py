@@ -63,12 +63,13 @@ def _adapt_arguments(parser: argparse.ArgumentParser) -> None:
 def _adapt(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from nnunet_prompt.data.guard import check_output_file
+    from nnunet_prompt.data.guard import check_output_file, model_folders_of
     from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint
     from nnunet_prompt.weights.provenance import licence_notes
 
     if args.report is not None:
-        check_output_file(args.report, [args.source, args.output], option="--report")
+        inputs = [args.source, args.output, *model_folders_of(args.source)]
+        check_output_file(args.report, inputs, option="--report")
     options = AdaptOptions(args.plans, args.configuration, args.stem, args.licence)
     report = adapt_checkpoint(args.source, args.dataset_id, args.output, options=options)
     Console().print(report.table())

@@ -27,12 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_prompt import extension
-from nnunet_prompt.errors import PromptError
-from nnunet_prompt.training.progress import LINE
+from nnunet_prompt.demo_progress import showing
+from nnunet_prompt.errors import OutputError, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
 DATASET_ID, DATASET = 901, "Dataset901_PhantomHeart"
@@ -40,7 +38,7 @@ TRAINING_CASES, TEST_CASES, PICTURED_CASES = 24, 6, 3
 TRAINER, PLANS, CONFIGURATION = "nnUNetTrainerPromptDemo", "nnUNetPromptCPUPlans", "3d_fullres"
 ARMS = {"with prompts": "with_prompts", "without": "without_prompts"}
 
-HEARTBEAT_S = 10.0
+_DONE = ".done"
 _ASSIGNMENT = re.compile(r"\w+=")
 
 # One process each, because a small machine has its cores busy with torch; compiling takes longer than it saves.
@@ -63,10 +61,12 @@ class Stage:
 def run_demo(output: Path, *, seed: int = 0) -> None:
     """Runs the demo in `output`: a few minutes on two cores. Stopped or failed, it goes on where it was.
 
-    Raises `PromptError` if a command fails, with its last line and the name of the file that has the others.
+    Raises `PromptError` if a command fails, with its last line and the name of the file that has the others, and
+    `OutputError` for a folder that cannot be written, or that has a `train` or `test` of its owner.
     """
     from rich.console import Console
 
+    _check_output(output)
     console = Console(highlight=False)
     variables = demo_variables(output)
     steps = stages(output, seed=seed)
@@ -82,6 +82,18 @@ def run_demo(output: Path, *, seed: int = 0) -> None:
         else:
             console.print("done before", style="dim")
     _conclude(output, console)
+
+
+def _check_output(output: Path) -> None:
+    from nnunet_prompt.data.files import make_folder
+
+    begun = (output / _DONE).is_dir()
+    taken = next((output / p for p in ("train", "test") if (output / p).exists()), None)
+    if taken is not None and not begun:
+        raise OutputError(
+            f"{taken}: is there already, and of no demo: choose another folder with -o"
+        )
+    make_folder(output / _DONE)
 
 
 def demo_variables(output: Path) -> dict[str, str]:
@@ -173,7 +185,7 @@ def _run(stage: Stage, output: Path, *, variables: Mapping[str, str], console: C
     started, last = time.monotonic(), ""
     with (
         log.open("w", encoding="utf-8") as file,
-        _showing(console) as show,
+        showing(console) as show,
         _started(stage, variables) as process,
     ):
         for line in _lines(process):
@@ -212,32 +224,6 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     yield from (line.strip() for line in process.stdout if line.strip())
 
 
-@contextmanager
-def _showing(console: Console) -> Iterator[Callable[[str], None]]:
-    """On a terminal one line that changes, with the time that has gone and that a training has to go; elsewhere a line
-    now and then."""
-    from rich.markup import escape
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("[dim]{task.description}"))
-    still = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=still) as progress:
-        task = progress.add_task("")
-        shown, how_far = time.monotonic(), ""
-
-        def show(line: str) -> None:
-            nonlocal shown, how_far
-            found = LINE.search(line)  # of a training: its epoch, and the time left
-            how_far = found[0] if found else how_far
-            text = line if found or not how_far else f"{how_far} | {line}"
-            progress.update(task, description=escape(text[: max(10, console.width - 15)]))
-            if still and (found or time.monotonic() - shown > HEARTBEAT_S):
-                console.print(how_far or line, style="dim", markup=False, soft_wrap=True)
-                shown = time.monotonic()
-
-        yield show
-
-
 def _executable(command: Sequence[str]) -> list[str]:
     """The command with this interpreter's own programs, whatever the PATH says."""
     program, *arguments = command
@@ -258,7 +244,7 @@ def _is_done(stage: Stage, output: Path) -> bool:
 
 
 def _marker(stage: Stage, output: Path) -> Path:
-    return output / ".done" / stage.name
+    return output / _DONE / stage.name
 
 
 # What came out --------------------------------------------------------------------------------------------------

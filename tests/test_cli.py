@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -151,3 +152,14 @@ def test_ctrl_c_is_exit_code_130(fake: Any, capsys: pytest.CaptureFixture[str]) 
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = KeyboardInterrupt
     assert run("evaluate a b -o c") == 130
     assert capsys.readouterr().err == "\nnnunet-prompt: stopped\n"
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    fake("nnunet_prompt.extension.shell_exports").return_value = "M\u00fcller caf\udce9"
+    assert run("env") == 0
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"M\\xfcller caf\\udce9\n"  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_prompt import cli, demo
 from nnunet_prompt.demo import Stage
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import OutputError, PromptError
 
 
 @pytest.fixture
@@ -103,3 +103,11 @@ def test_a_training_tells_how_far_it_is(
     shown = capsys.readouterr().out.splitlines()
     assert "epoch 1 of 2, about 3 s left" in shown
     assert "nothing" not in shown and "train_loss 1" not in shown
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, part: str) -> None:
+    (tmp_path / part).mkdir()
+    with pytest.raises(OutputError, match=rf"{part}: is there already, and of no demo.* with -o"):
+        demo.run_demo(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / part]

@@ -75,7 +75,7 @@ def simulate_prompts(
             f"options: expected SimulateOptions, such as SimulateOptions(seed=1), found {shown(options)}"
         )
     check_output_file(output, [labels])
-    files = _label_files(labels)
+    files = label_files(labels)
     cases: dict[str, CasePrompts] = {}
     failures = []
     for path in tqdm(files, "simulate", unit="case"):
@@ -143,7 +143,8 @@ def _check_drawing(labels: object, rng: object) -> None:
         )
 
 
-def _label_files(labels: Path) -> list[Path]:
+def label_files(labels: Path) -> list[Path]:
+    """The label maps of a folder, of any format, sorted, or the one file. Raises `PromptError` where there is none."""
     if labels.is_dir():
         files = sorted(p for p in labels.iterdir() if image_ending(p.name) and p.is_file())
         return files or image_files(labels)  # which raises

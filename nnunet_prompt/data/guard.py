@@ -30,7 +30,8 @@ def check_output_file(output: Path, inputs: Iterable[Path], *, option: str = "-o
     """Raises `OutputError` if `output` is a folder, one of the `inputs`, or a file of an input folder.
 
     In an input folder a new file is fine unless its name ends like an input's, and so is a table of an earlier run.
-    Inputs that are not there are left to those who read them.
+    A file that describes a data set or a model is never replaced, wherever it is. Inputs that are not there are left
+    to those who read them.
     """
     if output.is_dir():
         raise OutputError(f"{output}: is a folder, expected a file to write with {option}")
@@ -43,6 +44,8 @@ def check_output_file(output: Path, inputs: Iterable[Path], *, option: str = "-o
             for found in _files(one):
                 if _same(output, found):
                     raise _refused(output, f"is the input {found}", option)
+    if _describes(output.name) and output.exists():
+        raise _refused(output, "describes a data set or a model", option)
 
 
 def check_output_folder(
@@ -88,6 +91,11 @@ def model_folders(model: Path) -> list[Path]:
     return [model, *(path for path in sorted(model.glob("fold_*")) if path.is_dir())]
 
 
+def model_folders_of(source: Path) -> list[Path]:
+    """The same for a model folder, or for a checkpoint that lies in a fold of one."""
+    return model_folders(source) or model_folders(Path(os.path.realpath(source)).parent.parent)
+
+
 def lies_in(path: Path, folder: Path, *, itself: bool = False) -> bool:
     """Whether a path lies in a folder, at any depth, whatever the spelling of either."""
     real = Path(os.path.realpath(path))
@@ -108,7 +116,12 @@ def _read_from_folder(one: Path) -> bool:
 def _like_an_input(output: Path) -> bool:
     name = output.name.lower()
     foreign = output.exists() and not name.endswith(_RESULTS)
-    return name.endswith(INPUT_ENDINGS) or name in DESCRIPTIONS or foreign
+    return name.endswith(INPUT_ENDINGS) or _describes(name) or foreign
+
+
+def _describes(name: str) -> bool:
+    """Whether a file of this name describes a data set or a model; nnU-Net's plans may have any name with "Plans"."""
+    return name in DESCRIPTIONS or (name.lower().endswith(".json") and "plans" in name.lower())
 
 
 def _same(a: Path, b: Path) -> bool:

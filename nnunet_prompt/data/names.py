@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -19,3 +20,11 @@ def entry_of(entries: Mapping[str, Value], name: str) -> Value | None:
     if name in entries or name.isascii():
         return entries.get(name)
     return next((v for key, v in entries.items() if composed(key) == composed(name)), None)
+
+
+def as_stored(path: Path) -> Path:
+    """A path that a text file names, as the file system spells it; unchanged where there is no such file."""
+    if path.name.isascii() or path.exists() or not path.parent.is_dir():
+        return path
+    alike = (p for p in sorted(path.parent.iterdir()) if composed(p.name) == composed(path.name))
+    return next(alike, path)

@@ -89,7 +89,8 @@ def evaluate_folders(
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
     output = _checked_output(output)
     if output is not None:
-        check_output_file(output, [labels, predictions])
+        named = [Path(names)] if isinstance(names, (str, Path)) else []
+        check_output_file(output, [labels, predictions, *named])
     values = _checked_values(label_values)
     num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
     known = read_names(names, labels, predictions)

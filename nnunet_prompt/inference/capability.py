@@ -131,6 +131,10 @@ def read_capability(folder: Path) -> Capability:
 
 def check_is_model(folder: Path) -> None:
     """Raises `ModelError` at once for a folder that holds no model at all, and for a damaged capability file."""
+    if folder.is_file():
+        raise ModelError(
+            f"{folder}: is a file, expected the folder that holds plans.json and fold_0"
+        )
     if (folder / CAPABILITY_FILE).exists() or not (folder / "plans.json").exists():
         read_capability(folder)
 

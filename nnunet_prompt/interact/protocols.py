@@ -14,6 +14,7 @@ label.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class View:
 
 def generator(seed: int, case: str, label: int) -> np.random.Generator:
     """The chance of one label of one case."""
-    return np.random.default_rng([seed, zlib.crc32(case.encode()), label])
+    return np.random.default_rng([seed, zlib.crc32(os.fsencode(case)), label])
 
 
 def next_prompts(

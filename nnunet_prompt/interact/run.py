@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from nnunet_prompt.batch.cases import all_failures, make_folder, reason_of, tell
-from nnunet_prompt.challenge.images import group_channels, image_files, without_ending
+from nnunet_prompt.batch.cases import all_failures, make_folder, reason_of, tell, warn
+from nnunet_prompt.batch.inputs import input_files
+from nnunet_prompt.challenge.images import group_channels, without_ending
+from nnunet_prompt.challenge.simulate import label_files
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.guard import check_output_folder, model_folders
+from nnunet_prompt.data.image_files import read_label_file
 from nnunet_prompt.data.names import composed
-from nnunet_prompt.data.nifti import NiftiVolume, read_label_volume, read_stored, replacing
+from nnunet_prompt.data.nifti import NiftiVolume, replacing
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.interact.play import LabelCase, Play, Row, play_label
 from nnunet_prompt.interact.summary import draw_curves, summarise
@@ -60,7 +63,7 @@ def interact_folder(
 
     check_output_folder(output, [labels, images, *model_folders(model)])
     session = PromptSession(model, options)
-    cases = _cases(labels, images, session.predictor.n_image_channels)
+    cases = _cases(labels, images, session)
     make_folder(output / CASES)
     how = {**asdict(play), "start": start, "model": str(model.resolve()), "values": values}
     rows: list[dict[str, Any]] = []
@@ -85,10 +88,15 @@ def interact_folder(
     return summary
 
 
-def _cases(labels: Path, images: Path, channels: int) -> list[Case]:
-    """The label maps of a folder with their images. Raises `PromptError` where an image is missing."""
-    maps = {composed(without_ending(path.name)): path for path in image_files(labels)}
-    found = group_channels(image_files(images), keys=maps, n_channels=channels)
+def _cases(labels: Path, images: Path, session: PromptSession) -> list[Case]:
+    """The label maps of a folder with their images, of the formats that `predict` takes.
+
+    Raises `PromptError` where an image is missing.
+    """
+    channels = session.predictor.n_image_channels
+    maps = {composed(without_ending(path.name)): path for path in label_files(labels)}
+    files = input_files(images, session.predictor.reader)
+    found = group_channels(files, keys=maps, n_channels=channels)
     by_name = {composed(case.case): tuple(case.pick(channels).values()) for case in found}
     lost = sorted(maps.keys() - by_name.keys())
     if lost:
@@ -102,8 +110,10 @@ def _cases(labels: Path, images: Path, channels: int) -> list[Case]:
 def _play_case(
     session: PromptSession, case: Case, play: Play, start: Start, values: Sequence[int] | None
 ) -> Iterator[Row]:
-    volumes = [read_stored(path) for path in case.images]
-    reference = read_label_volume(case.label)
+    volumes = [v for path in case.images for v in session.predictor.reader.read(path)]
+    reference = read_label_file(case.label)
+    for note in reference.notes:
+        warn(f"{case.label}: {note}")
     if not same_geometry(reference, volumes[0]):
         raise ImageError(
             f"{case.label}: lies on another grid than {case.images[0]}:"
@@ -139,7 +149,8 @@ def _write(
     _write_json(output / SUMMARY, summary)
     with (
         replacing(output / TABLE) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
+        # a name that is not in UTF-8 is written with escapes
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
         writer = csv.DictWriter(file, Row.__slots__)
         writer.writeheader()

@@ -25,6 +25,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from nnunet_prompt.data.files import make_folder
 from nnunet_prompt.data.nifti import replacing, save_nifti
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.phantom.anatomy import (
@@ -142,7 +143,7 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
     """Writes phantoms of centres A, B, C in turn to `target` in the layout above, and returns `target`.
 
     A test case is labelled completely, whatever its centre; training and test cases of one seed are different hearts.
-    Case i does not depend on how many there are. Cases whose two files are there are kept, so a stopped run goes on;
+    Case i does not depend on how many there are. Files that are there are kept, so a stopped run goes on;
     `cases.json` is written last. Raises `DatasetError` for fewer than one case, and for a folder of another seed.
     """
     if cases < 1:
@@ -150,7 +151,7 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
     _check_seed(target / CASES_FILE, seed)
     known: dict[str, Any] = {}
     for folder in ("images", "labels"):
-        (target / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(target / folder)
     first = _FIRST_CASE[part]
     for i in tqdm(range(cases), desc=f"phantoms ({part})", unit="case"):
         name, centre = f"Case{first + i}", sorted(CENTRES)[i % len(CENTRES)]
@@ -160,7 +161,8 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
             rng = np.random.default_rng([seed, first, i])
             case = phantom_case(rng, centre=centre, complete=complete)
             for path, array in zip(files, (case.image, case.labels), strict=True):
-                _save(path, array, case.affine)
+                if not path.is_file():
+                    _save(path, array, case.affine)
         annotated = _annotated(centre, complete)
         known[name] = {
             "centre": centre,

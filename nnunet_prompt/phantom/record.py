@@ -9,12 +9,14 @@ from typing import Any
 
 import nibabel as nib
 
+from nnunet_prompt.data.files import make_folder
 from nnunet_prompt.data.nifti import PARTIAL, replacing, save_nifti
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.phantom.scanner import Volume
 
 RECORD_FILE = "rehearsal.json"
 VERSION = 1
+PARTS = ("train", "val", "test", "hidden_labels", "hidden_labels_val")
 File = Volume | bytes  # bytes are written as they are: resource forks, tables
 
 
@@ -32,9 +34,10 @@ class Record:
     def open(cls, folder: Path, options: Mapping[str, Any]) -> Record:
         """The record of a folder, a new one if there is none; removes what a killed run left half-written.
 
-        Raises `DatasetError` for a record that is not in this form, and for one of other options.
+        Raises `DatasetError` for a record that is not in this form, and for one of other options; `OutputError` for a
+        folder without a record that has the parts of a download.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         new: dict[str, Any] = {"version": VERSION, **options, "complete": False, "cases": {}}
         path = folder / RECORD_FILE
         if path.is_file():
@@ -50,6 +53,8 @@ class Record:
                         f"{path}: {key} is {found[key]}, expected {new[key]}: choose another folder"
                     )
             new = found | {"complete": False}
+        else:
+            _check_free(folder)
         for leftover in folder.rglob(f"{PARTIAL}*"):
             leftover.unlink()
         record = cls(folder, new)
@@ -84,6 +89,16 @@ class Record:
     def _write(self) -> None:
         with replacing(self._folder / RECORD_FILE) as partial:
             partial.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_free(folder: Path) -> None:
+    """Raises `OutputError` for a download that is no rehearsal: its files would be replaced, or taken for ours."""
+    files = (path for part in PARTS for path in (folder / part).rglob("*") if path.is_file())
+    taken = next((path for path in files if not path.name.startswith(PARTIAL)), None)
+    if taken is not None:
+        raise OutputError(
+            f"{taken}: is there already, but {folder} has no {RECORD_FILE} and is no rehearsal: choose another folder"
+        )
 
 
 def save_volume(path: Path, volume: Volume) -> None:

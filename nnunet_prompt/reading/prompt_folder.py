@@ -22,13 +22,13 @@ from nnunet_prompt.reading.prompts_json import load_json, parse_prompts_json, re
 from nnunet_prompt.reading.segmentation import NRRD_ENDINGS, masks_of
 
 # longest first, as each is also the end of another
-OF_ONE_CASE = (".seg.nrrd", ".fcsv", ".csv", *NRRD_ENDINGS, *ENDINGS)
+OF_ONE_CASE = (".seg.nrrd", ".fcsv", ".csv", *NRRD_ENDINGS, *ENDINGS, ".mha", ".mhd", ".gipl")
 _ENDINGS = (".mrk.json", ".json", *OF_ONE_CASE)
 _SEPARATORS = "_-. "
 _CHANNEL = re.compile(r"^0000(?:[_. -]|$)")
 FORMS = (
     "our own JSON form, a prompts.json of TFM4MedIA, .mrk.json or .fcsv of 3D Slicer, .csv of napari, or a label map"
-    " (.nii.gz, .seg.nrrd)"
+    " (.nii.gz, .seg.nrrd, .mha)"
 )
 
 

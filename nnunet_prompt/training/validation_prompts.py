@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def simulated_prompts(
     """
     if kind not in VALIDATION_KINDS:
         raise ValueError(f"kind must be one of {VALIDATION_KINDS}, found {kind!r}")
-    rng = np.random.default_rng([SEED, zlib.crc32(case.encode())])
+    rng = np.random.default_rng([SEED, zlib.crc32(os.fsencode(case))])
     sets = {label: _of_one(mask, kind, rng, slice_axis, spacing) for label, mask in masks.items()}
     return {
         label: own.with_negatives([o for other, o in sets.items() if other != label])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.data.files import make_folder
-from nnunet_prompt.data.guard import check_output_file
+from nnunet_prompt.data.guard import check_output_file, model_folders_of
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
@@ -90,7 +90,7 @@ def adapt_checkpoint(
 
     if output.exists() and path.exists() and output.samefile(path):
         raise ModelError(f"{output}: is the source itself; give another file with -o")
-    check_output_file(output, [path])
+    check_output_file(output, [path, *model_folders_of(path)])
     source = open_source(path, stem=options.stem, licence=options.licence)
     target = open_target(dataset_id, options.plans, options.configuration)
     source = with_hash(source)

@@ -13,6 +13,7 @@ from nnunet_prompt.data.guard import (
     check_output_folder,
     check_targets,
     model_folders,
+    model_folders_of,
 )
 from nnunet_prompt.errors import OutputError
 
@@ -106,6 +107,15 @@ class TestFiles:
         check_output_file(output, [images])
         check_output_file(images.parent / "prompts.json", [images])
 
+    @pytest.mark.parametrize("name", ["dataset.json", "nnUNetPlans.json", "splits_final.json"])
+    def test_a_description_is_never_replaced_wherever_it_is(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        check_output_file(tmp_path / name, [])
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(OutputError, match=r"describes a data set or a model.*with --report"):
+            check_output_file(tmp_path / name, [], option="--report")
+
     def test_a_folder_is_no_file(self, images: Path) -> None:
         with pytest.raises(
             OutputError, match=r"is a folder, expected a file to write with --report"
@@ -131,3 +141,13 @@ def test_the_folders_of_a_model(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         check_output_folder(tmp_path / "fold_1", model_folders(tmp_path))
     check_output_folder(tmp_path / "predictions", model_folders(tmp_path))
+
+
+def test_the_model_of_a_checkpoint(tmp_path: Path) -> None:
+    fold = tmp_path / "fold_0"
+    fold.mkdir()
+    (fold / "checkpoint_final.pth").touch()
+    assert model_folders_of(fold / "checkpoint_final.pth") == []
+    (tmp_path / "plans.json").touch()
+    for source in (tmp_path, fold / "checkpoint_final.pth"):
+        assert model_folders_of(source) == [tmp_path, fold]

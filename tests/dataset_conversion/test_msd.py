@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,13 @@ def test_no_dataset_json(
 def test_the_command(tmp_path: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(layout(tmp_path)), "-d", "5", "--name", "Mine"]) == 0
     assert capsys.readouterr().out.strip() == str(raw / "Dataset005_Mine")
+
+
+def test_a_name_that_the_file_system_spells_otherwise(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "M\u00fcller.nii.gz") for form in ("NFC", "NFD"))
+    entry = {"image": f"./imagesTr/{nfc}", "label": f"./labelsTr/{nfc}"}
+    source = layout(tmp_path, training=[entry])
+    for part in ("imagesTr", "labelsTr"):
+        (source / part / "x_001.nii.gz").rename(source / part / nfd)
+    (case,) = msd_cases(source)
+    assert case.label == source / "labelsTr" / nfd

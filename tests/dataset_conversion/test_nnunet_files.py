@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,14 @@ def test_no_image(tmp_path: Path, ending: str) -> None:
 def test_no_folder(raw: Path, part: str) -> None:
     (raw / part).rename(raw / "gone")
     assert refusal(raw) == f"RAW/{part}: no such folder"
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_names_are_compared_whichever_way_unicode_spells_them(tmp_path: Path, listed: bool) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
+    files(tmp_path, f"imagesTr/{nfd}_0000.nii.gz", f"labelsTr/{nfc}.nii.gz")
+    entry = {"images": [f"imagesTr/{nfc}_0000.nii.gz"], "label": f"labelsTr/{nfd}.nii.gz"}
+    (case, one), *others = found(tmp_path, **({"dataset": {nfc: entry}} if listed else {})).items()
+    assert case == nfc and not others
+    assert one.images == (tmp_path / f"imagesTr/{nfd}_0000.nii.gz",)
+    assert one.label == tmp_path / f"labelsTr/{nfc}.nii.gz"

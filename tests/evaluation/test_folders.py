@@ -407,3 +407,15 @@ def test_the_table_of_means(folders: Folders) -> None:
     assert lines[1].split() == ["1", "2", "1.000", "0.000", "0.000", "0.000", "0.000"]
     assert lines[2].split() == ["30", "1", "0.000", "13.000", "13.000", "13.000", "-"]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("name", ["names.json", "dataset.json"])
+def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, name: str) -> None:
+    folders.truth("heart.nii.gz", _map(c1=1))
+    folders.predict("heart.nii.gz", _map(c1=1))
+    names = tmp_path / name
+    names.write_text(json.dumps({"labels": {"background": 0, "LV": 1}}))
+    before = names.read_bytes()
+    with pytest.raises(PromptError, match=rf"{name}: is the input .* another place with -o"):
+        folders.evaluate(output=names, names=names)
+    assert names.read_bytes() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.interact import run
@@ -34,6 +37,7 @@ class Session:
         structures = (SimpleNamespace(official=5, name="LV"),)
         self.predictor = SimpleNamespace(
             n_image_channels=1,
+            reader=ImageReader(),
             table=SimpleNamespace(structures=structures),
             predict_structures=lambda _: np.where(np.arange(3) == 0, TRUTH, 0),
         )
@@ -142,3 +146,19 @@ def test_nothing_is_written_among_the_inputs(folders: Path, folder: str) -> None
             options=PredictOptions(),
         )
     assert Session.opened == 0 and not (folders / folder / run.CASES).exists()
+
+
+def test_images_and_label_maps_of_other_formats(folders: Path) -> None:
+    for folder in ("labels", "images"):
+        for path in (folders / folder).iterdir():
+            image = sitk.ReadImage(str(path))
+            sitk.WriteImage(image, str(path).replace(".nii.gz", ".nrrd"))
+            path.unlink()
+    assert play(folders)["labels"]["5"]["curve"][-1]["dice"] == pytest.approx(1.0)
+
+
+def test_a_name_that_is_not_in_utf_8(folders: Path) -> None:
+    for path in list((folders / "images").iterdir()) + list((folders / "labels").iterdir()):
+        path.rename(path.with_name(path.name.replace("b", os.fsdecode(b"caf\xe9"))))
+    assert play(folders)["failed"] == {}
+    assert {r["case"] for r in rows(folders)} == {"a", "caf\\udce9"}

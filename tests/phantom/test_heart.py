@@ -138,3 +138,11 @@ def test_a_stopped_run_goes_on_and_seeds_do_not_mix(tmp_path: Path) -> None:
         write_phantoms(tmp_path, 3)
     with pytest.raises(DatasetError, match="at least one"):
         write_phantoms(tmp_path / "none", 0)
+
+
+def test_a_file_that_is_there_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    mine = tmp_path / "images" / "Case1001.nii.gz"
+    mine.write_bytes(b"of the user")
+    write_phantoms(tmp_path, 1)
+    assert mine.read_bytes() == b"of the user" and (tmp_path / "labels/Case1001.nii.gz").is_file()

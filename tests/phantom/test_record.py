@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.phantom.record import RECORD_FILE, Record, save_volume
 from nnunet_prompt.phantom.scanner import Volume
 
@@ -89,3 +89,14 @@ def test_a_volume_on_disk(tmp_path: Path) -> None:
     assert image.header.get_xyzt_units()[0] == "mm"
     save_volume(tmp_path / "y.nii", Volume(volume().array, np.eye(4), fourth_axis=True))
     assert nib.load(tmp_path / "y.nii").shape == (4, 3, 2, 1)
+
+
+@pytest.mark.parametrize("part", ["train", "test", "hidden_labels"])
+def test_a_download_that_is_no_rehearsal_is_left_alone(tmp_path: Path, part: str) -> None:
+    (tmp_path / part).mkdir()
+    (tmp_path / part / "mine.nii.gz").touch()
+    with pytest.raises(
+        OutputError, match=rf"{part}/mine.nii.gz: is there already.*choose another folder"
+    ):
+        Record.open(tmp_path, OPTIONS)
+    assert not (tmp_path / RECORD_FILE).exists()

@@ -14,7 +14,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import DatasetError, ModelError
+from nnunet_prompt.errors import DatasetError, ModelError, OutputError
 from nnunet_prompt.sources.model import STEMS
 from nnunet_prompt.tuning.adapter_file import ABOUT, Adapter, write_adapter
 from nnunet_prompt.tuning.spatial import add_spatial_adapter
@@ -595,3 +595,16 @@ def test_an_old_plan_is_understood(tmp_path: Path) -> None:
     report = adapt_checkpoint(source, DATASET_ID, tmp_path / "start.pth")
     assert report.source.architecture["features_per_stage"] == [4, 8, 12]
     assert report.source.origins[0].licence == "Apache-2.0"
+
+
+def test_nothing_of_the_source_or_the_data_set_is_replaced(tmp_path: Path) -> None:
+    source = plain(tmp_path)
+    folder = planned_dataset(tmp_path, plans_of("plain"))
+    (checkpoint,) = source.glob("fold_*/*.pth")
+    (source / "fold_1").mkdir()
+    outputs = [source / "plans.json", source / "fold_1" / "start.pth", folder / "nnUNetPlans.json"]
+    before = [p.read_bytes() if p.exists() else None for p in outputs]
+    for output in outputs:
+        with pytest.raises(OutputError, match="never written to: give another place with -o"):
+            adapt_checkpoint(checkpoint, DATASET_ID, output)
+    assert [p.read_bytes() if p.exists() else None for p in outputs] == before
