@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.data.raw import SIDE_FILE
+from nnunet_prompt.data.side_file import SIDE_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +10,9 @@ import numpy as np
 
 from nnunet_prompt.care.inspect import Examined
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.data.raw import (
-    FILE_ENDING,
-    SIDE_FILE,
-    SIDE_VERSION,
-    RawTarget,
-    read_side_file,
-)
+from nnunet_prompt.data.files import make_folder
+from nnunet_prompt.data.raw import FILE_ENDING, RawTarget
+from nnunet_prompt.data.side_file import read_side_file, write_side_file
 from nnunet_prompt.data.splits import SPLIT_SEED
 from nnunet_prompt.errors import DatasetError
 
@@ -58,10 +52,8 @@ def reserve_names(target: RawTarget, cases: Sequence[Case]) -> None:
             f"{folder}: was begun with other sources or options ({differ[0]} was {was}, and is {now} now):"
             " remove the folder, or choose another id"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / SIDE_FILE) as partial:
-        content = {"version": SIDE_VERSION, "cases": wanted}
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    make_folder(folder)
+    write_side_file(folder, wanted)
 
 
 def _scan(case: Case) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.planned import plans_of
-from nnunet_prompt.data.raw import patients_of
+from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError, OutputError, did_you_mean
 

@@ -27,17 +27,16 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.files import make_folder, remove_partials, replacing
+from nnunet_prompt.data.files import make_folder, remove_partials
 from nnunet_prompt.data.guard import lies_in
 from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
 from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
+from nnunet_prompt.data.side_file import write_json, write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import DatasetError, OutputError
 
 RAW_VARIABLE = "nnUNet_raw"
-SIDE_FILE = "nnunet_prompt_cases.json"
-SIDE_VERSION = 1
 LISTED = 5  # so many headers that contradict themselves are told of one by one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _CASE = re.compile(r"[^./\\\s][^/\\]*")  # hidden files and paths are no cases
@@ -144,37 +143,11 @@ def write_raw_dataset(
         raise DatasetError(f"{folder}: no training case was given, expected at least one")
     _check_strangers(folder, written)
     full = replace(plain, annotated=written.annotated, prompted=written.prompted)
-    _write_json(folder / SIDE_FILE, {"version": SIDE_VERSION, "cases": written.side})
+    write_side_file(folder, written.side)
     on_complete(folder)
     description = _description(target, full)
-    _write_json(folder / DESCRIPTION, {**description, "numTraining": written.training})
+    write_json(folder / DESCRIPTION, {**description, "numTraining": written.training})
     return folder
-
-
-def read_side_file(dataset: Path) -> dict[str, dict[str, str]]:
-    """What the side file of a raw data set says about each case; empty when there is none.
-
-    Raises `DatasetError` when it is not in the form that `write_raw_dataset` writes.
-    """
-    path = dataset / SIDE_FILE
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version, cases = content["version"], content["cases"]
-        known = {case: {k: str(v) for k, v in entry.items()} for case, entry in cases.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: not in the form of a side file ({error!r})") from error
-    if version != SIDE_VERSION:
-        raise DatasetError(f"{path}: version is {version}, this package reads {SIDE_VERSION}")
-    return known
-
-
-def patients_of(dataset: Path) -> dict[str, str]:
-    """The patient of each case of a raw data set; empty unless the side file names one for every case."""
-    known = read_side_file(dataset)
-    patients = {case: entry["patient"] for case, entry in known.items() if "patient" in entry}
-    return patients if len(patients) == len(known) else {}
 
 
 def _description(target: RawTarget, table: StructureTable) -> dict[str, Any]:
@@ -306,8 +279,3 @@ def _check_strangers(folder: Path, written: _Written) -> None:
             raise DatasetError(
                 f"{path}: belongs to none of the cases: remove it, or choose another id"
             )
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

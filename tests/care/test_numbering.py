@@ -12,7 +12,8 @@ import pytest
 from nnunet_prompt.care.inspect import Examined, Inspection
 from nnunet_prompt.care.numbering import anonymous, reserve_names
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.raw import RawTarget, read_side_file
+from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.errors import DatasetError
 
 IMAGE = np.zeros((2, 2, 2))

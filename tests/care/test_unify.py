@@ -31,7 +31,7 @@ from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.nifti import read_nifti
 from nnunet_prompt.data.planning import plan_dataset
 from nnunet_prompt.data.plans import no_resampling_plans
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.data.splits import Fold
 from nnunet_prompt.data.structures import structures_from_dataset_json
 from nnunet_prompt.errors import DatasetError

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nnunet_prompt.data.plans import ReduceOptions, _patch_size, no_resampling_plans, reduce_plans
-from nnunet_prompt.data.raw import SIDE_FILE
+from nnunet_prompt.data.side_file import SIDE_FILE
 from nnunet_prompt.errors import DatasetError, OutputError
 from tests.model_fixture import hand_made_plans
 

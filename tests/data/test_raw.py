@@ -14,14 +14,8 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.raw import (
-    RawTarget,
-    keep_out_of,
-    patients_of,
-    raw_root,
-    read_side_file,
-    write_raw_dataset,
-)
+from nnunet_prompt.data.raw import RawTarget, keep_out_of, raw_root, write_raw_dataset
+from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.data.structures import Structure, StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import DatasetError, ImageError, OutputError
 

@@ -17,7 +17,7 @@ from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.care.inspect import Examined, Inspection
 from nnunet_prompt.care.registry import la_masks
 from nnunet_prompt.data.case import Case, load_canonical
-from nnunet_prompt.data.raw import patients_of, read_side_file
+from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.dataset_conversion.lascarqs import convert, examine, lascarqs_cases, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map

@@ -17,7 +17,7 @@ import pytest
 from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.care.inspect import Examined, Inspection
 from nnunet_prompt.data.case import Case, load_canonical
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.liqa import (
     KNOWN_MASKS,
     convert,

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
 from nnunet_prompt.errors import DatasetError, ImageError
 

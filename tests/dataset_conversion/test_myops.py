@@ -17,7 +17,7 @@ from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.care.inspect import Examined
 from nnunet_prompt.care.registry import to_official
 from nnunet_prompt.data.case import Case, load_canonical
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.myops import convert, examine, main, myops_cases
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map

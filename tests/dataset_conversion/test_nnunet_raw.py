@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.raw import patients_of
+from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
 from nnunet_prompt.errors import DatasetError, OutputError, PromptError
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.phantom_heart import convert, main, phantom_cases
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.phantom.heart import write_phantoms

@@ -16,7 +16,7 @@ from nnunet_prompt.care.download import CareOptions
 from nnunet_prompt.care.inspect import Examined
 from nnunet_prompt.care.registry import to_official
 from nnunet_prompt.data.case import load_canonical
-from nnunet_prompt.data.raw import read_side_file
+from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.whs import (
     centre_and_modality,
     convert,

@@ -1,0 +1,54 @@
+"""What a raw data set says about each case beside nnU-Net's files: patient, centre, source, sequence.
+
+It stays in the raw folder and never leaves it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnunet_prompt.data.files import replacing
+from nnunet_prompt.errors import DatasetError
+
+SIDE_FILE = "nnunet_prompt_cases.json"
+SIDE_VERSION = 1
+
+
+def write_side_file(dataset: Path, cases: Mapping[str, Mapping[str, str]]) -> None:
+    """Writes what `read_side_file` reads. Raises `OutputError`."""
+    write_json(dataset / SIDE_FILE, {"version": SIDE_VERSION, "cases": cases})
+
+
+def read_side_file(dataset: Path) -> dict[str, dict[str, str]]:
+    """What the side file of a raw data set says about each case; empty when there is none.
+
+    Raises `DatasetError` when it is not in the form that `write_raw_dataset` writes.
+    """
+    path = dataset / SIDE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, cases = content["version"], content["cases"]
+        known = {case: {k: str(v) for k, v in entry.items()} for case, entry in cases.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path}: not in the form of a side file ({error!r})") from error
+    if version != SIDE_VERSION:
+        raise DatasetError(f"{path}: version is {version}, this package reads {SIDE_VERSION}")
+    return known
+
+
+def patients_of(dataset: Path) -> dict[str, str]:
+    """The patient of each case of a raw data set; empty unless the side file names one for every case."""
+    known = read_side_file(dataset)
+    patients = {case: entry["patient"] for case, entry in known.items() if "patient" in entry}
+    return patients if len(patients) == len(known) else {}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file that appears complete or not at all. Raises `OutputError`."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
