@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.errors import PromptError
+
 
 class _Check(argparse.Action):
     """What only a run needs is not required beside this option."""
@@ -35,6 +37,8 @@ def run_check(args: argparse.Namespace) -> int:
     from nnunet_prompt.challenge.check import check_output
     from nnunet_prompt.reading.convention import given_convention
 
+    if args.report is not None:
+        raise PromptError("--report: tells of a run, and --check runs nothing: give one of both")
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)
     for line in checked.guessed:

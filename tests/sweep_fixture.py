@@ -12,10 +12,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
+from nnunet_prompt.care.registry import table_for
 from nnunet_prompt.challenge.simulate import simulate_prompts
 from nnunet_prompt.phantom.heart import write_phantoms
 from tests.model_fixture import hand_made_dataset_json, write_model_folder
+from tests.planned_fixture import write_planned
 
 SHAPE, AFFINE = (14, 12, 6), np.diag([1.25, 1.5, 4.0, 1.0])
 CASES = ("a", "b")
@@ -25,13 +28,13 @@ CASES = ("a", "b")
 class Attempt:
     """A command line: `inputs` by name are files or folders, `output` is a "file", a "folder", or "none".
 
-    `words` makes the arguments of the inputs and the output, `variables` the environment.
+    `words` makes the arguments of the inputs and the output, `variables` the environment of both.
     """
 
     words: Callable[[dict[str, Path], Path], list[str | Path]]
     inputs: tuple[str, ...]
     output: str = "file"
-    variables: Callable[[Path], dict[str, str]] = field(default=lambda output: {})
+    variables: Callable[[dict[str, Path], Path], dict[str, str]] = field(default=lambda *_: {})
     torch: bool = False
 
 
@@ -52,8 +55,16 @@ def predict(*more: str) -> Callable[[dict[str, Path], Path], list[str | Path]]:
     return words
 
 
-def raw(output: Path) -> dict[str, str]:
+def raw(have: dict[str, Path], output: Path) -> dict[str, str]:
     return {"nnUNet_raw": str(output)}
+
+
+def planned(have: dict[str, Path], output: Path) -> dict[str, str]:
+    return {
+        "nnUNet_raw": str(output),
+        "nnUNet_preprocessed": str(have["preprocessed"]),
+        "nnUNet_results": str(output),
+    }
 
 
 ATTEMPTS = {
@@ -66,6 +77,29 @@ ATTEMPTS = {
             *("-device", "cpu", "--disable_tta", "--overwrite"),
         ],
         ("challenge", "model"),
+        "folder",
+        torch=True,
+    ),
+    "submit --report": Attempt(
+        lambda have, out: [
+            *("submit", "-i", have["challenge"], "-o", out.with_name("masks"), "-m", have["model"]),
+            *("-device", "cpu", "--disable_tta", "--report", out),
+        ],
+        ("challenge", "model"),
+        torch=True,
+    ),
+    "predict --upload": Attempt(
+        lambda have, out: [
+            *("predict", "-i", have["download"], "-o", out, "-m", have["hearts"]),
+            *("--upload", "wholeheart", "--team", "us", "-device", "cpu", "--disable_tta"),
+        ],
+        ("download", "hearts"),
+        "folder",
+        torch=True,
+    ),
+    "predict --refine": Attempt(
+        lambda have, out: [*predict("--refine", str(have["automatic"]))(have, out)],
+        ("images", "model", "prompts", "automatic"),
         "folder",
         torch=True,
     ),
@@ -87,6 +121,16 @@ ATTEMPTS = {
         ("labels", "images", "model"),
         "folder",
         torch=True,
+    ),
+    "evaluate --names": Attempt(
+        lambda have, out: [
+            *("evaluate", have["labels"], have["predictions"], "-o", out),
+            *("--names", have["names"]),
+        ],
+        ("labels", "predictions", "names"),
+    ),
+    "convert msd": Attempt(
+        lambda have, out: ["convert", "msd", have["msd"], "-d", "6"], ("msd",), "folder", raw
     ),
     "convert nnunet": Attempt(
         lambda have, out: ["convert", "nnunet", have["nnunet"], "-d", "7"],
@@ -125,9 +169,50 @@ ATTEMPTS = {
     ),
     "weights adapt": Attempt(
         lambda have, out: ["weights", "adapt", have["checkpoint"], "-d", "501", "-o", out],
-        ("checkpoint",),
+        ("checkpoint", "preprocessed"),
+        variables=planned,
         torch=True,
     ),
+    "weights adapt --report": Attempt(
+        lambda have, out: [
+            *("weights", "adapt", have["checkpoint"], "-d", "501"),
+            *("-o", out.with_name("start.pth"), "--report", out),
+        ],
+        ("checkpoint", "preprocessed"),
+        variables=planned,
+        torch=True,
+    ),
+    "weights plan": Attempt(
+        lambda have, out: ["weights", "plan", have["checkpoint"], "-d", "501"],
+        ("checkpoint", "preprocessed"),
+        "none",
+        planned,
+        torch=True,
+    ),
+    "weights fetch": Attempt(
+        lambda have, out: ["weights", "fetch", "openmind-mae", "-o", out], (), "folder"
+    ),
+    "plan": Attempt(
+        lambda have, out: ["plan", "-d", "501"], ("preprocessed",), "none", planned, torch=True
+    ),
+    "train": Attempt(
+        lambda have, out: ["train", "501", "3d_fullres", "0", "-device", "cpu"],
+        ("preprocessed",),
+        "folder",
+        planned,
+        torch=True,
+    ),
+    "train -pretrained_weights": Attempt(
+        lambda have, out: [
+            *("train", "501", "3d_fullres", "0", "-device", "cpu"),
+            *("-pretrained_weights", have["checkpoint"]),
+        ],
+        ("checkpoint", "preprocessed"),
+        "folder",
+        planned,
+        torch=True,
+    ),
+    "demo": Attempt(lambda have, out: ["demo", "-o", out], (), "folder"),
     "phantom": Attempt(lambda have, out: ["phantom", "heart", "-o", out, "-n", "1"], (), "folder"),
 }
 
@@ -159,8 +244,36 @@ def build(root: Path) -> dict[str, Path]:
     have["prompts"].write_text(json.dumps(own))
     simulate_prompts(have["labels"], have["challenge"] / "prompts.json")
     write_model_folder(have["model"])
+    have["automatic"] = Path(shutil.copytree(have["labels"], root / "automatic"))
+    have["names"] = root / "names.json"
+    have["names"].write_text(json.dumps({"labels": {"background": 0, "LV": 1}}))
+    have["download"], have["hearts"] = root / "download", root / "hearts"
+    _save(have["download"] / "ct_val" / "CaseCTVal001_image.nii.gz", image)
+    write_model_folder(have["hearts"], table=table_for("whs"))
+    have["msd"] = _write_msd(root)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("raw", "preprocessed", "results"):
+            patch.setenv(f"nnUNet_{name}", "")
+        write_planned(root, plans="nnUNetPlans")
+    have["preprocessed"] = root / "preprocessed"
     have["checkpoint"] = have["model"] / "fold_0" / "checkpoint_final.pth"
     return have
+
+
+def _write_msd(root: Path) -> Path:
+    """The same cases in the layout of the Medical Segmentation Decathlon."""
+    folder = root / "msd"
+    names = {"image": "imagesTr", "label": "labelsTr"}
+    for kind, part in names.items():
+        (folder / part).mkdir(parents=True)
+        for case in CASES:
+            source = root / f"{kind}s" / f"{case}.nii.gz"
+            shutil.copy(source, folder / part)
+    training = [{k: f"./{part}/{case}.nii.gz" for k, part in names.items()} for case in CASES]
+    labels = {"0": "background", "1": "ball", "2": "shell"}
+    content = {"modality": {"0": "MR"}, "labels": labels, "training": training}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
 
 
 def hashes(root: Path) -> dict[str, str]:

@@ -373,3 +373,31 @@ def test_help_shows_our_options_and_then_nnunets(
     theirs = set(flag.findall(capsys.readouterr().out)) - {"-h"}
     assert len(theirs) == 10
     assert theirs <= set(flag.findall(ours))
+
+
+@pytest.mark.parametrize("name", ["checkpoint_final.pth", "link.pth"])
+def test_the_weights_to_start_from_are_not_replaced(
+    folder: Path, entry: Mock, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = (
+        Path(os.environ["nnUNet_results"])
+        / DATASET
+        / "nnUNetTrainerPrompt__nnUNetPlans__3d_fullres"
+    )
+    start = model / "fold_0" / "checkpoint_final.pth"
+    start.parent.mkdir(parents=True)
+    start.write_bytes(b"weights")
+    (folder.parent / "link.pth").symlink_to(start)
+    given = start if name == start.name else folder.parent / name
+    assert run(f"train 501 3d_fullres 0 -pretrained_weights {given}") == 1
+    assert "lies in the folder that this training replaces" in capsys.readouterr().err
+    assert not entry.seen and start.read_bytes() == b"weights"
+
+
+def test_results_stay_out_of_the_preprocessed_data(
+    folder: Path, entry: Mock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("nnUNet_results", str(folder.parent))
+    assert run("train 501 3d_fullres 0") == 1
+    assert "set nnUNet_results to another folder" in capsys.readouterr().err
+    assert not entry.seen and not list(folder.glob("nnUNetTrainerPrompt*"))

@@ -34,6 +34,14 @@ as_nobody = pytest.mark.skipif(
 
 
 @dataclass(frozen=True)
+class Typed:
+    """What a user types, and what stands in the environment."""
+
+    argv: list[str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
 class World:
     """The inputs, which must not change, and a place for outputs; everybody may look at both."""
 
@@ -41,9 +49,11 @@ class World:
     inputs: Path
     outputs: Path
 
-    def argv(self, attempt: Attempt, have: dict[str, Path], output: Path) -> list[str]:
-        chosen = {name: have[name] for name in attempt.inputs}
-        return [str(word) for word in attempt.words(chosen, output)]
+    def typed(self, attempt: Attempt, output: Path, **other: Path) -> Typed:
+        """A command line with these inputs in place of the right ones."""
+        chosen = {name: (self.have | other)[name] for name in attempt.inputs}
+        argv = [str(word) for word in attempt.words(chosen, output)]
+        return Typed(argv, attempt.variables(chosen, output))
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +75,12 @@ def world(inputs: tuple[dict[str, Path], Path]) -> Iterator[World]:
 
 
 def refuse(
-    attempt: Attempt,
-    argv: list[str],
-    output: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
     """Runs a command that must fail; returns its line."""
-    for name, value in attempt.variables(output).items():
+    for name, value in typed.variables.items():
         monkeypatch.setenv(name, value)
+    argv = typed.argv
     assert main(argv) == 1
     said = capsys.readouterr()
     lines = [x for x in said.err.splitlines() if x.startswith("nnunet-prompt: error: ")]
@@ -105,8 +112,7 @@ def test_inputs_that_are_not_what_they_should_be(
 ) -> None:
     attempt, output = ATTEMPTS[verb], world.outputs / "out"
     wrong = wrong_input(kind, world.have[name], world.outputs / world.have[name].name)
-    argv = world.argv(attempt, {**world.have, name: wrong}, output)
-    refuse(attempt, argv, output, monkeypatch, capsys)
+    refuse(world.typed(attempt, output, **{name: wrong}), monkeypatch, capsys)
     assert not output.is_file() and not list(world.outputs.rglob(".partial-*"))
 
 
@@ -116,7 +122,7 @@ def test_outputs_of_the_other_kind(
 ) -> None:
     attempt, output = ATTEMPTS[verb], world.outputs / "out"
     output.mkdir() if attempt.output == "file" else output.write_bytes(b"a file of the user")
-    refuse(attempt, world.argv(attempt, world.have, output), output, monkeypatch, capsys)
+    refuse(world.typed(attempt, output), monkeypatch, capsys)
     assert output.is_dir() or output.read_bytes() == b"a file of the user"
 
 
@@ -136,16 +142,14 @@ def test_outputs_that_are_inputs(
     if link:
         output = world.outputs / "link"
         output.symlink_to(world.have[name])
-    refuse(attempt, world.argv(attempt, world.have, output), output, monkeypatch, capsys)
+    refuse(world.typed(attempt, output), monkeypatch, capsys)
 
 
-def start(
-    world: World, argv: list[str], output: Path, attempt: Attempt, *, nobody: bool
-) -> subprocess.Popen[str]:
+def start(world: World, typed: Typed, *, nobody: bool) -> subprocess.Popen[str]:
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    command = [*(become if nobody else []), sys.executable, "-m", "nnunet_prompt", *argv]
+    command = [*(become if nobody else []), sys.executable, "-m", "nnunet_prompt", *typed.argv]
     variables = {
-        **attempt.variables(output),
+        **typed.variables,
         "HOME": str(world.outputs),
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -179,9 +183,8 @@ def test_places_that_cannot_be_written(world: World, verb: str) -> None:
     attempt, place = ATTEMPTS[verb], world.outputs / "read_only"
     place.mkdir(mode=0o755)
     output = place / "out"
-    argv = world.argv(attempt, world.have, output)
-    said = said_by(start(world, argv, output, attempt, nobody=True))
-    assert verb in ("weights merge", "weights adapt") or "Permission denied" in said
+    said = said_by(start(world, world.typed(attempt, output), nobody=True))
+    assert verb == "weights merge" or "Permission denied" in said
     assert list(place.iterdir()) == []
 
 
@@ -196,9 +199,32 @@ def test_files_that_cannot_be_read(world: World, verb: str) -> None:
     free = world.outputs / "free"
     free.mkdir()
     os.chown(free, NOBODY, NOBODY)
-    argv = world.argv(attempt, {**world.have, name: place}, free / "out")
-    said = said_by(start(world, argv, free / "out", attempt, nobody=True))
+    typed = world.typed(attempt, free / "out", **{name: place})
+    said = said_by(start(world, typed, nobody=True))
     assert "Permission denied" in said and "NIfTI" not in said
+
+
+@as_nobody
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        ("convert msd", "msd"),
+        ("evaluate --names", "names"),
+        ("plan", "preprocessed"),
+        ("weights plan", "preprocessed"),
+        ("train", "preprocessed"),
+        ("weights inspect", "checkpoint"),
+        ("submit --check", "challenge"),
+    ],
+)
+def test_files_of_any_kind_that_cannot_be_read(world: World, verb: str, name: str) -> None:
+    right, place = world.have[name], world.outputs / world.have[name].name
+    shutil.copytree(right, place) if right.is_dir() else shutil.copy(right, place)
+    for path in (place, *place.rglob("*")):
+        path.chmod(0o000) if path.is_file() else None
+    typed = world.typed(ATTEMPTS[verb], world.outputs / "out", **{name: place})
+    said = said_by(start(world, typed, nobody=True))
+    assert "Permission denied" in said and "JSON" not in said
 
 
 @as_nobody
@@ -211,19 +237,23 @@ def test_a_model_that_cannot_be_read(world: World, name: str) -> None:
     model = Path(shutil.copytree(world.have["model"], world.outputs / "model"))
     (model / name).chmod(0o000)
     output = world.outputs / "out"
-    argv = world.argv(attempt, {**world.have, "model": model}, output)
-    said = said_by(start(world, argv, output, attempt, nobody=True))
+    said = said_by(start(world, world.typed(attempt, output, model=model), nobody=True))
     assert f"{model / name}: cannot be read: Permission denied" in said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["predict", "submit", "simulate", "convert whs", "weights export"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("predict", "submit", "simulate", "convert whs", "weights export"),
+        *("interact", "predict --upload", "convert msd", "demo"),
+    ],
+)
 @pytest.mark.parametrize("seconds", [0.8, 2.5, 5.0])
 def test_ctrl_c(world: World, verb: str, seconds: float) -> None:
     attempt, output = ATTEMPTS[verb], world.outputs / "out"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    argv = world.argv(attempt, world.have, output)
-    running = start(world, argv, output, attempt, nobody=False)
+    running = start(world, world.typed(attempt, output), nobody=False)
     signal.signal(signal.SIGINT, before)
     time.sleep(seconds)
     os.killpg(running.pid, signal.SIGINT) if running.poll() is None else None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnunet_prompt.data.guard import lies_in
 from nnunet_prompt.data.planned import (
     Planned,
     dataset_folder,
@@ -19,7 +20,7 @@ from nnunet_prompt.data.planned import (
     refuse_cascade,
 )
 from nnunet_prompt.data.splits import fold_of
-from nnunet_prompt.errors import ModelError, PromptError, did_you_mean
+from nnunet_prompt.errors import ModelError, OutputError, PromptError, did_you_mean
 from nnunet_prompt.extension import trainer_files, trainers_dir
 from nnunet_prompt.training.resume import (
     check_resumable,
@@ -97,6 +98,7 @@ def completed(asked: TrainRequest) -> tuple[TrainRequest, list[str]]:
 def check(request: TrainRequest) -> Planned:
     """Raises `PromptError` for what nnU-Net would end in a traceback, or take for something else."""
     planned = open_planned(request.dataset, request.plans, request.configuration)
+    _check_apart(request, planned)
     if _is_promptable(request.trainer):
         refuse_cascade(planned.plans, request.configuration)
     cases = planned.cases()
@@ -184,6 +186,24 @@ def _choices(asked: TrainRequest, done: TrainRequest, *, small: bool) -> Iterato
         yield f"plans of this size take very long on a CPU: `nnunet-prompt plan -d {asked.dataset}` makes smaller ones"
     if done.device == "cpu" and not asked.trainer:
         yield f"nnU-Net's 250,000 iterations take very long on a CPU: -tr {CPU_TRAINER} has 1,200; or give --iterations"
+
+
+def _check_apart(request: TrainRequest, planned: Planned) -> None:
+    """Raises `OutputError` where the training would write among the preprocessed data, or over what it starts from."""
+    if lies_in(request.fold_folder, planned.folder):
+        raise OutputError(
+            f"nnUNet_results={os.environ['nnUNet_results']}: lies among the inputs in {planned.folder}, which is never"
+            " written to: set nnUNet_results to another folder"
+        )
+    if (
+        request.start is not None
+        and request.start.exists()
+        and lies_in(request.start, request.fold_folder)
+    ):
+        raise OutputError(
+            f"-pretrained_weights: {request.start}: lies in the folder that this training replaces: copy it to another"
+            " place first, or resume that training with --c"
+        )
 
 
 def _check_writable(folder: Path) -> None:

@@ -281,14 +281,6 @@ def test_voxels_that_are_not_finite_are_reported(
     assert "case a: 2 voxels were not finite and are 0 now" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 1}', '{"version": 9, "cases": {}}'])
-def test_a_side_file_in_another_form(tmp_path: Path, text: str) -> None:
-    assert read_side_file(tmp_path) == {}
-    (tmp_path / "nnunet_prompt_cases.json").write_text(text)
-    with pytest.raises(DatasetError, match=r"nnunet_prompt_cases\.json"):
-        read_side_file(tmp_path)
-
-
 class TestWhatIsKept:
     """A file of a case is kept where it is whole and fits; whatever else has its name is written again."""
 
