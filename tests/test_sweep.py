@@ -213,7 +213,7 @@ def test_files_that_cannot_be_read(world: World, verb: str) -> None:
         ("plan", "preprocessed"),
         ("weights plan", "preprocessed"),
         ("train", "preprocessed"),
-        ("weights inspect", "checkpoint"),
+        ("weights adapt", "checkpoint"),
         ("submit --check", "challenge"),
     ],
 )

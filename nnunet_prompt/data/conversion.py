@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.errors import DatasetError, PromptError, unreadable_json
 
 
 def converter_parser(summary: str) -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def read_dataset_json(source: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
-        raise DatasetError(f"{path}: cannot be read as JSON ({error})") from error
+        raise DatasetError(f"{path}: {unreadable_json(error)}") from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content

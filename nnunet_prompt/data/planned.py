@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.splits import SPLITS_FILE
-from nnunet_prompt.errors import DatasetError, did_you_mean
+from nnunet_prompt.errors import DatasetError, did_you_mean, unreadable_json
 
 ROOTS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _NOT_PLANS = {"dataset.json", "dataset_fingerprint.json", SPLITS_FILE}
@@ -167,7 +167,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read as JSON ({error}): plan again") from None
+        raise DatasetError(f"{path}: {unreadable_json(error, ': plan again')}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content

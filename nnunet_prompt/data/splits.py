@@ -11,7 +11,7 @@ import numpy as np
 
 from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, unreadable_json
 
 SPLITS_FILE = "splits_final.json"
 SPLIT_SEED = 12345  # nnU-Net's own
@@ -106,7 +106,9 @@ def _read_splits(path: Path) -> list[Fold]:
         if not isinstance(content, list):
             raise TypeError(f"a {type(content).__name__}")
         parts = [(entry["train"], entry["val"]) for entry in content]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise DatasetError(f"{path}: {unreadable_json(error)}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: {form}, found {error}") from None
     for part in (part for both in parts for part in both):
         if not isinstance(part, list) or not all(isinstance(case, str) for case in part):

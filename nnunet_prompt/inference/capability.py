@@ -116,7 +116,7 @@ def read_capability(folder: Path) -> Capability:
     """Reads the capability file. Raises `ModelError` where it is missing or not in the form above."""
     path = folder / CAPABILITY_FILE
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
             f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"

@@ -14,7 +14,7 @@ from torch import Tensor, device, nn
 
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import ModelError, raise_system_error, system_reason
+from nnunet_prompt.errors import ModelError, raise_system_error, unreadable_json
 from nnunet_prompt.inference.capability import Capability, check_is_model
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
 from nnunet_prompt.inference.model_files import find_capability
@@ -175,15 +175,13 @@ def _short(error: Exception) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
             f"{path}: not found; a model folder holds plans.json and dataset.json"
         ) from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
-    except ValueError as error:
-        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: {unreadable_json(error)}") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content

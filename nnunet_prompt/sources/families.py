@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.errors import ModelError, unreadable_json
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.sources.model import (
     UNET,
@@ -250,9 +250,9 @@ def _interactive_radius(found: Found) -> float:
     if not path.is_file():
         return Points().radius
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+        raise ModelError(f"{path}: {unreadable_json(error)}") from None
     radius = content.get("point_radius") if isinstance(content, dict) else None
     return float(radius) if isinstance(radius, (int, float)) else Points().radius
 

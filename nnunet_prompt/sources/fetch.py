@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.data.nifti import replacing
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.data.files import make_folder, replacing
+from nnunet_prompt.errors import ModelError, unreadable_json
 from nnunet_prompt.sources.table import KnownSource
 from nnunet_prompt.weights.provenance import sha256_of
 
@@ -35,7 +35,7 @@ def fetch(source: KnownSource, folder: Path) -> Path:
             " the downloaded checkpoint to `weights adapt`"
         )
     target = folder / source.name
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     hashes = _known_hashes(target)
     for index, (name, address) in enumerate(source.files):
         last = index == len(source.files) - 1
@@ -142,12 +142,12 @@ def _check(path: Path, found: str, expected: str) -> None:
 def _known_hashes(folder: Path) -> dict[str, str]:
     path = folder / HASHES
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): str(value) for name, value in content.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: not readable ({error}); delete it") from None
+        raise ModelError(f"{path}: {unreadable_json(error, '; delete it')}") from None
 
 
 def _write_hashes(folder: Path, hashes: dict[str, str]) -> None:

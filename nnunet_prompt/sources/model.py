@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError, raise_system_error
+from nnunet_prompt.errors import ModelError, raise_system_error, unreadable_json
 from nnunet_prompt.inference.folds import trained_folds
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.weights.names import plain_names, stock_names
@@ -222,9 +222,9 @@ def _json_like(inside: Any, folder: Path | None, name: str) -> dict[str, Any] | 
     if path is None or not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON ({error})") from None
+        raise ModelError(f"{path}: {unreadable_json(error)}") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content

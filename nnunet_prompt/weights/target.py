@@ -17,7 +17,7 @@ from nnunet_prompt.data.structures import (
     structures_from_dataset_json,
     without_cases,
 )
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.errors import DatasetError, unreadable_json
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.sources.model import channels_of, settings_of
 from nnunet_prompt.weights.names import PROVENANCE
@@ -124,13 +124,13 @@ def fresh_network(settings: Mapping[str, Any], n_image_channels: int, n_outputs:
 def read_planned(path: Path, dataset_id: int) -> dict[str, Any]:
     """A JSON file beside the preprocessed data of a data set. Raises `DatasetError`."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DatasetError(
             f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first, or name other plans with -p"
         ) from None
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: not readable as JSON ({error})") from None
+        raise DatasetError(f"{path}: {unreadable_json(error)}") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
