@@ -116,12 +116,13 @@ def _read_from_folder(one: Path) -> bool:
 def _like_an_input(output: Path) -> bool:
     name = output.name.lower()
     foreign = output.exists() and not name.endswith(_RESULTS)
-    return name.endswith(INPUT_ENDINGS) or _describes(name) or foreign
+    return name.endswith(INPUT_ENDINGS) or name in DESCRIPTIONS or foreign
 
 
 def _describes(name: str) -> bool:
-    """Whether a file of this name describes a data set or a model; nnU-Net's plans may have any name with "Plans"."""
-    return name in DESCRIPTIONS or (name.lower().endswith(".json") and "plans" in name.lower())
+    """Whether a file of this name describes a data set or a model, as nnU-Net names them (nnUNetResEncLPlans.json)."""
+    known = name in DESCRIPTIONS and name != "cases.json"  # a name that results have, too
+    return known or (name.startswith("nnUNet") and "Plans" in name and name.endswith(".json"))
 
 
 def _same(a: Path, b: Path) -> bool:

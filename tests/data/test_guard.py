@@ -106,6 +106,9 @@ class TestFiles:
         output.write_text("{}")
         check_output_file(output, [images])
         check_output_file(images.parent / "prompts.json", [images])
+        for name in ("cases.json", "adapted_to_my_Plans.json"):
+            (images.parent / name).write_text("{}")
+            check_output_file(images.parent / name, [images])
 
     @pytest.mark.parametrize("name", ["dataset.json", "nnUNetPlans.json", "splits_final.json"])
     def test_a_description_is_never_replaced_wherever_it_is(
