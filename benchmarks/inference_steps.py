@@ -223,7 +223,9 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
         truth = read_labels(raw / "labelsTr" / path.name)
         masks = {int(v): truth == v for v in np.unique(truth) if v}
         axis = int(np.argmax(images[0].spacing_mm))
-        prompts = CasePrompts(simulated_prompts(masks, "box + points in slices", name, slice_axis=axis))
+        prompts = CasePrompts(
+            simulated_prompts(masks, "box + points in slices", name, slice_axis=axis)
+        )
         found, placed = {}, None
         for window, predictor in sides.items():
             placed = predictor.place(images)

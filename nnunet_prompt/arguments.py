@@ -82,6 +82,14 @@ def as_path(name: str, value: Any) -> Path:
     raise PromptError(f"{name}: expected a path, such as 'case_001.nii.gz', found {shown(value)}")
 
 
+def check_type(name: str, value: Any, kind: type[Any], sample: str) -> None:
+    """Raises `PromptError` for a value of another type than `kind`; `sample` is one of the right type."""
+    if not isinstance(value, kind):
+        raise PromptError(
+            f"{name}: expected {kind.__name__}, such as {sample}, found {shown(value)}"
+        )
+
+
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raises `PromptError` for a value that is none of `allowed`."""
     if not isinstance(value, str) or value not in allowed:

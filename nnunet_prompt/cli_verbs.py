@@ -159,11 +159,14 @@ def _predict_upload(args: argparse.Namespace) -> int:
 
     if args.upload is None:
         raise PromptError("--team names the zip of an upload: give --upload, too")
-    if args.prompts is not None or args.structures:
-        raise PromptError("--upload: neither prompts nor structures, its form says what is written")
-    if (args.order, args.base, args.inclusive) != ("auto",) * 3 or args.whole_names:
+    if args.prompts is not None or args.structures or args.refine is not None:
         raise PromptError(
-            "--upload: neither --order, --base, --inclusive nor --whole-names, its form says what is read"
+            "--upload: neither prompts nor --refine nor --structures, its form says what is written"
+        )
+    given = (args.order, args.base, args.inclusive)
+    if given != ("auto",) * 3 or args.axes is not None or args.whole_names:
+        raise PromptError(
+            "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form says what is read"
         )
     if args.num_parts > 1 or args.dask is not None:
         raise PromptError("--upload: neither --num-parts nor --dask, its zip is made in one run")

@@ -92,7 +92,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     It may run in one thread while `predict_case` runs in another one.
     """
     notes: list[str] = []
-    files = _pick(predictor, case.images)
+    files = files_of_model(predictor, case.images)
     volumes = fusion.read_case(files, warn=notes.append, read=predictor.reader.read)
     notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
     notes += [
@@ -112,6 +112,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
             prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
     if automatic is not None and prompts is not None:
         prompts = with_masks(prompts, automatic, first)
+    notes += [] if prompts is None else _unsaid(prompts)
     checkpoint()
     try:
         placed = predictor.place(list(volumes.values()), whole=prompts is None)
@@ -140,7 +141,19 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
     return masked.tally
 
 
-def _pick(predictor: StagedPredictor, case: ImageCase) -> dict[str, Path]:
-    """The files of a case; one file may hold several channels, such as the colours of a PNG."""
+def _unsaid(prompts: CasePrompts) -> list[str]:
+    """A line for each label of which the prompts do not say where it is."""
+    return [
+        f"label {label}: only negative prompts, so that its mask is empty; give at least one that is positive"
+        for label, said in prompts.labels.items()
+        if not said.says_where
+    ]
+
+
+def files_of_model(predictor: StagedPredictor, case: ImageCase) -> dict[str, Path]:
+    """The files of a case by tag; one file may hold several channels, such as the colours of a PNG.
+
+    Raises `ImageError` if they do not fit the model.
+    """
     several = predictor.n_image_channels > 1 and predictor.reader.channels(case.first) > 1
     return case.files_of_channels() if several else case.pick(predictor.n_image_channels)

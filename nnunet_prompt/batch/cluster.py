@@ -108,6 +108,8 @@ def make_jobs(
     there = replace(options, dask=None, num_parts=1, part_id=0, verbose=False)
     if asked.prompts is not None:
         asked = replace(asked, prompts=replace(asked.prompts, path=asked.prompts.path.absolute()))
+    if asked.refine is not None:
+        asked = replace(asked, refine=asked.refine.absolute())
     jobs = []
     for case in cases:
         files = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnunet_prompt.arguments import as_path
 from nnunet_prompt.batch.case_stages import (
     Asked,
     CaseToDo,
@@ -32,6 +33,7 @@ from nnunet_prompt.data.mask_file import is_finished
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.capability import check_is_model
+from nnunet_prompt.inference.given import as_names, as_options
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.reading.convention import ALL_OPEN
 from nnunet_prompt.reading.prompt_file import PromptFile, load_prompts
@@ -46,13 +48,13 @@ class Predicted:
 
 
 def predict_folder(
-    images: Path,
-    output: Path,
+    images: Path | str,
+    output: Path | str,
     *,
-    model: Path,
+    model: Path | str,
     prompts: Path | str | PromptFile | None = None,
-    structures: tuple[str, ...] = (),
-    refine: Path | None = None,
+    structures: Sequence[str | int] = (),
+    refine: Path | str | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
 ) -> Predicted:
     """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
@@ -65,24 +67,21 @@ def predict_folder(
     With `refine`, a folder of automatic masks, prompts correct these: each prompted label begins with its part of the
     automatic mask, the others stay as they are, and a case without prompts keeps its mask.
     Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
-    `options.overwrite`, and always with `options.dask`. Raises `PromptError`, after the last case, if a case failed;
-    the others keep their masks.
+    `options.overwrite`, and always with `options.dask`. Raises `PromptError` for arguments that do not fit, and after
+    the last case, if a case failed; the others keep their masks.
     """
     from nnunet_prompt.inference.predictor import PromptPredictor
 
-    if prompts is not None and structures:
-        raise PromptError("prompts and structures: give either a prompts file or names, not both")
-    if refine is not None and prompts is None:
-        raise PromptError(
-            "refine: automatic masks are corrected by prompts; give prompts with -p, too"
-        )
+    images, output = as_path("images", images), as_path("output", output)
+    model, options = as_path("model", model), as_options(options)
+    asked = _ask(prompts, as_names(structures), refine)
     check_there(images)  # before the model is loaded
-    asked = Asked(_load(prompts, options), structures, refine)
+    asked = replace(asked, prompts=_load(prompts, options))
     _check_output(output, images=images, model=model, asked=asked)
     here = options if options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     files = input_files(images, predictor.reader)
-    for name in structures:
+    for name in asked.structures:
         predictor.table.find(name)
     found, asked = _group(files, asked, predictor, options)
     cases = options.part(
@@ -123,6 +122,25 @@ class Kept:
                 return prompted
         names = self.asked.structures or self.table.names
         return prompted | {self.table.find(name).official for name in names}
+
+
+def _ask(prompts: object, structures: tuple[str, ...], refine: Path | str | None) -> Asked:
+    """What is asked, without the prompts yet. Raises `PromptError` for what does not go together."""
+    if prompts is not None and structures:
+        raise PromptError("prompts and structures: give either a prompts file or names, not both")
+    if refine is None:
+        return Asked(None, structures)
+    if prompts is None:
+        raise PromptError(
+            "refine: automatic masks are corrected by prompts; give prompts with -p, too"
+        )
+    masks = as_path("refine", refine)
+    if not masks.is_dir():
+        raise PromptError(
+            f"{masks}: no such folder; --refine names a folder with an automatic mask of each case, such as what"
+            " `nnunet-prompt predict` without -p wrote"
+        )
+    return Asked(None, structures, masks)
 
 
 def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> None:

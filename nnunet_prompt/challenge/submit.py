@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from nnunet_prompt.arguments import as_path, check_type, finite_number, true_or_false
 from nnunet_prompt.batch.cases import Predictor, make_folder, tell, warn
 from nnunet_prompt.batch.cases import report as report_reading
 from nnunet_prompt.challenge.budget import Budget
@@ -25,6 +26,7 @@ from nnunet_prompt.challenge.report import Entry, Report, check_report_path, ent
 from nnunet_prompt.data.files import check_writable, remove_partials
 from nnunet_prompt.data.guard import check_output_file, check_output_folder, model_folders
 from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
+from nnunet_prompt.inference.given import as_options
 from nnunet_prompt.inference.retry import passes_per_tile
 from nnunet_prompt.limits import free_bytes
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
@@ -46,6 +48,8 @@ class SubmitOptions:
     overwrite       do the cases again whose masks are there
     report          a JSON file with what became of each case; it lies outside the input and the output folder
     budget_minutes  every case has its mask by then, if need be from the prompts alone
+
+    Raises `PromptError` for anything else.
     """
 
     convention: GivenConvention = ALL_OPEN
@@ -53,6 +57,15 @@ class SubmitOptions:
     overwrite: bool = False
     report: Path | None = None
     budget_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        check_type("convention", self.convention, GivenConvention, "GivenConvention('yx')")
+        for name in ("strict", "overwrite"):
+            true_or_false(name, getattr(self, name))
+        if self.report is not None:
+            object.__setattr__(self, "report", as_path("report", self.report))
+        if self.budget_minutes is not None:
+            finite_number("budget_minutes", self.budget_minutes, 60.0)
 
     def start(self) -> Budget:
         """The budget, which runs from now on."""
@@ -63,10 +76,10 @@ DEFAULTS = SubmitOptions()
 
 
 def submit(
-    input_folder: Path,
-    output_folder: Path,
+    input_folder: Path | str,
+    output_folder: Path | str,
     *,
-    model: Path,
+    model: Path | str,
     options: PredictOptions,
     how: SubmitOptions = DEFAULTS,
 ) -> int:
@@ -76,7 +89,10 @@ def submit(
     the folders, the report or the model cannot be used or there is no prompts.json. One that cannot be read as a whole
     names no label, so all masks are empty (refused if `strict`).
     """
-    budget = how.start()
+    check_type("how", how, SubmitOptions, "SubmitOptions(strict=True)")
+    budget, options = how.start(), as_options(options)
+    input_folder, model = as_path("input_folder", input_folder), as_path("model", model)
+    output_folder = as_path("output_folder", output_folder)
     _check_folders(input_folder, output_folder, model, how)
     images = image_files(input_folder / "images")
     prompts = _read_prompts(input_folder / "prompts.json", strict=how.strict)

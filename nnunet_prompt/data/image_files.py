@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.arguments import as_path
 from nnunet_prompt.data import itk_file, nifti, reader_file
 from nnunet_prompt.data.dicom import read_series
 from nnunet_prompt.data.geometry import same_geometry
@@ -60,7 +61,7 @@ def read_image_file(path: Path | str) -> NiftiVolume:
 
     A model reads with its own reader (`plans_reader`); this is for where there is none, so a TIFF is told by its axes.
     """
-    path = Path(path)
+    path = as_path("path", path)
     ending = image_ending(path.name.lstrip("."))
     if path.is_dir():
         return read_series(path)[0]
@@ -73,7 +74,7 @@ def read_image_file(path: Path | str) -> NiftiVolume:
 
 def read_image_grid(path: Path | str) -> Grid:
     """Where the voxels of such an image lie; of NIfTI only the header is read. Raises `ImageError`."""
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_dir() and image_ending(path.name.lstrip(".")) in ("", *nifti.ENDINGS):
         return read_grid(path)
     volume = read_image_file(path)
@@ -82,7 +83,7 @@ def read_image_grid(path: Path | str) -> Grid:
 
 def read_label_file(path: Path | str) -> NiftiVolume:
     """Reads a label map of any format as int32, (X, Y, Z). Raises `ImageError` for values that are no integers."""
-    path = Path(path)
+    path = as_path("path", path)
     ending = image_ending(path.name.lstrip("."))
     if ending in nifti.ENDINGS or not ending:
         return read_label_volume(path)

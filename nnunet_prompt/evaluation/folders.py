@@ -84,7 +84,8 @@ def evaluate_folders(
     `num_processes` above 1 needs `if __name__ == "__main__"`.
 
     Raises `PromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they share
-    no label value, so that nothing but zeros would come out; what is wrong with a single case stands under "failed".
+    no label value or hold none of `label_values`, so that nothing but zeros would come out; what is wrong with a single
+    case stands under "failed".
     """
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
     output = _checked_output(output)
@@ -99,6 +100,8 @@ def evaluate_folders(
     scored = {case: o.scores for case, o in outcomes.items() if o.failure is None}
     if values is None:
         _check_values_meet([s for case, s in scored.items() if case in pairs.predictions])
+    else:
+        _check_values_occur(values, scored)
     results = _results(pairs, scored, outcomes, known)
     results["rules"] |= {"missing": missing, "extra": extra}
     return _reported(results, output)
@@ -193,6 +196,16 @@ def _check_values_meet(scored: Sequence[Mapping[int, Scores]]) -> None:
         raise PromptError(
             f"label maps and predictions share no value: the label maps hold {_numbers(reference)}, the predictions"
             f" {_numbers(predicted)}: renumber one of them, or state what to score with --values {reference[0]}"
+        )
+
+
+def _check_values_occur(values: Sequence[int], scored: Mapping[str, Mapping[int, Scores]]) -> None:
+    """Chosen values that are in no file would give a table without a number."""
+    dice = [s.dice for scores in scored.values() for s in scores.values()]
+    if dice and np.isnan(dice).all():
+        raise PromptError(
+            f"label values: expected values that occur, found {_numbers(values)}, which no label map and no prediction"
+            " holds: leave out --values to score all"
         )
 
 

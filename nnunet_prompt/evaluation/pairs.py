@@ -56,7 +56,7 @@ def pair_files(labels: Path, predictions: Path, *, missing: Missing, extra: Extr
     """
     one_of("missing", missing, get_args(Missing))
     one_of("extra", extra, get_args(Extra))
-    pairs = Pairs(_files_by_case(labels), _files_by_case(predictions))
+    pairs = Pairs(files_by_case(labels), files_by_case(predictions))
     if labels.samefile(predictions):
         raise PromptError(
             f"{labels} and {predictions} are one folder: give the label maps first and then the predictions"
@@ -121,7 +121,7 @@ def _without_ending(path: Path) -> str:
     return composed(without_image_ending(path.name))
 
 
-def _files_by_case(folder: Path) -> dict[str, list[Path]]:
+def files_by_case(folder: Path) -> dict[str, list[Path]]:
     """The label files of a folder by case id, sorted; raises `PromptError` if it is no folder."""
     if not folder.is_dir():
         raise PromptError(f"{folder} is not a folder: give the folder that holds the label files")

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from nnunet_prompt.data.plans_reader import REORIENTING
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.export.files import ModelFiles
-from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
+from nnunet_prompt.prompts.channels import (
+    BOX,
+    CHANNEL_NAMES,
+    MASK,
+    N_PROMPT_CHANNELS,
+    POINT,
+    SCRIBBLE,
+)
 from nnunet_prompt.weights.names import SEG_LAYERS, stock_names
 from nnunet_prompt.weights.provenance import provenance_of
 
@@ -78,23 +85,27 @@ def two_outputs(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def inference_info(model: LoadedModel) -> dict[str, Any]:
     """nnInteractive's capability file: what the model answers to, and in which channels.
 
-    Our training draws points, boxes and masks. Scribbles and lassos are offered where the weights come from a model
-    that knew them, nnInteractive's own.
+    What training never showed is not offered. Our training draws no lassos, and models that do not state their mixture
+    were shown no scribbles: these are offered where the weights come from a model that knew them, nnInteractive's own.
     """
     started_there = any(o.family == FAMILY for one in model.weights for o in provenance_of(one))
+    mask, box, point, scribble = (
+        CHANNEL_NAMES[channel] not in model.capability.unsupported
+        for channel in (MASK, BOX[0], POINT[0], SCRIBBLE[0])
+    )
     thickness = max(1, round(2 * model.capability.scribble_radius))
     return {
         "inference_class": "nnInteractiveInferenceSession",
         "inference_class_min_version": TRIED_WITH,
         "supported_interactions": {
-            "points": True,
-            "bbox2d": True,
-            "bbox3d": True,
-            "scribble": started_there,
+            "points": point,
+            "bbox2d": box,
+            "bbox3d": box,
+            "scribble": started_there or (scribble and model.capability.mixture is not None),
             "lasso": started_there,
         },
-        "supports_initial_label": True,
-        "supports_zero_shot_label_refinement": True,
+        "supports_initial_label": mask,
+        "supports_zero_shot_label_refinement": mask,
         "interaction_channels": N_PROMPT_CHANNELS - 1,  # it counts them without the mask
         "channel_mapping": {
             "prev_seg": MASK,

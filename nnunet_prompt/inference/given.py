@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nnunet_prompt.arguments import LARGEST_LABEL, as_path, items, shown, whole_number
+from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, shown, whole_number
 from nnunet_prompt.errors import DatasetError, ImageError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.coerce import as_prompt_set
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.prompts.model import CasePrompts, Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nnunet_prompt.data.nifti import NiftiVolume
     from nnunet_prompt.data.plans_reader import ImageReader
     from nnunet_prompt.data.structures import StructureTable
+    from nnunet_prompt.inference.merge import LabelMap
 
 Label = int | str  # a value, or the name of a structure that the model knows
 
@@ -42,6 +43,18 @@ def as_label(label: Any, table: StructureTable) -> int:
             f"label: expected a whole number above 0, found {shown(label)}; it is at most {LARGEST_LABEL},"
             f" or the name of a structure, such as {known}"
         ) from None
+
+
+def as_label_map(label_map: Any, shape: Shape) -> LabelMap:
+    """An array of label values from 0 up, of the image's `shape`. Raises `PromptError` for anything else."""
+    array = label_map if isinstance(label_map, np.ndarray) else np.array("")
+    fits = array.shape == shape and array.dtype.kind in "uif"
+    if not (fits and ((array >= 0) & (array == np.rint(array))).all()):
+        raise PromptError(
+            f"label map: expected an array of whole numbers from 0 up with the image's shape {shape}, such as"
+            f" session.predict() returns, found {shown(label_map)}"
+        )
+    return array
 
 
 def as_case_prompts(prompts: Any, table: StructureTable) -> CasePrompts:
@@ -72,11 +85,8 @@ def as_names(wanted: Any) -> tuple[str, ...]:
 
 def as_options(options: Any) -> PredictOptions:
     """Raises `PromptError` for what is no `PredictOptions`."""
-    if not isinstance(options, PredictOptions):
-        raise PromptError(
-            f"options: expected PredictOptions, such as PredictOptions(device='cpu'), found {shown(options)}"
-        )
-    return options
+    check_type("options", options, PredictOptions, "PredictOptions(device='cpu')")
+    return cast("PredictOptions", options)
 
 
 def as_sources(images: Any) -> list[NiftiVolume | Path]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, TypeVar
 
-from nnunet_prompt.arguments import finite_number, items, shown, true_or_false, whole_number
+from nnunet_prompt.arguments import (
+    check_type,
+    finite_number,
+    items,
+    shown,
+    true_or_false,
+    whole_number,
+)
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
 
@@ -61,16 +68,7 @@ class PredictOptions:
             raise PromptError(f"window: expected prompted or full, found {shown(self.window)}")
         if self.axes is not None and not _is_one_of(self.axes, ("zyx", "xyz")):
             raise PromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
-        if not isinstance(self.convention, GivenConvention):
-            raise PromptError(
-                "convention: expected a GivenConvention, such as GivenConvention('yx'), found"
-                f" {shown(self.convention)}"
-            )
-        if not isinstance(self.convention, GivenConvention):
-            raise PromptError(
-                "convention: expected a GivenConvention, such as GivenConvention('yx'), found"
-                f" {shown(self.convention)}"
-            )
+        check_type("convention", self.convention, GivenConvention, "GivenConvention('yx')")
         if self.num_parts < 1:
             raise PromptError(
                 f"number of parts: expected a number from 1 up, found {self.num_parts}"
@@ -87,8 +85,10 @@ class PredictOptions:
             object.__setattr__(self, "folds", _folds(self.folds))
         step = finite_number("step size", self.step_size, 0.5)
         object.__setattr__(self, "step_size", step)
-        for name in ("use_mirroring", "overwrite", "grow", "verbose", "bfloat16", "whole_names"):
-            object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
+        for field in fields(self):
+            if field.type == "bool":
+                value = true_or_false(field.name, getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
         for name in ("num_parts", "part_id"):
             value = getattr(self, name)
             number = whole_number(name, value, lowest=-MOST, highest=MOST, example=1)

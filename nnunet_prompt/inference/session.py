@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnunet_prompt.arguments import as_path, three_numbers
+from nnunet_prompt.arguments import as_path, items, shown, three_numbers
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.inference.given import Label, as_label, as_options, as_volumes
+from nnunet_prompt.inference.given import (
+    Label,
+    as_label,
+    as_label_map,
+    as_options,
+    as_volumes,
+)
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.checks import Coordinate, as_vertices
 from nnunet_prompt.prompts.coerce import Prompt, as_prompt, as_prompt_set
@@ -112,14 +118,25 @@ class PromptSession:
         """Adds a line through voxels; raises as `add`."""
         self.add(Scribble(as_vertices(path), positive), label)
 
-    def add_masks(self, label_map: LabelMap, labels: Sequence[Label] | None = None) -> None:
+    def add_masks(self, label_map: LabelMap, labels: Sequence[Label] | Label | None = None) -> None:
         """Begins with masks that are there, such as automatic ones, to be corrected by clicks: adds the part of each of
-        `labels` (all in the map, if none is named) of a label map on the image's grid as its mask. Raises as `add`.
+        `labels` (all in the map, if none is named) of a label map on the image's grid as its mask.
+
+        Raises as `add`, and adds nothing then.
         """
-        array = np.asarray(label_map)
-        values = np.unique(array[array > 0]).tolist() if labels is None else labels
-        for label in values:
-            self.add(array == as_label(label, self.predictor.table), label)
+        array = as_label_map(label_map, self._open().file_shape)
+        given = np.unique(array[array > 0]).tolist() if labels is None else labels
+        parts = [given] if isinstance(given, (str, int, np.integer)) else items(given)
+        if parts is None:
+            raise PromptError(f"labels: expected labels such as [500, 'LV'], found {shown(given)}")
+        values = [as_label(label, self.predictor.table) for label in parts]
+        before = list(self._said)
+        try:
+            for value in values:
+                self.add(array == value, value)
+        except PromptError:
+            self._said = before
+            raise
 
     def undo(self) -> bool:
         """Takes back the prompt added last; False if there is none."""

@@ -8,8 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.arguments import finite_number, one_of, true_or_false, whole_number
+from nnunet_prompt.errors import PromptError
 from nnunet_prompt.evaluation.metrics import score_masks, surface_dice
 from nnunet_prompt.interact.protocols import (
+    PROTOCOLS,
     Given,
     ProtocolName,
     View,
@@ -41,6 +44,8 @@ class Play:
     tolerance_mm: of the normalised surface Dice
     feedback: the mask so far is given back as a mask prompt beside the prompts
     seed: of the simulated user
+
+    Raises `PromptError` for anything else.
     """
 
     protocol: ProtocolName = "clicks"
@@ -48,6 +53,16 @@ class Play:
     tolerance_mm: float = 2.0
     feedback: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("protocol", self.protocol, PROTOCOLS)
+        whole_number("interactions", self.interactions, lowest=1, example=6)
+        whole_number("seed", self.seed, lowest=0, example=0)
+        true_or_false("feedback", self.feedback)
+        if finite_number("tolerance_mm", self.tolerance_mm, 2.0) < 0:
+            raise PromptError(
+                f"tolerance_mm: expected 0 or more, such as 2.0, found {self.tolerance_mm}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

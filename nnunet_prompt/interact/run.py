@@ -7,21 +7,24 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from tqdm import tqdm
 
+from nnunet_prompt.arguments import as_path, check_type, items, one_of, whole_number
+from nnunet_prompt.batch.case_stages import files_of_model
 from nnunet_prompt.batch.cases import all_failures, make_folder, reason_of, tell, warn
-from nnunet_prompt.batch.inputs import input_files
-from nnunet_prompt.challenge.images import group_channels, without_ending
-from nnunet_prompt.challenge.simulate import label_files
+from nnunet_prompt.batch.inputs import check_there, input_files
+from nnunet_prompt.challenge.images import ImageCase, group_channels
 from nnunet_prompt.data.geometry import geometry_difference, same_geometry
 from nnunet_prompt.data.guard import check_output_folder, model_folders
 from nnunet_prompt.data.image_files import read_label_file
 from nnunet_prompt.data.names import composed
 from nnunet_prompt.data.nifti import NiftiVolume, replacing
 from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.evaluation.pairs import files_by_case
+from nnunet_prompt.inference.given import as_options, as_volumes
 from nnunet_prompt.interact.play import LabelCase, Play, Row, play_label
 from nnunet_prompt.interact.summary import draw_curves, summarise
 
@@ -35,19 +38,24 @@ Start = Literal["nothing", "automatic"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: its name, its label map and the files of its image channels."""
+    """One case: its name, its label map and its image files."""
 
     name: str
     label: Path
-    images: tuple[Path, ...]
+    images: ImageCase
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read of the case."""
+        return (self.label, *self.images.ordered)
 
 
 def interact_folder(
-    labels: Path,
-    images: Path,
-    output: Path,
+    labels: Path | str,
+    images: Path | str,
+    output: Path | str,
     *,
-    model: Path,
+    model: Path | str,
     play: Play,
     options: PredictOptions,
     start: Start = "nothing",
@@ -56,21 +64,29 @@ def interact_folder(
     """Plays every label of every case of a folder of label maps, and writes rows, summary and curves into `output`.
 
     `start` "automatic" begins with the mask that the model gives without prompts. A case whose rows are there, played
-    the same way, is kept. Returns the summary. Raises `PromptError` for folders that do not fit, before anything is
-    run, and after the last case if a case failed; the summary is then of the others.
+    the same way on the same files, is kept. Returns the summary. Raises `PromptError` for folders that do not fit,
+    before anything is run, if no label of any case is one of `values`, and after the last case if a case failed; the
+    summary is then of the others.
     """
     from nnunet_prompt.inference.session import PromptSession
 
+    labels, images = as_path("labels", labels), as_path("images", images)
+    output, model = as_path("output", output), as_path("model", model)
+    options, values = as_options(options), _as_values(values)
+    one_of("start", start, get_args(Start))
+    check_type("play", play, Play, "Play('clicks')")
+    check_there(images)
     check_output_folder(output, [labels, images, *model_folders(model)])
     session = PromptSession(model, options)
-    cases = _cases(labels, images, session)
+    cases = _cases(labels, images, session.predictor)
     make_folder(output / CASES)
-    how = {**asdict(play), "start": start, "model": str(model.resolve()), "values": values}
+    how = {**asdict(play), "start": start, "values": values, **_of_model(model, options)}
     rows: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     for case in tqdm(cases, desc="interact", unit="case", disable=None):
         path = output / CASES / f"{case.name}.json"
-        kept = _kept(path, how)
+        here = {**how, "files": _stamps(case.files)}
+        kept = _kept(path, here)
         if kept is None:
             try:
                 kept = [row.as_dict() for row in _play_case(session, case, play, start, values)]
@@ -78,8 +94,9 @@ def interact_folder(
                 failed[case.name] = reason_of(error)
                 tell(f"error: case {case.name}: {failed[case.name]}")
                 continue
-            _write_json(path, {"how": how, "rows": kept})
+            _write_json(path, {"how": here, "rows": kept})
         rows += kept
+    _check_played(labels, rows, values, failed)
     names = {s.official: s.name for s in session.predictor.table.structures}
     summary = {"how": how, "failed": failed, **summarise(rows)}
     _write(output, rows, summary, names)
@@ -88,47 +105,107 @@ def interact_folder(
     return summary
 
 
-def _cases(labels: Path, images: Path, session: PromptSession) -> list[Case]:
-    """The label maps of a folder with their images, of the formats that `predict` takes.
+def _as_values(values: Any) -> list[int] | None:
+    """Label values, each once; one alone may stand without a list. Raises `PromptError`."""
+    if values is None:
+        return None
+    parts = items(values)
+    numbers = [
+        whole_number("values", v, lowest=1, example=500)
+        for v in ([values] if parts is None else parts)
+    ]
+    return list(dict.fromkeys(numbers))
 
-    Raises `PromptError` where an image is missing.
-    """
-    channels = session.predictor.n_image_channels
-    maps = {composed(without_ending(path.name)): path for path in label_files(labels)}
-    files = input_files(images, session.predictor.reader)
-    found = group_channels(files, keys=maps, n_channels=channels)
-    by_name = {composed(case.case): tuple(case.pick(channels).values()) for case in found}
+
+def _of_model(model: Path, options: PredictOptions) -> dict[str, Any]:
+    """What decides how the model answers: another checkpoint or another option is played anew."""
+    answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow", "consistent")
+    weights = sorted(model.glob(f"fold_*/{options.checkpoint}"))
+    return {
+        "model": str(model.resolve()),
+        "weights": _stamps(weights),
+        **{name: getattr(options, name) for name in answers},
+    }
+
+
+def _stamps(paths: Sequence[Path]) -> list[list[Any]]:
+    """Name, bytes and time of last change of files."""
+    stats = [path.stat() for path in paths]
+    return [
+        [path.name, stat.st_size, stat.st_mtime_ns] for path, stat in zip(paths, stats, strict=True)
+    ]
+
+
+def _check_played(
+    labels: Path,
+    rows: Sequence[dict[str, Any]],
+    values: Sequence[int] | None,
+    failed: dict[str, str],
+) -> None:
+    """Raises `PromptError` if nothing was played though no case failed; values that no label map has are reported."""
+    played = {row["label"] for row in rows}
+    if not rows and not failed:
+        wanted = "a label" if values is None else f"one of the values {', '.join(map(str, values))}"
+        raise PromptError(f"{labels}: expected label maps with {wanted}, found none in any of them")
+    absent = sorted(set(values or ()) - played)
+    if absent and not failed:
+        warn(f"{labels}: no label map has {', '.join(map(str, absent))}")
+
+
+def _cases(labels: Path, images: Path, predictor: Any) -> list[Case]:
+    """The label maps of a folder with their images. Raises `PromptError` where an image is missing."""
+    maps = files_by_case(labels)
+    if not maps:
+        raise PromptError(f"{labels}: no label map in it, expected for example case_001.nii.gz")
+    channels = predictor.n_image_channels
+    found = group_channels(input_files(images, predictor.reader), keys=maps, n_channels=channels)
+    by_name = {composed(case.case): case for case in found}
     lost = sorted(maps.keys() - by_name.keys())
     if lost:
         raise PromptError(
             f"{images}: no image for {len(lost)} of the {len(maps)} label maps in {labels}, the first is {lost[0]};"
             f" expected {lost[0]}_0000.nii.gz or {lost[0]}.nii.gz"
         )
-    return [Case(name, path, by_name[name]) for name, path in sorted(maps.items())]
+    for name, several in maps.items():
+        if len(several) > 1:
+            both = " and ".join(path.name for path in several)
+            raise PromptError(f"{labels}: {both} are both the label map of case {name}: keep one")
+    return [Case(name, path, by_name[name]) for name, (path,) in sorted(maps.items())]
 
 
 def _play_case(
     session: PromptSession, case: Case, play: Play, start: Start, values: Sequence[int] | None
 ) -> Iterator[Row]:
-    volumes = [v for path in case.images for v in session.predictor.reader.read(path)]
+    files = list(files_of_model(session.predictor, case.images).values())
+    volumes = as_volumes(files, session.predictor.reader)
     reference = read_label_file(case.label)
     for note in reference.notes:
         warn(f"{case.label}: {note}")
     if not same_geometry(reference, volumes[0]):
         raise ImageError(
-            f"{case.label}: lies on another grid than {case.images[0]}:"
+            f"{case.label}: lies on another grid than {files[0]}:"
             f" {geometry_difference(reference, volumes[0])}; resample the label map to the image"
         )
     session.set_image(volumes)
-    automatic = _automatic(session, volumes) if start == "automatic" else None
     present = [int(v) for v in np.unique(reference.array) if v > 0]
+    automatic = _automatic(session, case, volumes, present) if start == "automatic" else None
     for value in present if values is None else [v for v in values if v in present]:
         first = None if automatic is None else automatic == value
         one = LabelCase(case.name, value, reference.array == value, first, reference.spacing_mm)
         yield from play_label(session, one, play)
 
 
-def _automatic(session: PromptSession, volumes: Sequence[NiftiVolume]) -> Any:
+def _automatic(
+    session: PromptSession, case: Case, volumes: Sequence[NiftiVolume], present: Sequence[int]
+) -> Any:
+    """The mask without prompts. Raises `PromptError` where its values are none of those of the label map."""
+    known = {s.official: s.name for s in session.predictor.table.structures}
+    if present and not known.keys() & set(present):
+        official = ", ".join(f"{value} ({name})" for value, name in sorted(known.items()))
+        raise PromptError(
+            f"{case.label}: an automatic mask has the values {official}, found {', '.join(map(str, present))}: give"
+            " label maps with these values, or --start nothing"
+        )
     predict: Callable[..., Any] = session.predictor.predict_structures
     return predict(volumes)
 

@@ -66,17 +66,17 @@ def as_vertices(path: Any) -> tuple[Coordinate, ...]:
     return tuple(three_numbers("scribble", vertex) for vertex in vertices)
 
 
-def as_mask(mask: Any) -> BoolArray:
+def as_mask(mask: Any, name: str = "mask") -> BoolArray:
     """A mask of three axes as booleans; numbers must be 0 and 1. Raises `PromptError` for anything else."""
     if not isinstance(mask, np.ndarray) or mask.ndim != 3:
         raise PromptError(
-            f"mask: expected a boolean array of the image's shape, such as np.zeros(shape, bool), found {shown(mask)}"
+            f"{name}: expected a boolean array of the image's shape, such as np.zeros(shape, bool), found {shown(mask)}"
         )
     if mask.dtype.kind == "b":
         return mask
     if mask.dtype.kind not in "uif" or not ((mask == 0) | (mask == 1)).all():
         raise PromptError(
-            f"mask: expected a boolean array, or one of 0 and 1, found {shown(mask)} with other values;"
+            f"{name}: expected a boolean array, or one of 0 and 1, found {shown(mask)} with other values;"
             " of a label map give one label, such as labels == 500"
         )
     return mask.astype(bool)

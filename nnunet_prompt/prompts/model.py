@@ -129,13 +129,19 @@ class PromptSet:
         if self.mask is not None:
             set_field(self, "mask", as_mask(self.mask))
         if self.negative_mask is not None:
-            set_field(self, "negative_mask", as_mask(self.negative_mask))
+            set_field(self, "negative_mask", as_mask(self.negative_mask, "negative mask"))
 
     @property
     def empty(self) -> bool:
         """True if all seven channels would be zero everywhere."""
         no_mask = all(m is None or not m.any() for m in (self.mask, self.negative_mask))
         return not (self.points or self.boxes or self.scribbles) and no_mask
+
+    @property
+    def says_where(self) -> bool:
+        """Whether anything positive is said: a point, a box, a scribble or a mask that is not empty."""
+        given: tuple[Point | Box | Scribble, ...] = (*self.points, *self.boxes, *self.scribbles)
+        return any(p.positive for p in given) or (self.mask is not None and bool(self.mask.any()))
 
     def with_negatives(self, others: Iterable[PromptSet]) -> PromptSet:
         """This set and, as negative points, the positive points of `others` (the other structures of the case)."""

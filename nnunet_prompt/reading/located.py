@@ -119,10 +119,16 @@ class _Gathered:
         self.points: list[Point] = []
         self.boxes: list[Box] = []
         self.scribbles: list[Scribble] = []
-        self.mask: BoolArray | None = None
+        self.masks: dict[bool, BoolArray] = {}
 
     def prompts(self) -> PromptSet:
-        return PromptSet(tuple(self.points), tuple(self.boxes), tuple(self.scribbles), self.mask)
+        return PromptSet(
+            tuple(self.points),
+            tuple(self.boxes),
+            tuple(self.scribbles),
+            self.masks.get(True),
+            self.masks.get(False),
+        )
 
     def add(self, one: Located, positive: bool) -> None:
         """Moves a prompt into the image. Raises `PromptError` where it does not fit there."""
@@ -186,9 +192,8 @@ class _Gathered:
         return Box(_three(low), _three(high), positive)
 
     def _add_mask(self, mask: BoolArray, positive: bool) -> None:
-        if not positive:
-            raise PromptError("a mask must be positive: there is no channel for a negative one")
-        self.mask = mask if self.mask is None else self.mask | mask
+        before = self.masks.get(positive)
+        self.masks[positive] = mask if before is None else before | mask
 
 
 def _hint(space: Space) -> str:

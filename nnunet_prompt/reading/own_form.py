@@ -4,13 +4,15 @@
         "points":    [[i, j, k], {"position": [i, j, k], "positive": false}],
         "boxes":     [{"lower": [i, j, k], "upper": [i, j, k], "positive": true}],
         "scribbles": [[[i, j, k], ...], {"path": [[i, j, k], ...], "positive": true}],
-        "mask": "rough_mask.nii.gz", "mask_label": 1}}}}
+        "mask": "rough_mask.nii.gz", "mask_label": 1,
+        "negative_mask": "others.nii.gz", "negative_mask_label": 2}}}}
 
 Labels are whole numbers or names of the model's structures. "space" is "voxel" (of the image file's array, in nibabel's
 axis order; the default), "RAS" or "LPS" (mm), and may stand in the file, in a case, a label or a prompt: the innermost
 counts. Boxes of voxels are half-open, boxes in mm lie between two corners. "positive" is true where it is left out. A
 mask lies on the image's grid and its path is relative to the prompts file; it is the voxels of value "mask_label", or
-all that are not 0. A file of one case may have "labels" instead of "cases".
+all that are not 0. A negative mask, read alike, is where the label is not. A file of one case may have "labels" instead
+of "cases".
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ _SAMPLES = {
     "boxes": '"boxes": [{"lower": [70, 80, 5], "upper": [110, 120, 6]}]',
     "scribbles": '"scribbles": [[[88, 97, 6], [92, 99, 6]]]',
     "mask": '"mask": "rough.nii.gz", "mask_label": 1',
+    "mask_label": '"mask": "rough.nii.gz", "mask_label": 1',
+    "negative_mask": '"negative_mask": "others.nii.gz", "negative_mask_label": 2',
+    "negative_mask_label": '"negative_mask": "others.nii.gz", "negative_mask_label": 2',
     "space": '"space": "RAS"',
 }
 
@@ -84,6 +89,8 @@ _Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_NUMBE
 _Position = tuple[_Number, _Number, _Number]
 _Sign = Annotated[bool, Field(strict=True)]
 _Space = Literal["voxel", "RAS", "LPS"]
+_Path = Annotated[str, Field(min_length=1)]
+_Value = Annotated[int, Field(strict=True, gt=0)]
 
 
 class _Model(BaseModel):
@@ -128,8 +135,10 @@ class _Label(_Model):
     points: tuple[_Point, ...] = ()
     boxes: tuple[_Box, ...] = ()
     scribbles: tuple[_Scribble, ...] = ()
-    mask: Annotated[str, Field(min_length=1)] | None = None
-    mask_label: Annotated[int, Field(strict=True, gt=0)] | None = None
+    mask: _Path | None = None
+    mask_label: _Value | None = None
+    negative_mask: _Path | None = None
+    negative_mask_label: _Value | None = None
     space: _Space | None = None
 
     @model_validator(mode="before")
@@ -141,9 +150,22 @@ class _Label(_Model):
     def _says_something(self) -> _Label:
         if self.mask is None and self.mask_label is not None:
             raise ValueError("mask_label needs a mask")
-        if self.mask is None and not (self.points or self.boxes or self.scribbles):
-            raise ValueError("no prompt: give points, boxes, scribbles or a mask")
+        if self.negative_mask is None and self.negative_mask_label is not None:
+            raise ValueError("negative_mask_label needs a negative_mask")
+        given = (self.points, self.boxes, self.scribbles, self.mask, self.negative_mask)
+        if not any(given):
+            raise ValueError("no prompt: give points, boxes, scribbles, a mask or a negative_mask")
         return self
+
+    def masks(self, folder: Path) -> Iterator[tuple[MaskAt, bool]]:
+        """The mask and the negative mask, those that are given, each with its sign."""
+        for name, value, positive in (
+            (self.mask, self.mask_label, True),
+            (self.negative_mask, self.negative_mask_label, False),
+        ):
+            if name is not None:
+                path = folder / name
+                yield MaskAt(path, partial(read_mask, path, value)), positive
 
 
 class _OwnCase(_Model):
@@ -191,9 +213,8 @@ def _located(case: _OwnCase, space: _Space, where: str, folder: Path) -> Iterato
         for scribble in label.scribbles:
             one = scribble.space or inner
             yield Located(there, text, PathAt(scribble.path), one, scribble.positive)
-        if label.mask is not None:
-            path = folder / label.mask
-            yield Located(there, text, MaskAt(path, partial(read_mask, path, label.mask_label)))
+        for mask, positive in label.masks(folder):
+            yield Located(there, text, mask, positive=positive)
 
 
 def _box(box: _Box, space: Space, where: str, i: int) -> BoxAt | BodyAt:

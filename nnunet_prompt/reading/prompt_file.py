@@ -6,9 +6,8 @@
     napari                       napari.py        .csv of points, shapes and tracks
     label maps                   segmentation.py  .nii.gz, .nii, .seg.nrrd, .nrrd
 
-The last three belong to one case each. `load_prompts` reads what can be read without the images; `for_images` then
-assigns files to cases and infers the convention of a prompts.json from all images together. Both are also done by
-`PromptFile.prompts` for its one image, unless `for_images` was called.
+The last three belong to one case each. `load_prompts` reads what can be read without the images; `for_images` assigns
+files to cases and infers the convention of a prompts.json from all images, or else `PromptFile.prompts` from its one.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.arguments import as_path, check_type
 from nnunet_prompt.challenge.images import find_key
 from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
@@ -117,7 +117,7 @@ class PromptFile:
 
     def for_images(
         self,
-        images: Mapping[str, Path],
+        images: Mapping[str, Path | str],
         *,
         table: StructureTable | None = None,
         warn: Warn = _log.warning,
@@ -127,9 +127,9 @@ class PromptFile:
         `images` has the first image of each case. `warn` gets a line about prompts without an image. `reading` of the
         result has the evidence. Raises `PromptFileError` for a file that belongs to none of several cases.
         """
-        cases = dict(self.cases)
-        if self.loose:
-            cases = self._assigned(images, warn)
+        check_type("images", images, Mapping, "{'case_001': path}")
+        paths = {case: as_path("images", path) for case, path in images.items()}
+        cases = self._assigned(paths, warn) if self.loose else dict(self.cases)
         raw = {key: value for key, value in cases.items() if isinstance(value, RawCase)}
         if self.given != ALL_OPEN and not raw:
             raise PromptFileError(
@@ -137,7 +137,7 @@ class PromptFile:
             )
         reading = self.reading
         if reading is None and raw:
-            found = [(find_key(raw, case, sequences=False), path) for case, path in images.items()]
+            found = [(find_key(raw, case, sequences=False), path) for case, path in paths.items()]
             named = [(key, path) for key, path in found if key is not None]
             reading = settle(PromptsJson(self.path.name, raw), named, self.given)
         used = {find_key(cases, case, sequences=False) for case in images}
@@ -154,6 +154,8 @@ class PromptFile:
         `warn` gets a line about what had to be changed or assumed. Raises `PromptFileError` if there are none for the
         case, or if they do not fit the image.
         """
+        check_type("case", case, str, "'case_001'")
+        check_type("image", image, NiftiVolume, "read_nifti('case_001.nii.gz')")
         if self.loose:
             return self.for_images({case: image.path}, warn=warn).prompts(case, image, warn=warn)
         key = find_key(self.cases, case, sequences=False)
@@ -244,7 +246,9 @@ def load_prompts(
     Raises `PromptFileError` in one line for anything wrong that can be seen without the images; the files of a folder
     are read with their cases.
     """
-    path = Path(path)
+    path = as_path("prompts", path)
+    if not isinstance(convention, JsonConvention):
+        check_type("convention", convention, GivenConvention, "GivenConvention('yx')")
     if axes not in (None, "zyx", "xyz"):
         raise PromptFileError(f"axes: expected zyx or xyz, found {axes!r}")
     given = convention if isinstance(convention, GivenConvention) else ALL_OPEN

@@ -179,7 +179,7 @@ def draw_object(
     others = [own[k] for k in present if k != chosen]
     options = mixture.draw_options(rng, slice_axis=targets.slice_axis)
     prompts = simulate(target, rng, kind=kind, others=others, options=options)
-    if not _points_somewhere(prompts):
+    if not prompts.says_where:
         heads[0] = UNKNOWN
         return PromptSet()
     if mixture.hide:
@@ -252,10 +252,3 @@ def _one_component(target: BoolArray, rng: np.random.Generator) -> BoolArray:
     component = np.zeros_like(target)
     component[box] = labelled == int(rng.integers(1, count + 1))
     return component
-
-
-def _points_somewhere(prompts: PromptSet) -> bool:
-    """False if a prompt set has nothing positive, such as a mask that lost all of its components."""
-    said: list[Point | Box | Scribble] = [*prompts.points, *prompts.boxes, *prompts.scribbles]
-    positive = any(p.positive for p in said)
-    return positive or (prompts.mask is not None and bool(prompts.mask.any()))

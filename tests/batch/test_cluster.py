@@ -81,7 +81,7 @@ class TestJobs:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         prompts_file(Path("p.json"), "a", "b")
-        asked = Asked(load_prompts(Path("p.json")))
+        asked = Asked(load_prompts(Path("p.json")), refine=Path("auto"))
         case = ImageCase("b", {"": (Path("in/b.nii.gz"),)})
         options = PredictOptions(dask="tcp://x:1", num_parts=3, part_id=1, verbose=True)
         (job,) = make_jobs(
@@ -92,6 +92,7 @@ class TestJobs:
         assert job.options == PredictOptions()  # so that one loaded model serves all runs
         assert job.asked.prompts is not None and list(job.asked.prompts.cases) == ["b"]
         assert job.asked.prompts.path == tmp_path / "p.json"
+        assert job.asked.refine == tmp_path / "auto"
         assert pickle.loads(pickle.dumps(job)) == job
 
     def test_a_case_without_prompts_is_told_by_the_worker(

@@ -471,3 +471,17 @@ class TestPlaces:
         with pytest.raises(PromptError, match=r"1 of 3 cases have no mask.*File name too long"):
             predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path)
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.nii.gz", fine]
+
+
+def test_a_label_without_anything_positive_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"500": [{"position": [1, 1, 1], "positive": False}], "200": [[1, 1, 1]]}
+    content = {"format": "nnunet-prompt", "version": 1, "cases": {"a": said}}
+    (tmp_path / "p.json").write_text(json.dumps(content))
+    images = {"a": image(tmp_path / "a.nii.gz")}
+    asked = Asked(load_prompts(tmp_path / "p.json").for_images(images, table=TABLE))
+    (found,) = group_images(images.values(), keys=("a",), n_channels=1)
+    predict_cases(Fake(), [CaseToDo(found, tmp_path / "out.nii.gz")], asked)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "only negative" in line]
+    assert len(lines) == 1 and "case a: label 500: only negative prompts" in lines[0]

@@ -419,3 +419,11 @@ def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, nam
     with pytest.raises(PromptError, match=rf"{name}: is the input .* another place with -o"):
         folders.evaluate(output=names, names=names)
     assert names.read_bytes() == before
+
+
+def test_values_that_occur_nowhere_are_refused(folders: Folders) -> None:
+    folders.truth("a.nii.gz", _map(c1=1))
+    folders.predict("a.nii.gz", _map(c2=2))
+    with pytest.raises(PromptError, match=r"expected values that occur, found 7, 9"):
+        folders.evaluate(label_values=[7, 9])
+    assert folders.evaluate(label_values=[2, 9])["mean"]["2"]["dice"] == 0.0

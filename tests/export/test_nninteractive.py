@@ -161,6 +161,23 @@ class TestFolder:
         supported = read(tmp_path / "theirs" / "inference_info.json")["supported_interactions"]
         assert (supported["scribble"], supported["lasso"]) == (known, known)
 
+    @pytest.mark.parametrize(
+        ("unsupported", "absent"),
+        [
+            ((), {"lasso"}),
+            (("scribble +", "scribble -"), {"scribble", "lasso"}),
+            (("box +", "point +"), {"points", "bbox2d", "bbox3d", "lasso"}),
+        ],
+    )
+    def test_what_training_never_showed_is_not_offered(
+        self, unsupported: tuple[str, ...], absent: set[str], tmp_path: Path
+    ) -> None:
+        shown = replace(VOXELS, unsupported=unsupported, mixture={"few": 0.4})
+        model = write_model(tmp_path / "ours", plans=servable(), capability=shown)
+        export_model(model, tmp_path / "theirs", "nninteractive")
+        supported = read(tmp_path / "theirs" / "inference_info.json")["supported_interactions"]
+        assert {name for name, there in supported.items() if not there} == absent
+
     def test_plans_and_description(self, tmp_path: Path) -> None:
         model = write_model(tmp_path / "ours", plans=servable())
         export_model(model, tmp_path / "theirs", "nninteractive")

@@ -180,5 +180,8 @@ def test_masks_that_are_there_are_begun_with() -> None:
     for label, mask in masks.items():
         assert mask is not None and np.array_equal(mask, label_map == label)
     session.reset()
-    session.add_masks(label_map, [9])
+    session.add_masks(label_map, 9)
+    assert list(session.prompts.labels) == [9]
+    with pytest.raises(PromptError, match="label"):
+        session.add_masks(label_map, [7, "nothing"])
     assert list(session.prompts.labels) == [9]

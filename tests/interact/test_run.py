@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.errors import PromptError
@@ -148,17 +148,61 @@ def test_nothing_is_written_among_the_inputs(folders: Path, folder: str) -> None
     assert Session.opened == 0 and not (folders / folder / run.CASES).exists()
 
 
-def test_images_and_label_maps_of_other_formats(folders: Path) -> None:
-    for folder in ("labels", "images"):
-        for path in (folders / folder).iterdir():
-            image = sitk.ReadImage(str(path))
-            sitk.WriteImage(image, str(path).replace(".nii.gz", ".nrrd"))
-            path.unlink()
-    assert play(folders)["labels"]["5"]["curve"][-1]["dice"] == pytest.approx(1.0)
-
-
 def test_a_name_that_is_not_in_utf_8(folders: Path) -> None:
     for path in list((folders / "images").iterdir()) + list((folders / "labels").iterdir()):
         path.rename(path.with_name(path.name.replace("b", os.fsdecode(b"caf\xe9"))))
     assert play(folders)["failed"] == {}
     assert {r["case"] for r in rows(folders)} == {"a", "caf\\udce9"}
+
+
+def test_what_decides_the_rows_is_played_anew(folders: Path) -> None:
+    play(folders)
+    play(folders, options=PredictOptions(consistent=False))
+    assert Session.opened == 4
+    label = folders / "labels" / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.where(TRUTH == 7, 5, TRUTH), AFFINE), label)
+    play(folders, options=PredictOptions(consistent=False))
+    assert Session.opened == 5  # b is kept
+    (folders / "fold_0").mkdir()
+    (folders / "fold_0" / "checkpoint_final.pth").touch()
+    play(folders, options=PredictOptions(consistent=False))
+    assert Session.opened == 7
+
+
+def test_other_formats_are_read_by_the_models_reader(folders: Path) -> None:
+    for case in ("a", "b"):
+        for name in (f"labels/{case}", f"images/{case}_0000"):
+            volume = SimpleITK.ReadImage(str(folders / f"{name}.nii.gz"))
+            SimpleITK.WriteImage(volume, str(folders / f"{name}.nrrd"))
+            (folders / f"{name}.nii.gz").unlink()
+    assert play(folders)["labels"]["5"]["n"] == 2
+
+
+def test_values_that_no_label_map_has(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PromptError, match=r"labels: .* one of the values 8, 9, found none"):
+        play(folders, values=[8, 9])
+    assert not (folders / "out" / run.SUMMARY).exists()
+    play(folders, values=[5, 9])
+    assert "no label map has 9" in capsys.readouterr().err
+
+
+def test_an_automatic_mask_of_other_numbers_is_refused(folders: Path) -> None:
+    for case in ("a", "b"):
+        nib.save(nib.Nifti1Image(TRUTH // 5, AFFINE), folders / "labels" / f"{case}.nii.gz")
+    with pytest.raises(PromptError, match=r"has the values 5 \(LV\), found 1.*--start nothing"):
+        play(folders, start="automatic")
+
+
+def test_one_label_map_per_case(folders: Path) -> None:
+    nib.save(nib.Nifti1Image(TRUTH, AFFINE), folders / "labels" / "a.nii")
+    with pytest.raises(PromptError, match=r"a\.nii and .*a\.nii\.gz are both the label map"):
+        play(folders)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"protocol": "click"}, {"interactions": 0}, {"tolerance_mm": np.nan}, {"tolerance_mm": -1.0}],
+)
+def test_how_to_play_is_checked(wrong: Any) -> None:
+    with pytest.raises(PromptError, match=next(iter(wrong))):
+        Play(**wrong)

@@ -78,6 +78,32 @@ def test_boxes_and_scribbles_in_mm(image: NiftiVolume) -> None:
     assert one.scribbles == (Scribble(((1, 2, 3), (0, 0, 0))),)
 
 
+def write_map(image: NiftiVolume, name: str, *voxels: tuple[tuple[int, int, int], int]) -> None:
+    array = np.zeros(image.shape, np.uint8)
+    for position, value in voxels:
+        array[position] = value
+    nib.save(nib.Nifti1Image(array, image.affine), image.path.parent / name)
+
+
+def test_negative_masks(image: NiftiVolume) -> None:
+    write_map(image, "m.nii.gz", ((1, 2, 3), 1), ((5, 7, 0), 2))
+    both = {"mask": "m.nii.gz", "mask_label": 1, "negative_mask": "m.nii.gz"}
+    one = read(image, {"500": {**both, "negative_mask_label": 2}}).labels[500]
+    assert one.mask is not None and np.argwhere(one.mask).tolist() == [[1, 2, 3]]
+    assert one.negative_mask is not None
+    assert np.argwhere(one.negative_mask).tolist() == [[5, 7, 0]]
+    alone = read(image, {"500": {"points": [[1, 2, 3]], "negative_mask": "m.nii.gz"}}).labels[500]
+    assert alone.mask is None and alone.negative_mask is not None and alone.negative_mask.sum() == 2
+
+
+def test_negative_boxes_and_scribbles(image: NiftiVolume) -> None:
+    box, path = {"lower": [0, 1, 2], "upper": [2, 3, 4]}, {"path": [[0, 0, 0]]}
+    label = {"boxes": [{**box, "positive": False}], "scribbles": [{**path, "positive": False}]}
+    one = read(image, {"500": label}).labels[500]
+    assert one.boxes == (Box((0, 1, 2), (2, 3, 4), False),)
+    assert one.scribbles == (Scribble(((0, 0, 0),), False),)
+
+
 def test_a_structure_may_be_called_space(image: NiftiVolume) -> None:
     assert list(read(image, {"space": {"points": [[1, 2, 3]]}}).labels) == [7]
 

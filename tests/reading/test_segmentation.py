@@ -130,11 +130,20 @@ def test_a_segmentation_that_holds_a_part_of_the_grid(tmp_path: Path, image: Nif
         read(path, image)
 
 
+def test_a_segment_that_is_not_the_label(tmp_path: Path, image: NiftiVolume) -> None:
+    array = map_of(((1, 2, 0), 1), ((3, 5, 2), 2), ((0, 0, 1), 3))
+    segments = (("LV", 1, 0), ("LV-neg", 2, 0), ("LV negative", 3, 0))
+    one = read(write_seg(tmp_path / "p/a.seg.nrrd", array, *segments), image).labels[500]
+    assert one.mask is not None and np.argwhere(one.mask).tolist() == [[1, 2, 0]]
+    assert one.negative_mask is not None
+    assert np.argwhere(one.negative_mask).tolist() == [[0, 0, 1], [3, 5, 2]]
+
+
 @pytest.mark.parametrize(
     ("segments", "message"),
     [
         ([("LV", 1, 3)], "segment 'LV' is in layer 3"),
-        ([("LV-neg", 1, 0)], "a mask must be positive"),
+        ([("LV-neg", 1, 2)], "segment 'LV-neg' is in layer 2"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, image: NiftiVolume, segments: Any, message: str) -> None:
