@@ -55,7 +55,7 @@ class PromptMixture:
     p_component: float = 0.02
     p_union: float = 0.02
     hide: bool = True
-    refine: float = 0.4
+    refine: float = 0.25
     max_rounds: int = 3
     max_points: int = 5
 

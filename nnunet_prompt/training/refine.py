@@ -23,7 +23,7 @@ from nnunet_prompt.prompts.voxels import Layers
 from nnunet_prompt.training.loss import UNKNOWN
 
 P_SCRIBBLE = 0.15  # of the corrections are strokes instead of clicks
-P_FORGET = 0.3  # of the samples are shown the corrections without the mask, as a viewer without feedback does it
+P_FORGET = 0.4  # of the samples are shown the corrections without the mask, as a viewer without feedback does it
 LEAST = 0.6  # as deep in an error, at least, as its deepest voxel
 
 

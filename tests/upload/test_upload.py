@@ -409,8 +409,8 @@ class TestCommandLine:
         ("more", "message"),
         [
             ("--team We", "give --upload, too"),
-            ("--upload pathology --structures lv", "neither prompts nor structures"),
-            ("--upload pathology -p prompts.json", "neither prompts nor structures"),
+            ("--upload pathology --structures lv", "neither prompts nor"),
+            ("--upload pathology -p prompts.json", "neither prompts nor"),
         ],
     )
     def test_what_does_not_go_together(
