@@ -32,6 +32,7 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
     for name, result in results.items():
         seeds = ", ".join(map(str, result["seeds"]))
         lines += ["", f"## {name}: {result['iterations']} iterations, seeds {seeds}", ""]
+        lines += [result["note"], ""] if "note" in result else []
         lines += ["| | " + " | ".join(METRICS) + " | Dice, difference to plain |"]
         lines += ["|---|" + "---:|" * (len(METRICS) + 1)]
         rows = result["rows"]
@@ -106,7 +107,9 @@ def paired(rows: Mapping[str, Any], row: str, other: str) -> tuple[float, float,
 def _difference(rows: Mapping[str, Any], row: str) -> str:
     if row in (PLAIN, ROUGH):
         return ""
-    other = PLAIN_GATED if "in slices" in row else PLAIN
+    other = PLAIN_GATED if "in slices" in row and PLAIN_GATED in rows else PLAIN
+    if any(list(a) != list(b) for a in rows[row].values() for b in rows[other].values()):
+        return f"{dice(rows, row) - dice(rows, other):+.4f} (of means, not paired)"
     mean, low, high = paired(rows, row, other)
     gated = " (gated)" if other == PLAIN_GATED else ""
     return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{gated}"

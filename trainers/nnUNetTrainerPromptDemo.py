@@ -8,7 +8,7 @@ from nnunet_prompt.training.trainer import PromptTrainer
 
 
 class nnUNetTrainerPromptDemo(PromptTrainer):
-    """480 iterations with AdamW, on clean boxes and points, most of them in every slice: enough to see it work."""
+    """450 iterations with AdamW, on clean boxes and points, most of them in every slice: enough to see it work."""
 
     schedule: ClassVar[Schedule] = DEMO_SCHEDULE
     mixture: ClassVar[PromptMixture] = PromptMixture(

@@ -42,7 +42,7 @@ CPU_SCHEDULE = Schedule(
     epochs=24, iterations=50, val_iterations=4, learning_rate=3e-3, optimizer="adamw"
 )
 DEMO_SCHEDULE = Schedule(
-    epochs=16, iterations=30, val_iterations=2, learning_rate=3e-3, optimizer="adamw"
+    epochs=15, iterations=30, val_iterations=2, learning_rate=3e-3, optimizer="adamw"
 )
 
 

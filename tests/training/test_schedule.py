@@ -54,7 +54,7 @@ def test_the_recipes_are_as_long_as_they_say() -> None:
     assert settings(trainer) == (24, 50, 4, 3e-3)
     assert trainer.num_epochs * trainer.num_iterations_per_epoch == 1200
     apply_schedule(trainer, DEMO_SCHEDULE)
-    assert trainer.num_epochs * trainer.num_iterations_per_epoch <= 300
+    assert trainer.num_epochs * trainer.num_iterations_per_epoch == 450
 
 
 @pytest.mark.parametrize(
