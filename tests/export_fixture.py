@@ -118,7 +118,9 @@ def trained_weights(iterations: int = 160) -> dict[str, Any]:
     from nnunet_prompt.training.loss import PromptLoss
 
     plans, described = servable_plans(), hand_made_dataset_json(TABLE)
-    network = new_network(plans, described, "3d_fullres").train()
+    with torch.random.fork_rng(devices=[]):  # whatever was drawn before
+        torch.manual_seed(0)
+        network = new_network(plans, described, "3d_fullres").train()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-2)
     loss_of, rng = PromptLoss(), np.random.default_rng(0)
     for _ in range(iterations):
@@ -141,7 +143,7 @@ def _patch(rng: np.random.Generator) -> tuple[Any, Any]:
     masks = [labels == 1, labels == 2]
     chosen = int(rng.integers(2))
     kind = ("few", "mask")[int(rng.random() < 0.3)]
-    options = SimulationOptions(scribbles=False)
+    options = SimulationOptions(points=bool(rng.random() < 0.6), scribbles=False)
     said = simulate(masks[chosen], rng, kind=kind, options=options)  # type: ignore[arg-type]
     channels = encode(said, Window((0, 0, 0), CROP), VOXELS.style())
     data = np.concatenate([((image - image.mean()) / image.std())[None], channels])
