@@ -73,6 +73,7 @@ class PromptTrainer(MeasuredTrainer):
         self.logger.local_logger = PromptLogger()
         self._notes = CaseNote(), CaseNote()  # training, validation
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
+        self._rounds: Rounds | None = None  # known when the weights are loaded
 
     @property
     def capability(self) -> Capability:
@@ -256,19 +257,25 @@ class PromptTrainer(MeasuredTrainer):
         if np.random.random() < self.mixture.refine:  # noqa: NPY002 - the state that a seed sets
             rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
             targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
-            setup = self.targets()
-            rounds = Rounds(
-                self.mixture.max_rounds,
-                setup.style,
-                setup.slice_axis,
-                scribbles=self.mixture.scribbles > 0,
-            )
+            rounds = self._correction()
             shown = refine(batch["data"], targets[0][:, 0], self._object_logits, rng, rounds)
             if self.mixture.hide and shown:  # corrections may point at any structure
                 for target in targets:
                     target[shown, 1:] = UNKNOWN
         result: dict[str, Any] = super().train_step(batch)
         return result
+
+    def _correction(self) -> Rounds:
+        """How corrections are drawn: the same in all iterations, and asking the weights for it makes a device wait."""
+        if self._rounds is None:
+            setup = self.targets()
+            self._rounds = Rounds(
+                self.mixture.max_rounds,
+                setup.style,
+                setup.slice_axis,
+                scribbles=self.mixture.scribbles > 0,
+            )
+        return self._rounds
 
     @torch.no_grad()
     def _object_logits(self, data: Tensor) -> Tensor:
