@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from real_measure import measure
 from real_report import report
+from real_robust import robust_rows
 from rich.console import Console
 
 from nnunet_prompt.extension import environment
@@ -48,6 +49,7 @@ class Task:
     name: str
     iterations: dict[str, int] = field(hash=False)
     patient_regex: str | None = None
+    jitter: int = 1  # voxels that prompts may be off without harm
 
     @property
     def folder(self) -> str:
@@ -56,7 +58,7 @@ class Task:
 
 TASKS = (
     Task("hippocampus", 801, "Hippocampus", {"short": 1200, "long": 4000}),
-    Task("sunnybrook", 802, "SunnybrookLV", {"short": 700, "long": 3000}, r"^(.+)_e[ds]$"),
+    Task("sunnybrook", 802, "SunnybrookLV", {"short": 700, "long": 3000}, r"^(.+)_e[ds]$", 2),
 )
 
 
@@ -107,12 +109,21 @@ def main() -> int:
                     train(sides[side][-1], console)
             truth = Path(folders(args.output, length, 0)["nnUNet_preprocessed"]) / task.folder
             found = measure(sides["plain"], sides["ours"], truth / "gt_segmentations")
+            images = Path(folders(args.output, length, 0)["nnUNet_raw"]) / task.folder / "imagesTr"
+            robust = (
+                {}
+                if ablation
+                else robust_rows(
+                    sides["ours"], images, truth / "gt_segmentations", jitter=task.jitter
+                )
+            )
             key = f"{task.archive}, {length}" + (f", {args.trainer}" if ablation else "")
             results[key] = {
                 "iterations": task.iterations[length],
                 "seeds": args.seeds,
                 "trainer": args.trainer,
                 "rows": found,
+                **({"robust": robust} if robust else {}),
             }
             save(results, record, console)
     if not results:

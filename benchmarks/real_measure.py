@@ -84,7 +84,11 @@ def _gated(truth: Array, mask: Array, _: str) -> Array:
 
 
 def _rough(truth: Array, _: Array, case: str) -> Array:
-    """The corrupted masks that the row "ours, mask" starts from."""
+    return rough_masks(truth, case)
+
+
+def rough_masks(truth: Array, case: str) -> Array:
+    """The corrupted masks that the row "ours, mask" starts from, as labels in the file's frame."""
     reader = truth.transpose(2, 1, 0)  # as nnU-Net's reader hands it to the validation
     masks = {int(v): reader == v for v in np.unique(reader) if v}
     rough = np.zeros_like(reader)

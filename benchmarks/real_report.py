@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from real_measure import NONE, PLAIN, PLAIN_GATED, ROUGH, means
+from real_robust import CLEAN, CLICKS, EXACT, click_row
 
 METRICS = {"Dice": 4, "HD95 (mm)": 2}
 DRAWS, SEED = 10_000, 0
@@ -35,13 +36,14 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
         lines += [result["note"], ""] if "note" in result else []
         lines += ["| | " + " | ".join(METRICS) + " | Dice, difference to plain |"]
         lines += ["|---|" + "---:|" * (len(METRICS) + 1)]
-        rows = result["rows"]
+        rows, robust = result["rows"], result.get("robust", {})
         for row, seeds_ in rows.items():
             cells = [_cell(seeds_, metric, digits) for metric, digits in METRICS.items()]
             lines.append(f"| {row} | " + " | ".join(cells) + f" | {_difference(rows, row)} |")
+        lines += _robust_table(robust)
         if not ablation:
             lines += ["", "| what must hold | asked | found | |", "|---|---:|---:|---|"]
-            for text, asked, found in bars(name, rows):
+            for text, asked, found in [*bars(name, rows), *robust_bars(name, robust)]:
                 kept = "met" if found >= asked - 1e-9 else f"**missed by {asked - found:.4f}**"
                 lines.append(f"| {text} | {asked:.4f} | {found:.4f} | {kept} |")
     return "\n".join(lines) + "\n"
@@ -79,10 +81,40 @@ def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
             *((kind, least, dice(rows, f"ours, {kind}")) for kind, least in few.items()),
             *masks,
         ]
+    if name != "hippocampus, short":
+        return []
     return [
         ("none: plain - 0.015", plain - 0.015, none),
         ("box + points: plain + 0.025", plain + 0.025, both),
     ]
+
+
+def robust_bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """What the project asks of wrong prompts and of corrective clicks; nothing where they were not measured."""
+    if not rows or not name.endswith("long"):
+        return []
+    exact, clean = dice(rows, EXACT), dice(rows, CLEAN)
+    asked = [(row, exact - 0.01) for row in rows if "off by" in row]
+    asked += [(row, 0.95 * clean) for row in rows if row.startswith("mask, ") and row != CLEAN]
+    found = [(row, least, dice(rows, row)) for row, least in asked]
+    if name == "hippocampus, long":
+        clicks = [dice(rows, click_row(k, feedback=True)) for k in range(1, CLICKS + 1)]
+        for k in range(1, 4):
+            found.append((f"corrective click {k}: above the mask before", clicks[k - 1], clicks[k]))
+        found.append(("after five corrective clicks: 0.87", 0.87, clicks[5]))
+    return found
+
+
+def _robust_table(rows: Mapping[str, Any]) -> list[str]:
+    """Rows that are compared among themselves: wrong prompts with right ones, each click with the one before."""
+    if not rows:
+        return []
+    lines = ["", "| wrong prompts, and clicks on the largest error | " + " | ".join(METRICS) + " |"]
+    lines += ["|---|" + "---:|" * len(METRICS)]
+    for row, seeds in rows.items():
+        cells = [_cell(seeds, metric, digits) for metric, digits in METRICS.items()]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def dice(rows: Mapping[str, Any], row: str) -> float:

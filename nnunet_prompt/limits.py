@@ -35,10 +35,16 @@ def container_limits(root: Path = ROOT) -> Limits:
 
 
 def bound_threads() -> None:
-    """Lets torch use no more threads than there are processors for them, unless the user has set OMP_NUM_THREADS."""
+    """Lets torch use no more threads than there are processors for them, or as many as OMP_NUM_THREADS says.
+
+    Others may have changed it meanwhile: `nnUNetv2_train` takes all processors of the machine.
+    """
     import torch
 
-    if not os.environ.get(THREADS_VARIABLE):
+    wanted = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()  # by level of nesting
+    if wanted.isdecimal() and int(wanted):
+        torch.set_num_threads(int(wanted))
+    else:
         torch.set_num_threads(min(torch.get_num_threads(), container_limits().cpus))
 
 

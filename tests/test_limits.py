@@ -80,14 +80,19 @@ def test_threads_are_bounded_unless_the_user_says_how_many(monkeypatch: pytest.M
     where = "nnunet_prompt.limits.container_limits"
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    bound_threads()
-    assert asked == []
-    monkeypatch.delenv("OMP_NUM_THREADS")
+    for wanted in ("5", "4,2"):  # nnUNetv2_train takes all processors meanwhile
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+        bound_threads()
+    assert asked == [5, 4]
+    asked.clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
     for cpus in (3, 16):
         monkeypatch.setattr(where, lambda cpus=cpus: Limits(cpus, None))
         bound_threads()
     assert asked == [3, 8]
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    bound_threads()
+    assert asked == [3, 8, 8]
 
 
 def test_what_is_left_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,19 @@ def test_a_configuration_that_is_not_there(recipe: Any, tmp_path: Path) -> None:
     assert not list((tmp_path / "results").iterdir())  # before anything is written
 
 
+def test_on_a_cpu_as_many_threads_as_the_user_says(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # as nnUNetv2_train does, with all processors
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    try:
+        make_trainer(trainer=recipe)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_device_that_is_not_there(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     trainer = make_trainer(trainer=recipe)

@@ -1,0 +1,185 @@
+"""Prompts that lie, and corrective clicks: what a trained model makes of them on its validation cases.
+
+Measured after the training, by the predictor and the session that users have. *exact* and *clean* are measured
+beside what is compared with them, in the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from real_measure import Cases, rough_masks
+from scipy import ndimage
+from tqdm import tqdm
+
+from nnunet_prompt.data.nifti import read_label_volume, read_stored
+from nnunet_prompt.evaluation.metrics import score_masks
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.session import PromptSession
+from nnunet_prompt.interact.play import LabelCase, Play, play_label
+from nnunet_prompt.prompts.model import BoolArray, CasePrompts, PromptSet
+from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.training.validation_prompts import SEED
+
+EXACT, CLEAN = "box + points in slices, exact", "mask, clean"
+SHIFT, BORDER = 3, 2  # voxels
+CLICKS = 6
+THICK = 3.0  # slices thicker than this many voxels of the plane: masks change within them alone
+Array = npt.NDArray[Any]
+
+
+class Trained(Protocol):
+    """What is asked of a training."""
+
+    seed: int
+
+    @property
+    def fold(self) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """One validation case: its image, and in the file's frame its reference and what of it each label is."""
+
+    name: str
+    image: Any
+    truth: Array
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def masks(self) -> dict[int, BoolArray]:
+        return {int(v): self.truth == v for v in np.unique(self.truth) if v}
+
+
+def robust_rows(
+    ours: list[Trained], images: Path, truths: Path, *, jitter: int
+) -> dict[str, dict[str, Cases]]:
+    """Per row and seed the scores of each validation case; `jitter` is how many voxels boxes and points are off."""
+    rows: dict[str, dict[str, Cases]] = {}
+    for one in ours:
+        predictor = PromptPredictor.from_folder(
+            one.fold.parent, PredictOptions(folds=(0,), device="cpu", use_mirroring=False)
+        )
+        session = PromptSession(predictor)
+        names = sorted(p.name for p in (one.fold / "validation").glob("*.nii.gz"))
+        for name in tqdm(names, desc=f"seed {one.seed}", unit="case", disable=None):
+            case = _read(name.removesuffix(".nii.gz"), images, truths)
+            for row, prompts in _prompts(case, jitter).items():
+                mask = predictor.predict_prompts([case.image], prompts)
+                found = rows.setdefault(row, {}).setdefault(str(one.seed), {})
+                found[case.name] = _scores(case, mask)
+            for feedback in (False, True):
+                for row, score in _clicked(session, case, feedback=feedback).items():
+                    rows.setdefault(row, {}).setdefault(str(one.seed), {})[case.name] = score
+    return rows
+
+
+def click_row(number: int, *, feedback: bool) -> str:
+    """The row of the masks after so many corrective clicks."""
+    return f"click {number}" + (", the mask given back" if feedback else "")
+
+
+def _read(name: str, images: Path, truths: Path) -> Validated:
+    image = read_stored(images / f"{name}_0000.nii.gz")
+    truth = read_label_volume(truths / f"{name}.nii.gz")
+    return Validated(name, image, truth.array, truth.spacing_mm)
+
+
+def _prompts(case: Validated, jitter: int) -> dict[str, CasePrompts]:
+    """The prompts of each row."""
+    shown = {
+        k: frozenset(label for label, mask in case.masks.items() if mask[..., k].any())
+        for k in range(case.truth.shape[2])
+    }
+    rows = {
+        name: CasePrompts(_boxes_and_points(case, off), slices=shown, slice_axis=2)
+        for name, off in ((EXACT, 0), (f"box + points in slices, off by {jitter}", jitter))
+    }
+    rough = rough_masks(case.truth, case.name)
+    for name, change in _changes(case).items():
+        sets = {
+            label: PromptSet(mask=change(rough == label))
+            for label in case.masks
+            if (rough == label).any()
+        }
+        rows[name] = CasePrompts(sets)
+    return rows
+
+
+def _boxes_and_points(case: Validated, jitter: int) -> dict[int, PromptSet]:
+    rng = np.random.default_rng([SEED, zlib.crc32(os.fsencode(case.name))])
+    options = SimulationOptions(slice_axis=2, jitter=jitter)
+    sets = {
+        label: simulate(mask, rng, kind="slices", options=options)
+        for label, mask in case.masks.items()
+    }
+    return {
+        label: own.with_negatives([o for other, o in sets.items() if other != label])
+        for label, own in sets.items()
+    }
+
+
+def _changes(case: Validated) -> Mapping[str, Callable[[BoolArray], BoolArray]]:
+    """The rough mask as it is, moved as a whole, and with less or more of a border."""
+    near = ndimage.generate_binary_structure(3, 1)
+    if case.spacing_mm[2] > THICK * min(case.spacing_mm[:2]):
+        near[..., [0, 2]] = False
+
+    def shifted(mask: BoolArray) -> BoolArray:
+        moved = np.zeros_like(mask)
+        moved[SHIFT:] = mask[:-SHIFT]
+        return moved if moved.any() else mask
+
+    def eroded(mask: BoolArray) -> BoolArray:
+        for times in range(BORDER, 0, -1):
+            less: BoolArray = ndimage.binary_erosion(mask, near, times)
+            if less.any():
+                return less
+        return mask
+
+    def dilated(mask: BoolArray) -> BoolArray:
+        more: BoolArray = ndimage.binary_dilation(mask, near, BORDER)
+        return more
+
+    return {
+        CLEAN: lambda mask: mask,
+        f"mask, shifted by {SHIFT}": shifted,
+        f"mask, eroded by {BORDER}": eroded,
+        f"mask, dilated by {BORDER}": dilated,
+    }
+
+
+def _clicked(
+    session: PromptSession, case: Validated, *, feedback: bool
+) -> dict[str, dict[str, float]]:
+    """The scores after each corrective click of the protocol *clicks* of `nnunet-prompt interact`."""
+    session.set_image(case.image)
+    play = Play("clicks", interactions=CLICKS, feedback=feedback)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for label, target in case.masks.items():
+        one = LabelCase(case.name, label, target, None, case.spacing_mm)
+        for row in play_label(session, one, play):
+            name = click_row(row.interaction + 1, feedback=feedback)
+            distance = np.nan if row.hd95_mm is None else row.hd95_mm
+            found.setdefault(name, []).append((row.dice, distance))
+    return {name: _rounded(np.mean(scores, axis=0)) for name, scores in found.items()}
+
+
+def _scores(case: Validated, mask: Array) -> dict[str, float]:
+    scores = [
+        score_masks(reference, mask == label, spacing_mm=case.spacing_mm)
+        for label, reference in case.masks.items()
+    ]
+    return _rounded(np.mean([(s.dice, s.hd95_mm) for s in scores], axis=0))
+
+
+def _rounded(values: npt.NDArray[np.floating[Any]]) -> dict[str, float]:
+    return {"Dice": round(float(values[0]), 5), "HD95 (mm)": round(float(values[1]), 3)}
