@@ -46,7 +46,7 @@ RUN echo "${MODEL_SHA256}  model.sha256" | sha256sum --check --strict && \
     sha256sum --check --strict model.sha256 && \
     cut -c 67- model.sha256 > /tmp/named && \
     find . -type f ! -name model.sha256 -printf '%P\n' | LC_ALL=C sort | diff /tmp/named - && \
-    python3 -m nnunet_prompt.challenge.self_check /opt/model
+    python3 -m nnunet_prompt.cli.self_check /opt/model
 
 FROM runtime
 ARG VERSION

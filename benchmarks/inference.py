@@ -31,7 +31,7 @@ from inference_tasks import TASKS, Task, small
 from rich.console import Console
 
 from nnunet_prompt.errors import did_you_mean
-from nnunet_prompt.extension import environment
+from nnunet_prompt.training.external_trainers import environment
 
 RESULTS = Path(__file__).parent / "results"
 SIDES = ("stock", "one_by_one", "full", "ours", "padded", "nninteractive", "ours_voxels")

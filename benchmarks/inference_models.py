@@ -81,7 +81,7 @@ def train(
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnunet_prompt.inference.capability import Capability
+    from nnunet_prompt.networks.capability import Capability
     from nnunet_prompt.training.loss import PromptLoss
     from nnunet_prompt.training.mixture import PromptMixture
     from nnunet_prompt.training.trainer import PromptTrainer
@@ -216,7 +216,7 @@ def _write(
 ) -> None:
     import torch
 
-    from nnunet_prompt.inference.capability import write_capability
+    from nnunet_prompt.networks.capability import write_capability
 
     (model / "fold_0").mkdir(parents=True, exist_ok=True)
     (model / "plans.json").write_text(json.dumps(made))

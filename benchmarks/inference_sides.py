@@ -57,7 +57,7 @@ def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     """
     from types import SimpleNamespace
 
-    from nnunet_prompt.data.nifti import read_nifti, write_labels_like
+    from nnunet_prompt.io.nifti import read_nifti, write_labels_like
     from nnunet_prompt.prompts.encode import Window, encode
 
     ours, said = _ours(model), case.said()
@@ -103,9 +103,9 @@ def full(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
 
 def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], dict[str, Any]]:
     """(d) our predictor as `nnunet-prompt predict` uses it: images as stored, forgotten once they are preprocessed."""
-    from nnunet_prompt.data.nifti import read_stored, write_labels_like
-    from nnunet_prompt.engine.engine import Engine
-    from nnunet_prompt.engine.region import LazyImage
+    from nnunet_prompt.io.nifti import read_stored, write_labels_like
+    from nnunet_prompt.sliding_window.lazy_image import LazyImage
+    from nnunet_prompt.sliding_window.sliding_window import Engine
 
     predictor, said = _ours(model, window=window), case.said()
 
@@ -149,7 +149,7 @@ def nninteractive(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     """
     from nnInteractive.inference.inference_session import nnInteractiveInferenceSession
 
-    from nnunet_prompt.data.nifti import read_nifti, write_labels_like
+    from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 
     session = nnInteractiveInferenceSession(
         device=device(), torch_n_threads=torch.get_num_threads(), enable_undo=False

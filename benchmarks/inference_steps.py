@@ -80,7 +80,7 @@ def model_step(task: Task, folder: Path, *, voxels: bool, iterations: int) -> di
     import torch
     from inference_models import train
 
-    from nnunet_prompt.export.export import export_model
+    from nnunet_prompt.weights.export import export_model
 
     stored = np.load(folder / "training.npz")
     cases = list(zip(stored["labels"], stored["images"], strict=True))
@@ -118,7 +118,7 @@ def side_step(task: Task, folder: Path, side: str) -> dict[str, Any]:
 
 def score_step(task: Task, folder: Path) -> dict[str, Any]:
     """Dice to the truth by side and label, and how ours agrees with the full window."""
-    from nnunet_prompt.data.nifti import read_labels
+    from nnunet_prompt.io.nifti import read_labels
 
     truth = read_labels(folder / "case" / "truth.nii.gz")
     names = ("one_by_one", "full", "ours", "nninteractive", "ours_voxels", "padded")
@@ -176,7 +176,7 @@ def write(path: Path, array: Array, task: Task) -> None:
 
 
 def save_prompts(folder: Path, sets: dict[int, Any]) -> None:
-    from nnunet_prompt.prompts.model import CasePrompts
+    from nnunet_prompt.prompts.types import CasePrompts
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prompts.pkl").write_bytes(pickle.dumps(CasePrompts(sets)))
@@ -202,11 +202,11 @@ def _volume(box: list[tuple[int, int]]) -> int:
 def real_step(model: Path, raw: Path) -> dict[str, Any]:
     """Accuracy of a model that benchmarks/real.py trained, on its validation cases: the tiles round the prompts
     beside the full window, by label and case."""
-    from nnunet_prompt.data.nifti import read_labels, read_nifti
-    from nnunet_prompt.engine.tiles import Tiling
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor
-    from nnunet_prompt.prompts.model import CasePrompts
+    from nnunet_prompt.io.nifti import read_labels, read_nifti
+    from nnunet_prompt.prompts.types import CasePrompts
+    from nnunet_prompt.sliding_window.tiles import Tiling
     from nnunet_prompt.training.validation import simulated_prompts
 
     sides = {

@@ -25,11 +25,11 @@ from real import PROMPTED, TASKS, Task, Training, folders, prepare, train
 from rich.console import Console
 from tqdm import tqdm
 
-from nnunet_prompt.data.nifti import read_label_volume, read_stored
 from nnunet_prompt.evaluation.metrics import dice
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.io.nifti import read_label_volume, read_stored
+from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.training.validation_prompts import FEW_KINDS, SLICE_KINDS, simulated_prompts
 
 RESULTS = Path(__file__).parent / "results"

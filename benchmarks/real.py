@@ -31,7 +31,7 @@ from real_report import report
 from real_robust import robust_rows
 from rich.console import Console
 
-from nnunet_prompt.extension import environment
+from nnunet_prompt.training.external_trainers import environment
 
 RESULTS = Path(__file__).parent / "results"
 TRAINERS = Path(__file__).parent / "trainers"

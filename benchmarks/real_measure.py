@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.nifti import read_label_volume
 from nnunet_prompt.evaluation.metrics import score_masks
+from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.training.validation_prompts import (
     FEW_KINDS,
     SLICE_KINDS,

@@ -19,14 +19,14 @@ from real_measure import Cases, rough_masks
 from scipy import ndimage
 from tqdm import tqdm
 
-from nnunet_prompt.data.nifti import read_label_volume, read_stored
 from nnunet_prompt.evaluation.metrics import score_masks
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.interact.play import LabelCase, Play, play_label
-from nnunet_prompt.prompts.model import BoolArray, CasePrompts, PromptSet
+from nnunet_prompt.io.nifti import read_label_volume, read_stored
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.prompts.types import BoolArray, CasePrompts, PromptSet
 from nnunet_prompt.training.validation_prompts import SEED
 
 EXACT, CLEAN = "box + points in slices, exact", "mask, clean"

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from nnunet_prompt.extension import environment
+from nnunet_prompt.training.external_trainers import environment
 
 RESULTS = Path(__file__).parent / "results"
 SIDE, SLICES, SEED = 128, 40, 20250914

@@ -137,7 +137,7 @@ def write_results(found: dict[str, Any]) -> None:
 
 def plans_of() -> dict[str, Any]:
     """Plans of nnU-Net's residual encoder L with a patch of 192 voxels and without resampling."""
-    from nnunet_prompt.sources.nnssl import RESENC_L
+    from nnunet_prompt.weights.nnssl import RESENC_L
 
     return {
         "dataset_name": f"Dataset{DATASET_ID}_Benchmark",

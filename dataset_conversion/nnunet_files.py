@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.data.names import as_stored, composed
-from nnunet_prompt.data.nifti import is_nifti_name
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.names import as_stored, composed
+from nnunet_prompt.io.nifti import is_nifti_name
 
 LISTING = "dataset"
 _CHANNEL = re.compile(r"(.+)_(\d{4})")

@@ -23,12 +23,13 @@ from nnunet_prompt.data.conversion import (
     run_converter,
 )
 from nnunet_prompt.data.labels import foreground_labels, ignore_label
-from nnunet_prompt.data.names import entry_of
-from nnunet_prompt.data.nifti import ENDINGS
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.dataset_conversion.nnunet_files import training_files
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.names import entry_of
+from nnunet_prompt.io.nifti import ENDINGS
+
+from .nnunet_files import training_files
 
 
 def convert(

@@ -2,7 +2,8 @@
 
     python -m nnunet_prompt.dataset_conversion.unify MYOPS WHS LASCARQS LIQA -d 510
 
-What each folder holds is told by the names of its files. Everything else is in `nnunet_prompt.care.unify`.
+What each folder holds is told by the names of its files. Everything else is in
+`nnunet_prompt.dataset_conversion.care.unify`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from nnunet_prompt.care.command import care_options, care_parser, run_care
-from nnunet_prompt.care.detect import tasks_of
-from nnunet_prompt.care.unify import examine, unify
+from .care.command import care_options, care_parser, run_care
+from .care.detect import tasks_of
+from .care.unify import examine, unify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tests.dataset_conversion import test_lascarqs, test_liqa, test_myops, test_whs
+from tests.dataset_conversion.care import test_lascarqs, test_liqa, test_myops, test_whs
 
 SCAR_ONLY_OF_A = (0, 200, 500, 2221)
 # everything that may tell who somebody is

@@ -16,11 +16,11 @@ from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
-from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import CasePrompts
-from nnunet_prompt.reading.convention import GivenConvention
-from nnunet_prompt.reading.prompts_json import read_prompts_json
+from nnunet_prompt.prompts.types import CasePrompts
 from tests.model_fixture import TABLE
 
 SHAPE = (4, 6, 5)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.inference.capability import Capability, write_capability
-from nnunet_prompt.weights.provenance import Origin, pack
+from nnunet_prompt.networks.capability import Capability, write_capability
+from nnunet_prompt.networks.provenance import Origin, pack
 from tests.model_fixture import SPACING, hand_made_dataset_json
 from tests.source_fixture import plans_of
 

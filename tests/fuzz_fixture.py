@@ -20,10 +20,10 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.submit import SubmitOptions, submit
-from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.prompts.types import CasePrompts
 from tests.predictor_fixture import TABLE
 
 SHAPE = (6, 4, 3)

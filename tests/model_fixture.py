@@ -83,7 +83,7 @@ def write_model_folder(
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnunet_prompt.inference.capability import Capability, write_capability
+    from nnunet_prompt.networks.capability import Capability, write_capability
     from nnunet_prompt.training.trainer import PromptTrainer
 
     plans, described = hand_made_plans(), hand_made_dataset_json(table, channels)

@@ -13,13 +13,13 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
-from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.inference.capability import Capability
 from nnunet_prompt.inference.model_folder import LoadedModel
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.prompts.channels import BOX
-from nnunet_prompt.prompts.model import Box, CasePrompts, PromptSet
+from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
 from tests.model_fixture import hand_made_dataset_json, hand_made_plans
 
 TABLE = StructureTable(

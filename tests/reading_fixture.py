@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.reading.prompts_json import PromptsJson, parse_prompts_json
+from nnunet_prompt.prompt_files.prompts_json import PromptsJson, parse_prompts_json
 
 Array = npt.NDArray[Any]
 Case = tuple[str, Path]

@@ -14,8 +14,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.care.registry import table_for
 from nnunet_prompt.challenge.simulate import simulate_prompts
+from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.phantom.heart import write_phantoms
 from tests.model_fixture import hand_made_dataset_json, write_model_folder
 from tests.planned_fixture import write_planned

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from nnunet_prompt.cli import main
+from nnunet_prompt.cli.main import main
 
 SMALL = {"myops": (32, 30, 8), "whs": (40, 36, 20), "lascarqs": (48, 48, 12), "liqa": (32, 36, 20)}
 SOURCE = Path(__file__).parents[1] / "benchmarks" / "conversion.py"

@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from nnunet_prompt.batch.case_stages import Asked, CaseToDo
-from nnunet_prompt.batch.predict import predict_cases
-from nnunet_prompt.care.inspect import Examined
 from nnunet_prompt.challenge.check import check_output
-from nnunet_prompt.challenge.images import group_images, image_files
 from nnunet_prompt.challenge.simulate import simulate_prompts
-from nnunet_prompt.data.nifti import read_nifti
-from nnunet_prompt.dataset_conversion import lascarqs, liqa, msd, myops, nnunet_raw, whs
+from nnunet_prompt.dataset_conversion import msd, nnunet_raw
+from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
+from nnunet_prompt.dataset_conversion.care.inspect import Examined
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from nnunet_prompt.inference.predict_case import Asked, CaseToDo
+from nnunet_prompt.inference.predict_folder import predict_cases
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.prompts.model import Box
+from nnunet_prompt.io.image_cases import group_images, image_files
+from nnunet_prompt.io.nifti import read_nifti
+from nnunet_prompt.prompts.types import Box
 from tests.challenge_fixture import BoxFiller, Challenge, bricks, save
 from tests.header_fixture import CONTRADICT, contradict
 from tests.predictor_fixture import predictor

@@ -33,36 +33,36 @@ def test_the_check_notices_a_heavy_import() -> None:
 
 
 def test_importing_the_command_line_is_light() -> None:
-    assert _loaded_after("import nnunet_prompt.cli") == []
+    assert _loaded_after("import nnunet_prompt.cli.main") == []
 
 
 def test_help_of_a_verb_is_light() -> None:
-    ask = (
-        "import nnunet_prompt.cli as c\ntry: c.main(['predict', '--help'])\nexcept SystemExit: pass"
-    )
+    ask = "import nnunet_prompt.cli.main as c\ntry: c.main(['predict', '--help'])\nexcept SystemExit: pass"
     assert _loaded_after(ask) == []
 
 
 def test_help_of_a_converter_is_light() -> None:
     ask = (
-        "import nnunet_prompt.cli as c\n"
+        "import nnunet_prompt.cli.main as c\n"
         "try: c.main(['convert', 'myops', '--help'])\nexcept SystemExit: pass"
     )
     assert _loaded_after(ask) == []
 
 
 def test_help_of_training_is_light() -> None:
-    ask = "import nnunet_prompt.cli as c\ntry: c.main(['train', '-h'])\nexcept SystemExit: pass"
+    ask = (
+        "import nnunet_prompt.cli.main as c\ntry: c.main(['train', '-h'])\nexcept SystemExit: pass"
+    )
     assert _loaded_after(ask) == []
 
 
 def test_help_of_the_weights_is_light() -> None:
     ask = (
-        "import nnunet_prompt.cli as c\n"
+        "import nnunet_prompt.cli.main as c\n"
         "try: c.main(['weights', 'adapt', '--help'])\nexcept SystemExit: pass"
     )
     assert _loaded_after(ask) == []
 
 
 def test_env_is_light() -> None:
-    assert _loaded_after("import nnunet_prompt.cli as c\nc.main(['env'])") == []
+    assert _loaded_after("import nnunet_prompt.cli.main as c\nc.main(['env'])") == []

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, Scribble
-from nnunet_prompt.reading.convention import GivenConvention
-from nnunet_prompt.reading.prompt_file import load_prompts
+from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.prompt_files.prompt_file import load_prompts
+from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
 
 PAGE = (Path(__file__).parents[1] / "docs" / "prompts.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"```\w+ (\S+)\n(.*?)```", PAGE, re.DOTALL))

@@ -65,7 +65,7 @@ def logits(network: nn.Module, x: Tensor) -> list[Tensor]:
 
 def train_briefly(network: nn.Module, x: Tensor, *, steps: int = 3) -> None:
     """A few steps of AdamW on what is trainable; statistics stay where they are frozen."""
-    from nnunet_prompt.tuning.tunable import keep_statistics
+    from nnunet_prompt.networks.tunable import keep_statistics
 
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, 1e-1)

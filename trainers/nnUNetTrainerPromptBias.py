@@ -3,9 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.training.schedule import Schedule
 from nnunet_prompt.training.tune import TUNE_SCHEDULE, TuneTrainer
-from nnunet_prompt.tuning.tunable import Tuning
 
 
 class nnUNetTrainerPromptBias(TuneTrainer):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.training.tune import TuneTrainer
-from nnunet_prompt.tuning.tunable import Tuning
 
 
 class nnUNetTrainerPromptSpatialAdapter(TuneTrainer):

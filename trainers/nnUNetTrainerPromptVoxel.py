@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nnunet_prompt.inference.capability import PointMetric
+from nnunet_prompt.networks.capability import PointMetric
 from nnunet_prompt.training.trainer import PromptTrainer
 
 

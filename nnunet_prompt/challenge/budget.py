@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from nnunet_prompt.inference.retry import DeadlineExceeded
+from nnunet_prompt.inference.low_memory import DeadlineExceeded
 
 Mode = Literal["full", "fast", "prompts"]
 BORROW = 3.0  # so many shares one case may take of what is left

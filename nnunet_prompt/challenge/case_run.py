@@ -16,24 +16,24 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from nnunet_prompt.batch.cases import Predictor
 from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
-from nnunet_prompt.challenge.fusion import predict_case, read_case
-from nnunet_prompt.challenge.images import PLAIN, ImageCase
-from nnunet_prompt.data.mended import MAX_VOXELS, mended_place, read_mended, read_mended_grid
-from nnunet_prompt.data.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.errors import ImageError, PromptError
-from nnunet_prompt.inference.retry import (
+from nnunet_prompt.inference.case_runner import Predictor
+from nnunet_prompt.inference.low_memory import (
     DeadlineExceeded,
     predict_in_memory,
     watched,
     without_mirroring,
 )
+from nnunet_prompt.inference.sequence_fusion import predict_case, read_case
+from nnunet_prompt.io.image_cases import PLAIN, ImageCase
+from nnunet_prompt.io.nifti import NiftiVolume, write_labels_like
+from nnunet_prompt.io.repair import MAX_VOXELS, mended_place, read_mended, read_mended_grid
+from nnunet_prompt.prompt_files.infer_convention import Reading
+from nnunet_prompt.prompt_files.prompts_json import PromptsJson, shorten
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
-from nnunet_prompt.prompts.model import CasePrompts
-from nnunet_prompt.reading.evidence import Reading
-from nnunet_prompt.reading.prompts_json import PromptsJson, shorten
+from nnunet_prompt.prompts.types import CasePrompts
 
 Stage = Literal["image", "prompts", "prediction", "output"]
 LabelArray = npt.NDArray[Any]

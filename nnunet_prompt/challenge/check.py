@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nnunet_prompt.challenge.images import (
+from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.io.atomic import PARTIAL
+from nnunet_prompt.io.image_cases import (
     ImageCase,
     count_channels,
     find_key,
     group_images,
     image_files,
 )
-from nnunet_prompt.data.files import PARTIAL
-from nnunet_prompt.data.mask_file import image_of, mask_problems
-from nnunet_prompt.data.mended import read_mended
-from nnunet_prompt.data.nifti import NiftiVolume
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.io.mask_file import image_of, mask_problems
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.io.repair import read_mended
+from nnunet_prompt.prompt_files.infer_convention import Reading, settle
+from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
-from nnunet_prompt.prompts.model import CasePrompts
-from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
-from nnunet_prompt.reading.evidence import Reading, settle
-from nnunet_prompt.reading.prompts_json import PromptsJson, read_prompts_json
+from nnunet_prompt.prompts.types import CasePrompts
 
 SHOWN = 6  # slices that a line lists
 

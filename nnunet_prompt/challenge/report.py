@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_prompt.challenge.case_run import Trouble
-from nnunet_prompt.data.files import partials_of, replacing
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.reading.prompts_json import load_json
+from nnunet_prompt.io.atomic import partials_of, replacing
+from nnunet_prompt.prompt_files.prompts_json import load_json
 
 Status = Literal["done", "degraded", "kept", "missing"]
 

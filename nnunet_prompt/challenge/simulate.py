@@ -12,16 +12,20 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
-from nnunet_prompt.batch.cases import warn
-from nnunet_prompt.challenge.images import image_files, without_ending
-from nnunet_prompt.data.guard import check_output_file
-from nnunet_prompt.data.image_files import image_ending, read_label_file
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.case_runner import warn
+from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.io.image_cases import image_files, without_ending
+from nnunet_prompt.io.image_files import image_ending, read_label_file
+from nnunet_prompt.prompt_files.prompts_json import write_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import (
+    MAX_POINTS,
+    JsonConvention,
+    plane_axes,
+)
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import CasePrompts
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
-from nnunet_prompt.reading.convention import MAX_POINTS, JsonConvention, plane_axes
-from nnunet_prompt.reading.prompts_json import write_prompts_json
+from nnunet_prompt.prompts.types import CasePrompts
 
 LARGEST_JITTER = 1000
 

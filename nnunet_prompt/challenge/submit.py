@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, check_type, finite_number, true_or_false
-from nnunet_prompt.batch.cases import Predictor, make_folder, tell, warn
-from nnunet_prompt.batch.cases import report as report_reading
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.check import Expected
-from nnunet_prompt.challenge.images import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
-from nnunet_prompt.data.files import check_writable, remove_partials
-from nnunet_prompt.data.guard import check_output_file, check_output_folder, model_folders
 from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
+from nnunet_prompt.inference.case_runner import Predictor, make_folder, tell, warn
+from nnunet_prompt.inference.case_runner import report as report_reading
 from nnunet_prompt.inference.given import as_options
-from nnunet_prompt.inference.retry import passes_per_tile
-from nnunet_prompt.limits import free_bytes
-from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
-from nnunet_prompt.reading.evidence import Reading, settle
-from nnunet_prompt.reading.prompts_json import PromptsJson, read_prompts_json
+from nnunet_prompt.inference.low_memory import passes_per_tile
+from nnunet_prompt.io.atomic import check_writable, remove_partials
+from nnunet_prompt.io.guard import check_output_file, check_output_folder, model_folders
+from nnunet_prompt.io.image_cases import ImageCase, find_key, group_images, image_files
+from nnunet_prompt.io.resources import free_bytes
+from nnunet_prompt.prompt_files.infer_convention import Reading, settle
+from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.case import values_in as values_in
-from nnunet_prompt.data.geometry import Lattice, corners, same_geometry
-from nnunet_prompt.data.nifti import Grid, NiftiVolume, read_grid, read_stored, read_stored_labels
+from nnunet_prompt.io.geometry import Lattice, corners, same_geometry
+from nnunet_prompt.io.nifti import Grid, NiftiVolume, read_grid, read_stored, read_stored_labels
 from nnunet_prompt.prompts.frames import canonical_map
 
 Agreement = Literal["same", "affine differs", "shape differs", "disjoint"]

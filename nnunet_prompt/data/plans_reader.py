@@ -13,14 +13,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from nnunet_prompt.data import itk_file, nifti
-from nnunet_prompt.data.dicom import read_series
-from nnunet_prompt.data.image_files import image_ending
-from nnunet_prompt.data.itk_file import FLAT_THICKNESS, read_itk
-from nnunet_prompt.data.nifti import NiftiVolume, read_stored, volume_count
-from nnunet_prompt.data.reader_file import NATURAL, TIFF, ReaderGrid, read_with, reader_class
 from nnunet_prompt.data.structures import Orientation
 from nnunet_prompt.errors import ImageError
+from nnunet_prompt.io import itk_file, nifti
+from nnunet_prompt.io.dicom import read_series
+from nnunet_prompt.io.image_files import image_ending
+from nnunet_prompt.io.itk_file import FLAT_THICKNESS, read_itk
+from nnunet_prompt.io.nifti import NiftiVolume, read_stored, volume_count
+from nnunet_prompt.io.reader_file import NATURAL, TIFF, ReaderGrid, read_with, reader_class
 from nnunet_prompt.prompts.frames import (
     AxisMap,
     canonical_map,

@@ -27,14 +27,14 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.files import make_folder, remove_partials
-from nnunet_prompt.data.guard import lies_in
 from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
 from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
 from nnunet_prompt.data.side_file import write_json, write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
-from nnunet_prompt.data.workers import in_order
 from nnunet_prompt.errors import DatasetError, OutputError
+from nnunet_prompt.io.atomic import make_folder, remove_partials
+from nnunet_prompt.io.guard import lies_in
+from nnunet_prompt.io.threads import in_order
 
 RAW_VARIABLE = "nnUNet_raw"
 LISTED = 5  # so many headers that contradict themselves are told of one by one

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.data.files import replacing
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.atomic import replacing
 
 SIDE_FILE = "nnunet_prompt_cases.json"
 SIDE_VERSION = 1

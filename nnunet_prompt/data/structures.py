@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nnunet_prompt.data.labels import foreground_labels
-from nnunet_prompt.data.names import composed, entry_of
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.names import composed, entry_of
 
 BLOCK = "nnunet_prompt"
 BLOCK_VERSION = 1

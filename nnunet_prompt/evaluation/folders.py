@@ -15,10 +15,6 @@ import numpy as np
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
-from nnunet_prompt.data.geometry import geometry_difference, same_geometry
-from nnunet_prompt.data.guard import check_output_file
-from nnunet_prompt.data.image_files import read_label_file
-from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
@@ -35,6 +31,10 @@ from nnunet_prompt.evaluation.results import (
 from nnunet_prompt.evaluation.results import METRICS as METRICS
 from nnunet_prompt.evaluation.results import format_notes as format_notes
 from nnunet_prompt.evaluation.results import format_table as format_table
+from nnunet_prompt.io.geometry import geometry_difference, same_geometry
+from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.io.image_files import read_label_file
+from nnunet_prompt.io.nifti import NiftiVolume
 
 MANY = 5  # cases that are not reported one by one
 MOST_VALUES = 512  # of a label map; an image has more
@@ -71,7 +71,7 @@ def evaluate_folders(
     names: NamesLike = None,
     num_processes: int = 1,
 ) -> Evaluation:
-    """Scores each file of `labels` with the file of the same case in `predictions`; any format of `data.image_files`.
+    """Scores each file of `labels` with the file of the same case in `predictions`; any format of `io.image_files`.
 
     missing: a case without a prediction is an error, is scored as an empty mask, or is skipped.
     extra: a prediction without a label file is an error, or is skipped.

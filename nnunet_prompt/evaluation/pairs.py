@@ -1,6 +1,6 @@
 """Which prediction belongs to which label file, and what is refused before anything is read.
 
-A case id is a file name without its ending (`data.image_files`) and without a trailing `_pred`. Counting a case that
+A case id is a file name without its ending (`io.image_files`) and without a trailing `_pred`. Counting a case that
 has no prediction, dropping a prediction that has no label file, or taking one folder for the other would give numbers
 that look right; so each is an error unless the caller says what is meant.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nnunet_prompt.arguments import one_of
-from nnunet_prompt.data.image_files import image_ending, without_image_ending
-from nnunet_prompt.data.names import composed
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.io.image_files import image_ending, without_image_ending
+from nnunet_prompt.io.names import composed
 
 PREDICTION_SUFFIX = "_pred"
 Missing = Literal["error", "empty", "skip"]

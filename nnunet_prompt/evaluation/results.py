@@ -30,10 +30,10 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from nnunet_prompt.arguments import shown
-from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
+from nnunet_prompt.io.nifti import replacing
 
 METRICS = tuple(field.name for field in fields(Scores))
 EMPTY_RULE = (

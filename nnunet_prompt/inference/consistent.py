@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from nnunet_prompt.engine.canvas import NOTHING, Found
-from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.encode import PromptStyle, path_voxels
 from nnunet_prompt.prompts.frames import AxisMap
-from nnunet_prompt.prompts.model import CasePrompts, PromptSet
+from nnunet_prompt.prompts.types import CasePrompts, PromptSet
+from nnunet_prompt.sliding_window.canvas import NOTHING, Found
+from nnunet_prompt.sliding_window.tiles import Boxes
 
 Voxels = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from nnunet_prompt.engine.cache import TileCache
-from nnunet_prompt.engine.canvas import Found
-from nnunet_prompt.engine.engine import Engine, WindowMode
-from nnunet_prompt.engine.grid_prompts import GridPrompts
-from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.inference.consistent import make_consistent
 from nnunet_prompt.inference.grid import Placed
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.prompts.model import Box, CasePrompts
+from nnunet_prompt.prompts.types import Box, CasePrompts
+from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
+from nnunet_prompt.sliding_window.sliding_window import Engine, WindowMode
+from nnunet_prompt.sliding_window.tile_cache import TileCache
+from nnunet_prompt.sliding_window.tiles import Boxes
 
 
 def find_objects(

@@ -15,15 +15,15 @@ from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, s
 from nnunet_prompt.errors import DatasetError, ImageError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.coerce import as_prompt_set
-from nnunet_prompt.prompts.model import CasePrompts, Shape
+from nnunet_prompt.prompts.types import CasePrompts, Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nnunet_prompt.data.nifti import NiftiVolume
     from nnunet_prompt.data.plans_reader import ImageReader
     from nnunet_prompt.data.structures import StructureTable
     from nnunet_prompt.inference.merge import LabelMap
+    from nnunet_prompt.io.nifti import NiftiVolume
 
 Label = int | str  # a value, or the name of a structure that the model knows
 
@@ -91,7 +91,7 @@ def as_options(options: Any) -> PredictOptions:
 
 def as_sources(images: Any) -> list[NiftiVolume | Path]:
     """The channels of one case: volumes and paths; one alone may stand without a list."""
-    from nnunet_prompt.data.nifti import NiftiVolume
+    from nnunet_prompt.io.nifti import NiftiVolume
 
     alone = isinstance(images, (str, PathLike, NiftiVolume))
     parts = [images] if alone else images
@@ -110,8 +110,8 @@ def as_volumes(images: Any, reader: ImageReader | None = None) -> list[NiftiVolu
 
     A file may hold several channels. Raises `ImageError` for voxels that no model can take.
     """
-    from nnunet_prompt.data.nifti import NiftiVolume
     from nnunet_prompt.data.plans_reader import ImageReader
+    from nnunet_prompt.io.nifti import NiftiVolume
 
     how = ImageReader() if reader is None else reader
     volumes: list[NiftiVolume] = []

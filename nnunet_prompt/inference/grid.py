@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nnunet_prompt.engine.canvas import NOTHING, Found
-from nnunet_prompt.engine.region import GridImage
-from nnunet_prompt.engine.resampling import Resampler
-from nnunet_prompt.engine.resampling import resampler as linear
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
-from nnunet_prompt.prompts.model import Shape
+from nnunet_prompt.prompts.types import Shape
+from nnunet_prompt.sliding_window.canvas import NOTHING, Found
+from nnunet_prompt.sliding_window.lazy_image import GridImage
+from nnunet_prompt.sliding_window.resampling import Resampler
+from nnunet_prompt.sliding_window.resampling import resampler as linear
 
 SLAB = 4_000_000  # logits that are resampled and decoded at a time
 Decode = Callable[[npt.NDArray[np.floating[Any]], AxisMap], LabelMap]

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.data.structures import Orientation
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.inference.capability import (
+from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,
     capability_from,
@@ -70,7 +70,7 @@ def find_capability(
 
 
 def _of_points(checkpoint: Mapping[str, Any], plans: Any, configuration: Any) -> Capability | None:
-    from nnunet_prompt.weights.provenance import points_of
+    from nnunet_prompt.networks.provenance import points_of
 
     points = points_of(checkpoint["network_weights"])
     if points is None:

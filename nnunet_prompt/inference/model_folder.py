@@ -15,14 +15,14 @@ from torch import Tensor, device, nn
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import ModelError, raise_system_error, unreadable_json
-from nnunet_prompt.inference.capability import Capability, check_is_model
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
 from nnunet_prompt.inference.model_files import find_capability
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.limits import bound_threads
-from nnunet_prompt.weights.names import plain_names
-from nnunet_prompt.weights.provenance import licence_notes, provenance_of
-from nnunet_prompt.weights.read import read_checkpoint
+from nnunet_prompt.io.resources import bound_threads
+from nnunet_prompt.networks.capability import Capability, check_is_model
+from nnunet_prompt.networks.checkpoint import read_checkpoint
+from nnunet_prompt.networks.provenance import licence_notes, provenance_of
+from nnunet_prompt.networks.tensor_names import plain_names
 
 # of a configuration, beside its network
 NEEDED = (
@@ -134,7 +134,8 @@ def _build(
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnunet_prompt.training.trainer import PromptTrainer
+    from nnunet_prompt.inference.stock_reader import read_as_trained
+    from nnunet_prompt.networks.network import build_network
 
     manager = PlansManager(plans)
     configuration = manager.get_configuration(name)
@@ -143,8 +144,9 @@ def _build(
     _check_named(configuration)
     channels = int(determine_num_input_channels(manager, configuration, dataset_json))
     heads = manager.get_label_manager(dataset_json).num_segmentation_heads
-    network = PromptTrainer.build_network_architecture(
-        manager, configuration, channels, heads, False
+    read_as_trained(manager)
+    network = build_network(
+        configuration.configuration["architecture"], channels, heads, deep_supervision=False
     )
     return manager, configuration, network, channels
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.frames import AxisMap, flip_permute
-from nnunet_prompt.prompts.model import Box, Shape
+from nnunet_prompt.prompts.types import Box, Shape
 
 if TYPE_CHECKING:
-    from nnunet_prompt.engine.canvas import Found
     from nnunet_prompt.inference.grid import Placed
+    from nnunet_prompt.sliding_window.canvas import Found
 
 Spans = list[tuple[int, int]]
 
@@ -43,7 +43,7 @@ def on_file(
     case: Placed, found: Mapping[int, Found], resampler: Callable[..., Any]
 ) -> ObjectLogits:
     """What was found of each label, resampled to the file grid as for a label map by nnU-Net's `resampler`."""
-    from nnunet_prompt.engine.canvas import NOTHING
+    from nnunet_prompt.sliding_window.canvas import NOTHING
 
     to_file = case.file_to_reader.inverse()
     parts: list[tuple[Spans, npt.NDArray[np.float32]]] = []

@@ -15,7 +15,7 @@ from nnunet_prompt.arguments import (
     whole_number,
 )
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.reading.convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
 Case = TypeVar("Case")
 MOST = 2**31 - 1  # of anything that is counted here
@@ -35,7 +35,7 @@ class PredictOptions:
     `consistent` masks keep what prompts say: a positive point ends inside, a negative one outside, no prompted label is
     empty (see `inference.consistent`).
     `whole_names` takes file names as names of cases, four digits at their end included. `axes` and `convention` are of
-    prompts: what the axes of a napari file are, and what is known of a prompts.json (`reading.prompt_file`).
+    prompts: what the axes of a napari file are, and what is known of a prompts.json (`prompt_files.prompt_file`).
     """
 
     folds: tuple[int | str, ...] | None = None

@@ -13,14 +13,7 @@ import numpy.typing as npt
 import torch
 
 from nnunet_prompt.arguments import as_path, shown
-from nnunet_prompt.data.geometry import geometry_difference, same_geometry
-from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.engine.cache import TileCache
-from nnunet_prompt.engine.canvas import Found
-from nnunet_prompt.engine.engine import Engine
-from nnunet_prompt.engine.forward import networks
-from nnunet_prompt.engine.region import DenseImage, check_whole, prepare
 from nnunet_prompt.errors import ImageError, PromptError
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
@@ -36,9 +29,16 @@ from nnunet_prompt.inference.merge import (
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.io.geometry import geometry_difference, same_geometry
+from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, identity, pls_map
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.prompts.types import CasePrompts
+from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.forward import networks
+from nnunet_prompt.sliding_window.lazy_image import DenseImage, check_whole, prepare
+from nnunet_prompt.sliding_window.sliding_window import Engine
+from nnunet_prompt.sliding_window.tile_cache import TileCache
 
 Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
 Prompts = CasePrompts | Mapping[Label, Any]  # or label or name to what `as_prompt_set` takes

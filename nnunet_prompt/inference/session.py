@@ -29,13 +29,13 @@ from nnunet_prompt.inference.given import (
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.checks import Coordinate, as_vertices
 from nnunet_prompt.prompts.coerce import Prompt, as_prompt, as_prompt_set
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, Scribble
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
 
 if TYPE_CHECKING:
-    from nnunet_prompt.data.nifti import NiftiVolume
     from nnunet_prompt.inference.grid import Placed
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.predictor import Answer, PromptPredictor
+    from nnunet_prompt.io.nifti import NiftiVolume
 
 _LOG = logging.getLogger(__name__)
 Triple = Coordinate | Sequence[float]
@@ -58,8 +58,8 @@ class PromptSession:
 
         Raises `ModelError` for a folder without a model and `PromptError` for anything else.
         """
-        from nnunet_prompt.engine.cache import TileCache
         from nnunet_prompt.inference.predictor import PromptPredictor
+        from nnunet_prompt.sliding_window.tile_cache import TileCache
 
         as_options(options)
         if isinstance(model, PromptPredictor):

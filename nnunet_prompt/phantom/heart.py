@@ -25,9 +25,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from nnunet_prompt.data.files import make_folder
-from nnunet_prompt.data.nifti import replacing, save_nifti
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.atomic import make_folder
+from nnunet_prompt.io.nifti import replacing, save_nifti
 from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     FloatArray,

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 from scipy.ndimage import zoom
 
-from nnunet_prompt.care.atrium import SLICES_OF_HALF
+from nnunet_prompt.dataset_conversion.care.atrium import SLICES_OF_HALF
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.atrium_anatomy import Tissue, draw_atrium, paint_atrium
 from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, File, Rehearsal, ValSet

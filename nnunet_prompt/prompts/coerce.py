@@ -9,7 +9,7 @@ import numpy as np
 from nnunet_prompt.arguments import items, shown
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.checks import BoolArray, as_mask
-from nnunet_prompt.prompts.model import Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 Prompt = Point | Box | Scribble | BoolArray
 

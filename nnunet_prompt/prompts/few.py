@@ -15,8 +15,8 @@ from nnunet_prompt.prompts.draw import (
     scribble_in,
     scribble_outside,
 )
-from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.options import FewForm, SimulationOptions
+from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
 
 P_CLICKS_BESIDE = 0.2  # of the boxes and scribbles have clicks beside them

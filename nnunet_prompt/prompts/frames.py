@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.prompts.model import Box, Coordinate, Point, PromptSet, Scribble, Shape
+from nnunet_prompt.prompts.types import Box, Coordinate, Point, PromptSet, Scribble, Shape
 
 HALF = Fraction(1, 2)
 ANISOTROPY = 2.0  # one spacing at least this many times the others: a stack of slices

@@ -23,8 +23,8 @@ from nnunet_prompt.prompts.draw import (
     scribble_outside,
 )
 from nnunet_prompt.prompts.few import few
-from nnunet_prompt.prompts.model import BoolArray, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.options import EXACT, KINDS, Kind, SimulationOptions
+from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import Layers, random_points
 
 __all__ = ["EXACT", "KINDS", "Kind", "SimulationOptions", "corrupt", "random_points", "simulate"]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.prompts.model import Coordinate, Shape
+from nnunet_prompt.prompts.types import Coordinate, Shape
 
 Space = Literal["voxel", "zyx", "RAS", "LPS"]
 SPACES: tuple[Space, ...] = get_args(Space)

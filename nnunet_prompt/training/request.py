@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_prompt.data.guard import lies_in
 from nnunet_prompt.data.planned import (
     Planned,
     dataset_folder,
@@ -21,7 +20,8 @@ from nnunet_prompt.data.planned import (
 )
 from nnunet_prompt.data.splits import fold_of
 from nnunet_prompt.errors import ModelError, OutputError, PromptError, did_you_mean
-from nnunet_prompt.extension import trainer_files, trainers_dir
+from nnunet_prompt.io.guard import lies_in
+from nnunet_prompt.training.external_trainers import trainer_files, trainers_dir
 from nnunet_prompt.training.resume import (
     check_resumable,
     check_start,

@@ -31,7 +31,7 @@ def to_resume_from(fold: Path) -> Path | None:
 
 def check_resumable(path: Path) -> None:
     """Raises `ModelError` for a checkpoint that a training cannot be resumed from: cut off, or without its state."""
-    from nnunet_prompt.weights.read import read_checkpoint
+    from nnunet_prompt.networks.checkpoint import read_checkpoint
 
     others = [
         name for name in (LATEST, BEST) if (path.parent / name).is_file() and name != path.name
@@ -67,9 +67,9 @@ def check_validatable(fold: Path, *, best: bool) -> None:
 
 def check_start(path: Path, planned: Planned) -> None:
     """Raises `ModelError` for -pretrained_weights that do not fit the promptable network of the plans."""
-    from nnunet_prompt.weights.names import PROVENANCE
-    from nnunet_prompt.weights.read import read_checkpoint
-    from nnunet_prompt.weights.target import target_of
+    from nnunet_prompt.networks.checkpoint import read_checkpoint
+    from nnunet_prompt.networks.network import network_of
+    from nnunet_prompt.networks.tensor_names import PROVENANCE
 
     weights = read_checkpoint(path, mmap=True)["network_weights"]
     adapt = (
@@ -78,7 +78,8 @@ def check_start(path: Path, planned: Planned) -> None:
     )
     if PROVENANCE not in weights:
         raise ModelError(f"{path}: weights of a plain network, it takes no prompts: {adapt}")
-    wanted = target_of(dict(planned.plans), planned.configuration, dict(planned.dataset_json)).fresh
+    network = network_of(planned.plans, planned.configuration, planned.dataset_json)
+    wanted = network.state_dict()
     wrong = _first_misfit(weights, wanted)
     if wrong:
         raise ModelError(

@@ -15,32 +15,26 @@ from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
     DownsampleSegForDSTransform,
 )
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, autocast, nn
 
 from nnunet_prompt.data.labels import check_labels
 from nnunet_prompt.data.planned import refuse_cascade
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import refusing
-from nnunet_prompt.inference.capability import Capability, PointMetric
 from nnunet_prompt.inference.model_files import describe_model
 from nnunet_prompt.inference.stock_reader import read_as_trained
-from nnunet_prompt.prompts.channels import CHANNEL_NAMES, N_PROMPT_CHANNELS
+from nnunet_prompt.networks.capability import Capability, PointMetric
+from nnunet_prompt.networks.network import build_network, heard_channels, silence_channels
+from nnunet_prompt.networks.provenance import Points, licence_notes, pack, points_of, unpack
+from nnunet_prompt.networks.tensor_names import PROVENANCE
+from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.logger import PromptLogger
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.measured import MeasuredTrainer
 from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.network import (
-    heard_channels,
-    make_promptable,
-    silence_channels,
-    start_from_images,
-)
 from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
-from nnunet_prompt.weights.names import PROVENANCE
-from nnunet_prompt.weights.provenance import Points, licence_notes, pack, points_of, unpack
 
 
 class PromptTrainer(MeasuredTrainer):
@@ -137,15 +131,12 @@ class PromptTrainer(MeasuredTrainer):
         The plans of a finished model are then given the reader that its images need.
         """
         read_as_trained(plans_manager)
-        network = nnUNetTrainer.build_network_architecture(
-            plans_manager,
-            configuration_manager,
-            num_input_channels + N_PROMPT_CHANNELS,
+        return build_network(
+            configuration_manager.configuration["architecture"],
+            num_input_channels,
             num_output_channels,
-            enable_deep_supervision,
+            deep_supervision=enable_deep_supervision,
         )
-        start_from_images(network, num_input_channels)
-        return make_promptable(network, num_input_channels)
 
     def _build_loss(self) -> nn.Module:
         with np.errstate(

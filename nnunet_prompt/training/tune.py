@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nnunet_prompt.errors import RefusedError
-from nnunet_prompt.training.schedule import Schedule
-from nnunet_prompt.training.trainer import PromptTrainer
-from nnunet_prompt.tuning.adapter_file import (
+from nnunet_prompt.networks.adapter_file import (
     ABOUT,
     ADAPTER_FILE,
     Adapter,
     base_sha256,
     write_adapter,
 )
-from nnunet_prompt.tuning.lora import lora_state, restore_lora
-from nnunet_prompt.tuning.tunable import (
+from nnunet_prompt.networks.lora import lora_state, restore_lora
+from nnunet_prompt.networks.provenance import provenance_of
+from nnunet_prompt.networks.tunable import (
     Tuning,
     as_trained,
     is_deaf,
@@ -24,7 +23,8 @@ from nnunet_prompt.tuning.tunable import (
     make_tunable,
     tuned_tensors,
 )
-from nnunet_prompt.weights.provenance import provenance_of
+from nnunet_prompt.training.schedule import Schedule
+from nnunet_prompt.training.trainer import PromptTrainer
 
 TUNE_SCHEDULE = Schedule(
     epochs=20, iterations=50, val_iterations=4, learning_rate=3e-3, optimizer="adamw"

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.data.files import make_folder
-from nnunet_prompt.data.guard import check_output_file, model_folders_of
-from nnunet_prompt.data.nifti import replacing
 from nnunet_prompt.errors import ModelError
+from nnunet_prompt.io.atomic import make_folder
+from nnunet_prompt.io.guard import check_output_file, model_folders_of
+from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.networks.provenance import Points, pack
+from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SPATIAL_ADAPTER, stock_name
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
-from nnunet_prompt.sources.model import Row, SourceModel, stem_name, with_hash
-from nnunet_prompt.weights.names import HEADS, PROVENANCE, SPATIAL_ADAPTER, stock_name
-from nnunet_prompt.weights.provenance import Points, pack
 from nnunet_prompt.weights.report import Action, AdaptReport, Entry
+from nnunet_prompt.weights.source_model import Row, SourceModel, stem_name, with_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ def adapt(source: SourceModel, target: Target) -> tuple[dict[str, Tensor], Adapt
     the stem are zero, unless the source has prompt columns itself: at the start prompts then change nothing. Image
     columns go by channel name, else in order; extra ones repeat the source's, divided by how often each is used. The
     object head is the source's if it has one, a structure head that of the source's label of the same name
-    (`sources.model.rows_of_labels`), every other head is nnU-Net's fresh one. Raises `ModelError` where the
+    (`weights.source_model.rows_of_labels`), every other head is nnU-Net's fresh one. Raises `ModelError` where the
     architectures differ, with what to do about it.
     """
     fresh = target.fresh
@@ -85,7 +85,7 @@ def adapt_checkpoint(
     """
     import torch
 
-    from nnunet_prompt.sources.families import open_source
+    from nnunet_prompt.weights.families import open_source
     from nnunet_prompt.weights.target import open_target
 
     if output.exists() and path.exists() and output.samefile(path):

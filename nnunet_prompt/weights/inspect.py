@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.sources.families import adapter_of, open_source
-from nnunet_prompt.sources.model import SourceModel, find_source
-from nnunet_prompt.weights.names import PROVENANCE, SEG_LAYERS
+from nnunet_prompt.networks.tensor_names import PROVENANCE, SEG_LAYERS
+from nnunet_prompt.weights.families import adapter_of, open_source
+from nnunet_prompt.weights.source_model import SourceModel, find_source
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,7 +96,7 @@ def _facts(source: SourceModel) -> dict[str, Any]:
 
 
 def _adapter_facts(path: Path) -> dict[str, Any]:
-    from nnunet_prompt.tuning.adapter_file import read_adapter
+    from nnunet_prompt.networks.adapter_file import read_adapter
 
     adapter = read_adapter(path)
     tuning, tensors = adapter.tuning, adapter.tensors
@@ -112,7 +112,7 @@ def _adapter_facts(path: Path) -> dict[str, Any]:
 
 def _any_stem(path: Path) -> str | None:
     """The first stem of a multi-stem model: its facts are the same for all."""
-    from nnunet_prompt.sources.families import stems_of
+    from nnunet_prompt.weights.families import stems_of
 
     stems = stems_of(find_source(path))
     return stems[0] if stems else None

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nnunet_prompt.data.nifti import replacing
+from nnunet_prompt.io.nifti import replacing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nnunet_prompt.sources.model import SourceModel
+    from nnunet_prompt.weights.source_model import SourceModel
 
 Action = Literal["copied", "widened", "new", "unused"]
 ACTIONS: tuple[Action, ...] = ("copied", "widened", "new", "unused")

@@ -18,12 +18,11 @@ from nnunet_prompt.data.structures import (
     without_cases,
 )
 from nnunet_prompt.errors import DatasetError, unreadable_json
-from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
-from nnunet_prompt.sources.model import channels_of, settings_of
-from nnunet_prompt.weights.names import PROVENANCE
+from nnunet_prompt.networks.tensor_names import PROVENANCE
+from nnunet_prompt.weights.source_model import channels_of, settings_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,13 +77,17 @@ def target_of(
     plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any], *, dataset_id: int = 0
 ) -> Target:
     """Builds the network of a configuration. Raises `DatasetError` and `ModelError`."""
+    from nnunet_prompt.networks.network import build_network
+
     where = Path(str(plans.get("plans_name", "plans")))
     settings = settings_of(plans, configuration, where)
     structures = structures_from_dataset_json(dataset_json).structures
     channels = len(channels_of(dataset_json))
     if not channels:
         raise DatasetError("dataset.json: channel_names is empty, expected one name per image")
-    weights = fresh_network(settings, channels, 1 + len(structures)).state_dict()
+    weights = build_network(
+        settings["architecture"], channels, 1 + len(structures), deep_supervision=True
+    ).state_dict()
     groups: dict[tuple[int, int], list[str]] = {}
     for name, value in weights.items():
         if name != PROVENANCE:
@@ -99,26 +102,6 @@ def target_of(
         dataset_json=dataset_json,
         structures=structures,
     )
-
-
-def fresh_network(settings: Mapping[str, Any], n_image_channels: int, n_outputs: int) -> nn.Module:
-    """What `PromptTrainer.build_network_architecture` builds from a configuration of nnU-Net 2.8."""
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-
-    from nnunet_prompt.training.network import make_promptable, start_from_images
-
-    architecture = settings["architecture"]
-    network: nn.Module = get_network_from_plans(
-        architecture["network_class_name"],
-        architecture["arch_kwargs"],
-        architecture["_kw_requires_import"],
-        n_image_channels + N_PROMPT_CHANNELS,
-        n_outputs,
-        allow_init=True,
-        deep_supervision=True,
-    )
-    start_from_images(network, n_image_channels)
-    return make_promptable(network, n_image_channels)
 
 
 def read_planned(path: Path, dataset_id: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.extension import trainers_dir
+from nnunet_prompt.training.external_trainers import trainers_dir
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a checkout")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nnunet_prompt.challenge.budget import FIRST_FLOOR, Budget, Effort, Mode
-from nnunet_prompt.inference.retry import DeadlineExceeded
+from nnunet_prompt.inference.low_memory import DeadlineExceeded
 
 
 class Clock:

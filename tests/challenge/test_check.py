@@ -15,12 +15,12 @@ import pytest
 
 from nnunet_prompt.challenge.check import Checked, check_output
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
-from nnunet_prompt.data.nifti import read_nifti, write_labels_like
 from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.inference.object_logits import ObjectLogits
+from nnunet_prompt.io.nifti import read_nifti, write_labels_like
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.reading.convention import GivenConvention
-from nnunet_prompt.reading.prompts_json import read_prompts_json
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])

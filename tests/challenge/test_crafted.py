@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.cli import main
+from nnunet_prompt.cli.main import main
 from tests.fuzz_fixture import write_input
 from tests.model_fixture import write_model_folder
 

@@ -11,9 +11,9 @@ import pytest
 
 from nnunet_prompt.challenge.simulate import slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.reading.convention import JsonConvention
-from nnunet_prompt.reading.prompts_json import read_prompts_json, write_prompts_json
 from tests.challenge_fixture import BoxFiller, save
 
 SHAPE = (12, 5, 14)  # P, L, S

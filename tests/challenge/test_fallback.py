@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.fallback import keep_allowed, mask_from_prompts
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 
 
 def box(a: float, b: float, c: float, d: float) -> Box:

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.mended import MAX_VOXELS
+from nnunet_prompt.io.repair import MAX_VOXELS
 from tests.fuzz_fixture import (
     IMAGE,
     LPS,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.challenge.simulate import slice_prompts
+from nnunet_prompt.prompt_files.prompts_json import write_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.reading.prompts_json import write_prompts_json
 from tests.challenge_fixture import LPS, save
 
 CASES, MOMENTS = 20, 50
@@ -21,7 +21,7 @@ SHAPE = (40, 48, 6)
 DRIVER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from nnunet_prompt.reading.prompts_json import read_prompts_json
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
 from tests.challenge_fixture import BoxFiller
 import scipy.ndimage

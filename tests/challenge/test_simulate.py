@@ -12,8 +12,8 @@ import pytest
 
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, slice_prompts
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.reading.prompts_json import read_prompts_json
 from tests.nonsense_fixture import refuses
 
 Labels = npt.NDArray[np.int32]

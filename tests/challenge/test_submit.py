@@ -16,10 +16,10 @@ from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases, submit
 from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.prompt_files.infer_convention import Reading
+from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
+from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.reading.convention import GivenConvention, JsonConvention
-from nnunet_prompt.reading.evidence import Reading
-from nnunet_prompt.reading.prompts_json import read_prompts_json, write_prompts_json
 from tests.challenge_fixture import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
 
 

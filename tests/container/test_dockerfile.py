@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.cli import build_parser
+from nnunet_prompt.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.inference.capability import CAPABILITY_FILE
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.networks.capability import CAPABILITY_FILE
 
 SCRIPT = Path(__file__).parents[2] / "container" / "stage_model.py"
 

@@ -18,8 +18,8 @@ from nnunet_prompt.data.grids import (
     resample_to,
     values_in,
 )
-from nnunet_prompt.data.nifti import read_grid, read_nifti
 from nnunet_prompt.errors import ImageError
+from nnunet_prompt.io.nifti import read_grid, read_nifti
 
 AFFINE = np.diag([2.0, 1.0, 8.0, 1.0])
 

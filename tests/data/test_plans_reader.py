@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
 from nnunet_prompt.data.case import save_canonical
-from nnunet_prompt.data.image_files import read_label_file, write_label_file
 from nnunet_prompt.data.plans_reader import WORLD, ImageReader
 from nnunet_prompt.errors import ImageError, ModelError
+from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from nnunet_prompt.prompts.frames import canonical_map
 
 SHAPE, SPACING = (5, 4, 3), (1.0, 1.5, 4.0)

@@ -12,11 +12,11 @@ import pytest
 
 from nnunet_prompt.data import raw_case
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.nifti import NiftiVolume
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.data.workers import WORKERS_VARIABLE
 from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.io.threads import WORKERS_VARIABLE
 
 AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])
 TABLE = StructureTable((Structure("LV", 1, (1,), 500),))

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.data.case import Case, load_canonical, values_in
-from nnunet_prompt.data.nifti import (
+from nnunet_prompt.errors import ImageError
+from nnunet_prompt.io.nifti import (
     count_not_finite,
     read_label_volume,
     read_nifti,
     read_stored,
     read_stored_labels,
 )
-from nnunet_prompt.errors import ImageError
 
 ARRAY = np.arange(24).reshape(2, 3, 4)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_prompt.dataset_conversion.unify import main
-from tests.dataset_conversion.test_liqa import patient
+from tests.dataset_conversion.care.test_liqa import patient
 
 
 def test_inspect_convert_and_refuse(

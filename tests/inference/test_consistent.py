@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.engine.canvas import Found
-from nnunet_prompt.engine.tiles import Boxes
 from nnunet_prompt.inference.consistent import make_consistent, settle_points
 from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.prompts.frames import flip_permute, identity
-from nnunet_prompt.prompts.model import CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.tiles import Boxes
 
 STYLE = style_for((1.0, 1.0, 1.0), radius=2.0)
 NO_BOXES: Boxes = np.zeros((0, 3, 2), np.int64)

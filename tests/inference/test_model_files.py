@@ -11,18 +11,18 @@ import torch
 
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.export.stock import plain_dataset_json
-from nnunet_prompt.inference.capability import (
+from nnunet_prompt.inference.model_files import CAPABILITY_KEY, describe_model
+from nnunet_prompt.inference.model_folder import load_model
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,
     capability_to_json,
     read_capability,
 )
-from nnunet_prompt.inference.model_files import CAPABILITY_KEY, describe_model
-from nnunet_prompt.inference.model_folder import load_model
-from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.weights.names import PROVENANCE
-from nnunet_prompt.weights.provenance import Points, pack
+from nnunet_prompt.networks.provenance import Points, pack
+from nnunet_prompt.networks.tensor_names import PROVENANCE
+from nnunet_prompt.weights.stock import plain_dataset_json
 from tests.model_fixture import (
     SPACING,
     TABLE,

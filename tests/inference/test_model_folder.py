@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from nnunet_prompt.errors import DatasetError, ModelError, PromptError
-from nnunet_prompt.inference.capability import (
+from nnunet_prompt.inference.model_folder import load_model
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,
     read_capability,
     write_capability,
 )
-from nnunet_prompt.inference.model_folder import load_model
-from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.networks.provenance import Origin, pack
+from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompts.encode import style_for
-from nnunet_prompt.weights.names import stock_names
-from nnunet_prompt.weights.provenance import Origin, pack
 from tests.model_fixture import write_model_folder
 
 ON_CPU = PredictOptions(device="cpu")

@@ -8,7 +8,7 @@ import pytest
 from nnunet_prompt.inference.merge import merge_objects
 from nnunet_prompt.inference.object_logits import union, within
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, PromptSet
+from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
 from tests.predictor_fixture import ORIENTATIONS, case, corner, predictor, stored
 
 

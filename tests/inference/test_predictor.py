@@ -14,7 +14,7 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.channels import POINT
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 from tests.predictor_fixture import (
     ORIENTATIONS,
     SIZE,

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.data.nifti import NiftiVolume
-from nnunet_prompt.engine.region import DenseImage, LazyImage
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.channels import BOX, MASK
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
 from tests.predictor_fixture import ORIENTATIONS, Answers, corner, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}

@@ -17,10 +17,8 @@ import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_prompt.data.case import save_canonical
-from nnunet_prompt.data.nifti import read_nifti
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.extension import environment
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.stock_reader import (
@@ -30,7 +28,9 @@ from nnunet_prompt.inference.stock_reader import (
     plain_plans,
     read_as_trained,
 )
+from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
+from nnunet_prompt.training.external_trainers import environment
 from nnunet_prompt.training.trainer import PromptTrainer
 from tests.export_fixture import TABLE, scene, trained_weights, write_model
 from tests.model_fixture import hand_made_plans

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from nnunet_prompt.batch.predict import predict_folder
-from nnunet_prompt.data.nifti import read_label_volume, read_nifti
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.model import CasePrompts
+from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.training.validation import simulated_prompts
 from tests.model_fixture import TABLE
 from tests.nnunet_fixture import NAMES, TinyData, nnunet_environment, trained

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.inference.capability import (
+from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.session import PromptSession
+from nnunet_prompt.networks.capability import (
     Capability,
     filled_channels,
     read_capability,
     write_capability,
 )
-from nnunet_prompt.inference.predictor import PromptPredictor
-from nnunet_prompt.inference.session import PromptSession
+from nnunet_prompt.networks.network import heard_channels, silence_channels
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
-from nnunet_prompt.prompts.model import Box, CasePrompts, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.network import heard_channels, silence_channels
 from tests.predictor_fixture import predictor, stored
 
 BOX = Box((1, 1, 1), (4, 4, 3))

@@ -9,7 +9,7 @@ import pytest
 
 from nnunet_prompt.interact.play import LabelCase, Play, play_label
 from nnunet_prompt.interact.summary import draw_curves, summarise
-from nnunet_prompt.prompts.model import Point
+from nnunet_prompt.prompts.types import Point
 
 TARGET = np.zeros((6, 6, 2), bool)
 TARGET[0:4, 0:4] = True

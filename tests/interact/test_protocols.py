@@ -14,7 +14,7 @@ from nnunet_prompt.interact.protocols import (
     next_prompts,
     slice_axis,
 )
-from nnunet_prompt.prompts.model import Box, Point, Scribble
+from nnunet_prompt.prompts.types import Box, Point, Scribble
 
 TARGET = np.zeros((9, 9, 3), bool)
 TARGET[1:6, 1:6, :] = True

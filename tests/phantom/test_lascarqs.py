@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from nnunet_prompt.care.registry import la_masks
-from nnunet_prompt.dataset_conversion.lascarqs import examine
+from nnunet_prompt.data.care_labels import la_masks
+from nnunet_prompt.dataset_conversion.care.lascarqs import examine
 from nnunet_prompt.phantom.lascarqs import (
     CAVITY,
     DEFECTS,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from nnunet_prompt.dataset_conversion.liqa import KNOWN_MASKS, examine
+from nnunet_prompt.dataset_conversion.care.liqa import KNOWN_MASKS, examine
 from nnunet_prompt.phantom.liqa import (
     ANNOTATED,
     CENTRES,

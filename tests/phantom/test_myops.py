@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_prompt.care.inspect import inspect_download
-from nnunet_prompt.care.registry import to_official
+from nnunet_prompt.data.care_labels import to_official
 from nnunet_prompt.data.grids import OnGrid
-from nnunet_prompt.data.nifti import read_label_volume
-from nnunet_prompt.dataset_conversion.myops import convert, examine
+from nnunet_prompt.dataset_conversion.care.inspect import inspect_download
+from nnunet_prompt.dataset_conversion.care.myops import convert, examine
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom import myops
 from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, write_rehearsal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.data.nifti import read_label_volume
+from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom.record import save_volume
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.test_set import files_of, write_prompts

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.care.registry import table_for
-from nnunet_prompt.data.nifti import NiftiVolume
+from nnunet_prompt.challenge.upload import predict_upload
+from nnunet_prompt.challenge.upload_forms import FORMS, find_entries
+from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.phantom import lascarqs, myops, whs
 from nnunet_prompt.phantom.record import save_volume
 from nnunet_prompt.phantom.rehearsal import in_turn, rehearsal_for
 from nnunet_prompt.phantom.scanner import Site, Volume
 from nnunet_prompt.phantom.val_set import ValCase, ValSet, files_of, write_tables
-from nnunet_prompt.upload.forms import FORMS, find_entries
-from nnunet_prompt.upload.upload import predict_upload
 
 COARSE_MM = (4.0, 4.0)
 # the task, the value of each structure in the upload, and the members

@@ -9,7 +9,7 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.coerce import as_prompt, as_prompt_set
-from nnunet_prompt.prompts.model import Box, Point, Scribble
+from nnunet_prompt.prompts.types import Box, Point, Scribble
 from tests.nonsense_fixture import refuses
 
 POINT, BOX = Point((1.0, 2.0, 3.0)), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

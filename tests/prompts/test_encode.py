@@ -22,7 +22,7 @@ from nnunet_prompt.prompts.encode import (
     style_for,
 )
 from nnunet_prompt.prompts.frames import flip_permute, resample
-from nnunet_prompt.prompts.model import Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 SHAPE = (5, 12, 14)
 WHOLE = Window((0, 0, 0), SHAPE)

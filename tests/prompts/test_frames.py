@@ -32,8 +32,8 @@ from nnunet_prompt.prompts.frames import (
     pls_map,
     resample,
 )
-from nnunet_prompt.prompts.model import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))
 DIRECTIONS = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1)}  # in RAS

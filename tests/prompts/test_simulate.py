@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_prompt.prompts.model import Box, PromptSet
 from nnunet_prompt.prompts.simulate import (
     EXACT,
     KINDS,
     SimulationOptions,
     simulate,
 )
+from nnunet_prompt.prompts.types import Box, PromptSet
 from tests.mask_fixture import ball, masks, modest, rng, seeds
 
 C_SHAPE = np.array(

@@ -11,7 +11,7 @@ import pytest
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-from nnunet_prompt.extension import environment, trainers_dir
+from nnunet_prompt.training.external_trainers import environment, trainers_dir
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.schedule import CPU_SCHEDULE, Schedule
 from nnunet_prompt.training.trainer import PromptTrainer

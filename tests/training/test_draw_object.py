@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.encode import style_for
-from nnunet_prompt.prompts.model import PromptSet
+from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.transform import (
     Targets,

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.data.nifti import read_nifti
-from nnunet_prompt.inference.capability import CAPABILITY_FILE, capability_to_json, read_capability
 from nnunet_prompt.inference.model_files import CAPABILITY_KEY
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.io.nifti import read_nifti
+from nnunet_prompt.networks.capability import CAPABILITY_FILE, capability_to_json, read_capability
 from tests.model_fixture import PLANS, TABLE
 from tests.nnunet_fixture import NAMES, TinyData, nnunet_environment, trained
 

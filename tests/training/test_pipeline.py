@@ -17,7 +17,7 @@ from batchgenerators.dataloading.data_loader import DataLoader
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_prompt.inference.capability import read_capability
+from nnunet_prompt.networks.capability import read_capability
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.encode import point_kernel, style_for
 from nnunet_prompt.training.loss import UNKNOWN

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.inference.capability import read_capability
+from nnunet_prompt.networks.capability import read_capability
+from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, folder_name, is_gated
-from nnunet_prompt.weights.read import read_checkpoint
 from tests.model_fixture import PLANS
 from tests.nnunet_fixture import NAMES, TinyData, tiny_data, train, trained
 

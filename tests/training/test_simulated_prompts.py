@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.prompts.model import Box, Point, PromptSet
+from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.training.validation_prompts import (
     FEW_KINDS,
     SLICE_KINDS,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
-from nnunet_prompt.training.network import PRIOR, PROMPT_SCALE
+from nnunet_prompt.networks.network import PRIOR, PROMPT_SCALE
+from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.training.trainer import PromptTrainer
-from nnunet_prompt.weights.names import stock_names
 
 COMMON = {
     "n_stages": 2,
@@ -39,11 +39,16 @@ STEM_NAMES = {"PlainConvUNet": 4, "ResidualEncoderUNet": 4}
 
 
 def configuration(name: str) -> Any:
-    return SimpleNamespace(
-        network_arch_class_name=f"dynamic_network_architectures.architectures.unet.{name}",
-        network_arch_init_kwargs=ARCHITECTURES[name],
-        network_arch_init_kwargs_req_import=["conv_op", "norm_op", "dropout_op", "nonlin"],
-    )
+    return configuration_of(name, ARCHITECTURES[name])
+
+
+def configuration_of(name: str, kwargs: dict[str, Any]) -> Any:
+    described = {
+        "network_class_name": f"dynamic_network_architectures.architectures.unet.{name}",
+        "arch_kwargs": kwargs,
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    return ConfigurationManager({"architecture": described})
 
 
 def build(name: str, channels: int) -> nn.Module:
@@ -98,7 +103,7 @@ def test_the_scales_of_the_stem(channels: int) -> None:
     torch.manual_seed(0)
     stem = PromptTrainer.build_network_architecture(
         None,
-        SimpleNamespace(**{**vars(configuration(name)), "network_arch_init_kwargs": wide}),
+        configuration_of(name, wide),
         channels,
         3,
         False,

@@ -15,13 +15,13 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_prompt.errors import RefusedError
-from nnunet_prompt.inference.capability import read_capability
+from nnunet_prompt.networks.capability import read_capability
+from nnunet_prompt.networks.provenance import Origin, Points, pack, points_of, provenance_of, unpack
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
-from nnunet_prompt.weights.provenance import Origin, Points, pack, points_of, provenance_of, unpack
 from tests.model_fixture import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 

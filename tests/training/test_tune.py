@@ -14,14 +14,14 @@ from torch import nn
 from nnunet_prompt.errors import RefusedError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.networks.adapter_file import read_adapter
+from nnunet_prompt.networks.checkpoint import read_checkpoint
+from nnunet_prompt.networks.lora import lora_state
+from nnunet_prompt.networks.provenance import Points, pack
+from nnunet_prompt.networks.tunable import Method, Tuning
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.tune import TuneTrainer
-from nnunet_prompt.tuning.adapter_file import read_adapter
-from nnunet_prompt.tuning.lora import lora_state
-from nnunet_prompt.tuning.merge import merge_adapter
-from nnunet_prompt.tuning.tunable import Method, Tuning
-from nnunet_prompt.weights.provenance import Points, pack
-from nnunet_prompt.weights.read import read_checkpoint
+from nnunet_prompt.weights.merge import merge_adapter
 from tests.model_fixture import make_trainer, write_model_folder
 from tests.nnunet_fixture import TinyData, train, trained
 from tests.tuning_fixture import logits

@@ -15,13 +15,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
 from nnunet_prompt.errors import DatasetError, ModelError, OutputError
-from nnunet_prompt.sources.model import STEMS
-from nnunet_prompt.tuning.adapter_file import ABOUT, Adapter, write_adapter
-from nnunet_prompt.tuning.spatial import add_spatial_adapter
-from nnunet_prompt.tuning.tunable import Tuning
-from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint, image_columns
-from nnunet_prompt.weights.names import stock_names
-from nnunet_prompt.weights.provenance import (
+from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
+from nnunet_prompt.networks.checkpoint import read_checkpoint
+from nnunet_prompt.networks.provenance import (
     OWN_LICENCE,
     UNKNOWN_LICENCE,
     Origin,
@@ -30,8 +26,12 @@ from nnunet_prompt.weights.provenance import (
     points_of,
     provenance_of,
 )
-from nnunet_prompt.weights.read import read_checkpoint
+from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter
+from nnunet_prompt.networks.tensor_names import stock_names
+from nnunet_prompt.networks.tunable import Tuning
+from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint, image_columns
 from nnunet_prompt.weights.report import AdaptReport
+from nnunet_prompt.weights.source_model import STEMS
 from tests.model_fixture import hand_made_plans
 from tests.source_fixture import (
     DATASET_ID,

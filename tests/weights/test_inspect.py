@@ -10,10 +10,11 @@ import torch
 from rich.console import Console
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.tuning.adapter_file import ABOUT, Adapter, write_adapter
-from nnunet_prompt.tuning.tunable import Tuning
+from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
+from nnunet_prompt.networks.provenance import Origin
+from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.weights.inspect import describe, print_checkpoint, tensor_rows
-from nnunet_prompt.weights.provenance import Origin
+from tests.networks.test_checkpoint import Runs
 from tests.source_fixture import (
     checkpoint_in,
     edit,
@@ -22,7 +23,6 @@ from tests.source_fixture import (
     nnssl_checkpoint,
     nnunet_folders,
 )
-from tests.weights.test_read import Runs
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,9 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_prompt.errors import DatasetError, ModelError
+from nnunet_prompt.networks.network import build_network
 from nnunet_prompt.training.trainer import PromptTrainer
-from nnunet_prompt.weights.target import fresh_network, target_of
+from nnunet_prompt.weights.target import target_of
 from tests.model_fixture import hand_made_dataset_json
 from tests.source_fixture import TARGET, plans_of
 
@@ -22,7 +23,9 @@ def test_it_is_the_network_of_the_trainer(kind: str) -> None:
         manager, manager.get_configuration("3d_fullres"), 2, 3, True
     )
     torch.manual_seed(0)
-    ours = fresh_network(plans["configurations"]["3d_fullres"], 2, 3)
+    ours = build_network(
+        plans["configurations"]["3d_fullres"]["architecture"], 2, 3, deep_supervision=True
+    )
     assert type(ours) is type(theirs)
     a, b = ours.state_dict(), theirs.state_dict()
     assert list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)

@@ -1,0 +1,1 @@
+"""The CARE challenges' data: found, checked, converted."""

@@ -1,0 +1,195 @@
+"""WHS++: whole hearts in CT and MR, one volume per case, seven structures.
+
+    2017       ct_train/ct_train_1001_{image,label}.nii.gz, mr_train/mr_train_1001_{image,label}.nii.gz (MM-WHS)
+    2024/2025  Case1001_{image,label}.nii.gz
+    2026       "A ct_train/Case1001_{image,label}.nii.gz", "C and D mr_train/Case3001_...", ct_val/CaseCTVal001_image
+
+Only the names of the files count. The modality is that of the folder (ct or mr), else of the case number; the centre
+is that of the folder (`A ct_train`), else of the number. Volumes without a label map are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnunet_prompt.data.care_labels import (
+    Task,
+    atoms_on_disk,
+    audit_values,
+    label_values,
+    table_for,
+)
+from nnunet_prompt.data.case import Case, LabelSource
+from nnunet_prompt.data.grids import Agreement, OnGrid, agreement, values_in
+from nnunet_prompt.errors import ImageError
+from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
+from nnunet_prompt.io.threads import in_order
+
+from .command import care_options, care_parser, run_care
+from .download import DEFAULTS, CareOptions, files_by_case
+from .inspect import (
+    Examined,
+    Inspection,
+    cases_of,
+    header_notes,
+    unexpected_file,
+    write_task,
+)
+from .names import HEART_FILE
+
+TASK: Task = "whs"
+NAME = "WHS"
+CENTRE_OF_NUMBER = {"1": "A", "2": "B", "3": "C and D", "5": "E", "6": "F"}
+MODALITY_OF_NUMBER = {"1": "CT", "2": "CT", "3": "MR", "5": "MR", "6": "MR"}
+DAMAGED = {"Case3002", "mr_train_1002"}  # one reader cuts ten voxels off each border of it
+_FOLDER = re.compile(r"(?:(?P<centre>[A-H](?: and [A-H])*) )?(?P<modality>ct|mr)_train", re.I)
+_MODALITY = re.compile(r"(?:.*[ _])?(ct|mr)(?:[ _].*)?", re.IGNORECASE)
+_CARE = re.compile(r"Case(\d)\d{3}", re.IGNORECASE)
+
+
+def convert(
+    source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
+) -> Path:
+    """Writes all labelled volumes as nnU-Net raw data and returns the folder; raises like `myops.convert`."""
+    found = examine(source, options)
+    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
+
+
+def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
+    """Examines every volume of the download, by name, several at once.
+
+    Raises `DatasetError` for an empty download and for two copies of a file.
+    """
+    cases, odd = files_by_case(source, options, name=HEART_FILE, part=str.lower)
+    for path in odd:
+        yield unexpected_file(path, source, "expected a name that ends in _image or _label")
+    yield from in_order(lambda found: _examine(*found, source, options), cases.items())
+
+
+def whs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
+    """The cases that can be written; what has problems or no labels is passed over."""
+    return cases_of(examine(source, options))
+
+
+def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, str | None, str]:
+    """Centre and modality (CT or MR) of a case from its folders and its name, and a problem or "".
+
+    Names of validation and test cases are anonymous and tell no centre.
+    """
+    number = _CARE.fullmatch(case)
+    centre = CENTRE_OF_NUMBER.get(number[1]) if number else None
+    by_number = MODALITY_OF_NUMBER.get(number[1]) if number else None
+    by_folder = None
+    for text in (*folders, re.sub(r"_\d+$", "", case)):
+        training, word = _FOLDER.fullmatch(text.strip()), _MODALITY.fullmatch(text.strip())
+        if training and training["centre"]:
+            centre = training["centre"]
+        by_folder = word[1].upper() if word else by_folder
+    if by_folder and by_number and by_folder != by_number:
+        return centre, by_folder, f"the folder says {by_folder}, the number of the case {by_number}"
+    return centre, by_folder or by_number, ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    args = care_parser("WHS (2017 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
+    options = care_options(args)
+    return run_care(
+        args,
+        lambda: examine(args.source, options),
+        lambda: convert(args.source, args.dataset_id, name=args.name, options=options),
+    )
+
+
+def _examine(case: str, parts: Mapping[str, Path], source: Path, options: CareOptions) -> Examined:
+    files = {part: path.relative_to(source) for part, path in sorted(parts.items())}
+    inspection = Inspection(case, tuple(f.as_posix() for f in files.values()))
+    if "image" not in parts:
+        return Examined(replace(inspection, problems=("a label map without an image",)))
+    centre, modality, problem = centre_and_modality(case, files["image"].parts[:-1])
+    inspection = replace(inspection, centre=centre or "", problems=(problem,) if problem else ())
+    try:
+        grid = read_grid(parts["image"])
+        inspection = inspection.with_grid(grid)
+        if "label" not in parts:
+            return Examined(
+                replace(inspection, left_out="no label map (a validation or test case)")
+            )
+        inspection, ids = _with_labels(inspection, grid, parts["label"], options)
+    except ImageError as error:
+        return Examined(replace(inspection, problems=(*inspection.problems, str(error))))
+    if inspection.problems or inspection.left_out:
+        return Examined(inspection)
+    label: LabelSource = parts["label"]
+    if inspection.agreement != "same":
+        label = OnGrid(parts["label"], parts["image"], "values")
+    annotated = frozenset(inspection.annotated)
+    written = Case(
+        case,
+        (parts["image"],),
+        label,
+        annotated=annotated,
+        label_values=ids,
+        patient=case,
+        centre=centre,
+        source=inspection.files[0],
+        sequence=modality,
+        task=TASK,
+        modality=modality,
+    )
+    return Examined(inspection, written)
+
+
+def _with_labels(
+    inspection: Inspection, grid: Grid, path: Path, options: CareOptions
+) -> tuple[Inspection, dict[int, int]]:
+    """The inspection with what the label map tells, and the label of each of its values."""
+    label_grid = read_grid(path)
+    how = agreement(grid, label_grid)
+    values = values_in(read_stored_labels(path).array)
+    audit = audit_values(TASK, values, unknown_to_background=options.unknown_to_background)
+    ids = label_values(TASK, atoms_on_disk(TASK)) | dict.fromkeys(audit.background, 0)
+    names = {s.label: s.name for s in table_for(TASK).structures}
+    seen = {names[ids[v]] for v in values if ids.get(v)}
+    missing = [
+        f"{n} is not in the label map and counts as unknown"
+        for n in names.values()
+        if n not in seen
+    ]
+    empty = [] if seen else [f"{path.name} is empty, expected {', '.join(names.values())}"]
+    apart = f"{path.name} and the image lie apart in space (their shapes differ, too)"
+    found = replace(
+        inspection,
+        label_values=values,
+        agreement=how,
+        annotated=tuple(sorted(seen)),
+        notes=(
+            *header_notes("the image", grid),
+            *audit.notes,
+            *missing,
+            *_notes(inspection.case, label_grid, how),
+        ),
+        left_out=apart if how == "disjoint" else "",
+        problems=(*inspection.problems, *audit.problems, *empty),
+    )
+    return found, ids
+
+
+def _notes(case: str, label_grid: Grid, how: Agreement) -> Iterator[str]:
+    yield from header_notes("the label map", label_grid)
+    if label_grid.dtype.startswith("float"):
+        yield f"the label map has type {label_grid.dtype} and is rounded"
+    if how == "affine differs":
+        yield "the label map takes the geometry of the image (same shape, another affine)"
+    if how == "shape differs":
+        yield f"the label map, shape {label_grid.shape}, is resampled to the image by nearest neighbour"
+    if case in DAMAGED:
+        yield "its border may be damaged, as in MM-WHS: look at it"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The command line: `nnunet-prompt VERB ...`.
+
+`cli.arguments` says what can be typed, `cli.verbs` what then happens. Nothing here imports torch, nnU-Net or another
+heavy library, so that `--help` answers at once. Single-dash options are those of nnU-Net.
+
+Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from nnunet_prompt import __version__
+from nnunet_prompt.cli import arguments as takes
+from nnunet_prompt.cli import evaluate, interact, predict, train, weights
+from nnunet_prompt.cli import verbs as does
+from nnunet_prompt.errors import PromptError
+
+PROG = "nnunet-prompt"
+DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One word of the command line: its arguments, and the function that takes them and returns the exit code."""
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns its exit code; misuse ends in `SystemExit(2)`, as argparse does it."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: any name can be printed
+    with _ctrl_c() as pressed, _log_on_stderr():
+        try:
+            return VERBS[args.verb].run(args)
+        except KeyboardInterrupt:
+            return _stopped()
+        except Exception as error:
+            if pressed:  # a library made something else of it
+                return _stopped()
+            if not isinstance(error, (PromptError, OSError)):
+                raise
+            return _failed(error, debug=args.debug)
+
+
+def _stopped() -> int:
+    print(f"\n{PROG}: stopped", file=sys.stderr)
+    return 130
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    if debug or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+        raise error
+    print(f"{PROG}: error: {_one_line(error)}", file=sys.stderr)
+    return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; also what the documentation of the options is made from."""
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description="Train and run promptable nnU-Nets.",
+        epilog=f"`{PROG} VERB --help` lists the options of a verb.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help=f"show the traceback of an error (or set {DEBUG_VARIABLE}=1)",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        sub = verbs.add_parser(
+            name,
+            help=verb.summary,
+            description=verb.summary[0].upper() + verb.summary[1:] + ".",
+            allow_abbrev=False,
+        )
+        # `predict ... --debug` is as good as `--debug predict ...`
+        sub.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+        verb.add_arguments(sub)
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Notes that Ctrl-C was pressed; some libraries turn the `KeyboardInterrupt` into an error of their own."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """What the package logs, a line each, where warnings and progress go."""
+    logger = logging.getLogger("nnunet_prompt")
+    handler = logging.StreamHandler(sys.stderr)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+VERBS = {
+    "convert": Verb("make an nnU-Net raw data set from a download", takes.convert, does.convert),
+    "phantom": Verb(
+        "draw phantoms as if downloaded: hearts, or a whole challenge to rehearse",
+        takes.phantom,
+        does.phantom,
+    ),
+    "plan": Verb(
+        "make small plans that train on a CPU from nnU-Net's plans", takes.plan, does.plan
+    ),
+    "weights": Verb("start from the weights of other models", weights.add_arguments, weights.run),
+    "train": Verb(
+        "train one fold: nnUNetv2_train with our trainers and defaults that work here",
+        train.add_arguments,
+        train.run,
+    ),
+    "predict": Verb(
+        "make masks from images, with or without prompts", predict.add_arguments, does.predict
+    ),
+    "simulate": Verb("make a prompts.json from label maps", takes.simulate, does.simulate),
+    "submit": Verb(
+        "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit
+    ),
+    "evaluate": Verb("measure masks against label maps", evaluate.add_arguments, does.evaluate),
+    "interact": Verb(
+        "measure a model in a closed loop: a simulated user prompts, looks and corrects",
+        interact.add_arguments,
+        interact.run,
+    ),
+    "env": Verb(
+        'print what `eval "$(nnunet-prompt env)"` sets for nnU-Net\'s commands',
+        takes.none,
+        does.env,
+    ),
+    "trainers-dir": Verb("print the folder of our trainers", takes.none, does.trainers_dir),
+    "demo": Verb(
+        "train and try everything on phantom hearts, in minutes on a CPU", takes.demo, does.demo
+    ),
+}

@@ -1,0 +1,148 @@
+"""What every run of a model over many cases shares: the model that it asks, its folder, and cases that may fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+
+from tqdm import tqdm
+
+from nnunet_prompt.data.plans_reader import ImageReader
+from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.pipeline import pipelined
+from nnunet_prompt.io.atomic import make_folder as make_folder
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.prompts.types import CasePrompts
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.merge import LabelMap
+    from nnunet_prompt.inference.object_logits import ObjectLogits
+    from nnunet_prompt.prompt_files.infer_convention import Reading
+
+Case = TypeVar("Case")
+Loaded = TypeVar("Loaded")
+Done = TypeVar("Done")
+Written = TypeVar("Written")
+
+
+class Predictor(Protocol):
+    """A loaded model; `inference.predictor.PromptPredictor` is one. Its label maps lie on the grid of `images[0]`."""
+
+    @property
+    def n_image_channels(self) -> int:
+        """How many image files a case has."""
+
+    @property
+    def table(self) -> StructureTable:
+        """The structures that it knows without prompts, and their values."""
+
+    def predict_prompts(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> LabelMap:
+        """What the prompts point at, with their label ids."""
+
+    def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
+        """What `predict_prompts` merges into them."""
+
+    def predict_structures(
+        self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
+    ) -> LabelMap:
+        """The structures of these names, or all, with the official values of `table`."""
+
+
+class StagedPredictor(Predictor, Protocol):
+    """A predictor that can preprocess one case in one thread while it answers for another in a second one."""
+
+    @property
+    def reader(self) -> ImageReader:
+        """How its images are read."""
+
+    def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> Any:
+        """Preprocesses a case, which may take memory but no time of the network; `whole` is for `answer_structures`."""
+
+    def answer(self, case: Any, prompts: CasePrompts) -> Any:
+        """`inference.predictor.Answer`, what the prompts point at in a case that was placed."""
+
+    def answer_structures(self, case: Any, wanted: Sequence[str] = ()) -> LabelMap:
+        """The structures of these names, or all, in a case that was placed as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Generic[Written]):
+    """What became of the cases, by name: what was written of those that went well, and why the others failed."""
+
+    done: dict[str, Written] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def succeed(self, name: str, written: Written, *, verbose: bool = False) -> None:
+        """Notes a case that went well, and if `verbose` tells on stderr what was written of it."""
+        self.done[name] = written
+        if verbose:
+            tell(f"case {name}: {'done' if written is None else written}")
+
+    def fail(self, name: str, reason: str) -> None:
+        """Notes a case that failed, and tells of it on stderr."""
+        self.failed[name] = reason
+        tell(f"error: case {name}: {reason}")
+
+
+def each_case(
+    cases: Iterable[tuple[str, Case]],
+    *,
+    load: Callable[[Case], Loaded],
+    work: Callable[[Loaded], Done],
+    write: Callable[[Done], Written],
+    verb: str,
+    verbose: bool = False,
+) -> Run[Written]:
+    """Loads, does and writes named cases, side by side as in `pipelined`; failures are also told on stderr.
+
+    A case that fails, for whatever reason (out of memory, say), does not cost the others.
+    """
+    run: Run[Written] = Run()
+    named = list(cases)
+    outcomes = pipelined(named, load=lambda one: load(one[1]), work=work, write=write)
+    with closing(outcomes):  # Ctrl-C may come here, too
+        for outcome in tqdm(outcomes, desc=verb, total=len(named), unit="case", disable=None):
+            name = outcome.item[0]
+            if outcome.error is not None:
+                run.fail(name, reason_of(outcome.error))
+            else:
+                run.succeed(name, cast("Written", outcome.value), verbose=verbose)
+    return run
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a case failed, in one line; with the kind of error where it is none that we raise ourselves."""
+    if isinstance(error, PromptError):
+        return str(error)
+    first_line = next(iter(str(error).strip().splitlines()), "no reason given")
+    return f"{type(error).__name__}: {first_line}"
+
+
+def all_failures(failed: dict[str, str], total: int) -> PromptError:
+    """The one line at the end for the failures of `total` cases."""
+    first, reason = next(iter(failed.items()))
+    return PromptError(
+        f"{len(failed)} of {total} cases have no mask; the first is {first}: {reason}"
+    )
+
+
+def tell(line: str) -> None:
+    """A line on stderr that leaves progress bars whole."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def warn(line: str) -> None:
+    """The same for a warning."""
+    tell(f"warning: {line}")
+
+
+def report(reading: Reading) -> None:
+    """Reports how a prompts.json is read: each decision with its evidence, and as warnings what nothing decides."""
+    for line in reading.notes:
+        tell(line)
+    for line in reading.guessed:
+        warn(line)

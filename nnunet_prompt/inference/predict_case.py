@@ -1,0 +1,159 @@
+"""One case on its way: read and preprocessed, then answered by the network, then written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.errors import ImageError
+from nnunet_prompt.inference import sequence_fusion as fusion
+from nnunet_prompt.inference.case_runner import StagedPredictor, report, warn
+from nnunet_prompt.inference.merge import LabelMap
+from nnunet_prompt.inference.refined import corrected, read_automatic, with_masks
+from nnunet_prompt.inference.tally import Tally
+from nnunet_prompt.io.image_cases import ImageCase
+from nnunet_prompt.io.image_files import write_label_file
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.io.threads import checkpoint
+from nnunet_prompt.prompt_files.prompt_file import PromptFile
+from nnunet_prompt.prompts.types import CasePrompts
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them.
+
+    With `refine`, a folder of automatic masks named like those that are written, prompts correct these masks.
+    """
+
+    prompts: PromptFile | None = None
+    structures: tuple[str, ...] = ()
+    refine: Path | None = None
+
+    @property
+    def named(self) -> Collection[str]:
+        """The cases that the prompts name."""
+        return () if self.prompts is None else self.prompts.named
+
+    def with_images(self, cases: Sequence[ImageCase], table: StructureTable) -> Asked:
+        """The prompts assigned to their images; reports how a prompts.json is read. Raises `PromptFileError`."""
+        if self.prompts is None:
+            return self
+        images = {case.case: case.first for case in cases}
+        prompts = self.prompts.for_images(images, table=table, warn=warn)
+        if prompts.reading is not None:
+            report(prompts.reading)
+        return replace(self, prompts=prompts)
+
+    def of(self, case: str) -> Asked:
+        """What is asked of one case, without the prompts of the others, where the file names it."""
+        return self if self.prompts is None else replace(self, prompts=self.prompts.only(case))
+
+
+@dataclass(frozen=True, slots=True)
+class CaseToDo:
+    """The images of a case and where its mask belongs."""
+
+    images: ImageCase
+    target: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedCase:
+    """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
+
+    `automatic` is the mask that prompts correct, on the grid of `reference`.
+    """
+
+    case: CaseToDo
+    reference: NiftiVolume
+    placed: Any
+    prompts: CasePrompts | None
+    notes: tuple[str, ...]
+    automatic: LabelMap | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedCase:
+    """A label map on the grid of `reference`, and the tiles that it took where it was prompted."""
+
+    case: CaseToDo
+    reference: NiftiVolume
+    labels: LabelMap
+    tally: Tally | None
+
+
+def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
+    """Reads the images and prompts of a case and preprocesses it. Raises `PromptError` for what does not fit.
+
+    It may run in one thread while `predict_case` runs in another one.
+    """
+    notes: list[str] = []
+    files = files_of_model(predictor, case.images)
+    volumes = fusion.read_case(files, warn=notes.append, read=predictor.reader.read)
+    notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
+    notes += [
+        f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
+        for v in volumes.values()
+        if v.replaced
+    ]
+    first = next(iter(volumes.values()))
+    reference = first.without_voxels()
+    prompts, automatic = None, None
+    if asked.refine is not None:
+        automatic = read_automatic(asked.refine / case.target.name, reference)
+    if asked.prompts is not None:
+        if automatic is not None and asked.prompts.without_prompts([case.images.case]):
+            prompts = CasePrompts()  # nothing to correct
+        else:
+            prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
+    if automatic is not None and prompts is not None:
+        prompts = with_masks(prompts, automatic, first)
+    notes += [] if prompts is None else _unsaid(prompts)
+    checkpoint()
+    try:
+        placed = predictor.place(list(volumes.values()), whole=prompts is None)
+    except ImageError as error:  # a header may be the reason
+        raise ImageError("; ".join((str(error), *notes))) from error
+    return LoadedCase(case, reference, placed, prompts, tuple(notes), automatic)
+
+
+def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
+    """Asks the network. Raises `PromptError` for prompts outside the image."""
+    tally = None
+    if loaded.prompts is None:
+        labels = predictor.answer_structures(loaded.placed, asked.structures)
+    else:
+        answer = predictor.answer(loaded.placed, loaded.prompts)
+        labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))
+        if loaded.automatic is not None:
+            labels = corrected(loaded.automatic, labels, list(loaded.prompts.labels))
+    return MaskedCase(loaded.case, loaded.reference, labels, tally)
+
+
+def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
+    """Writes the mask to `path`, or where it belongs; what is under its name is always complete."""
+    target = masked.case.target
+    write_label_file(path or target, masked.labels, masked.reference, name=target.name)
+    return masked.tally
+
+
+def _unsaid(prompts: CasePrompts) -> list[str]:
+    """A line for each label of which the prompts do not say where it is."""
+    return [
+        f"label {label}: only negative prompts, so that its mask is empty; give at least one that is positive"
+        for label, said in prompts.labels.items()
+        if not said.says_where
+    ]
+
+
+def files_of_model(predictor: StagedPredictor, case: ImageCase) -> dict[str, Path]:
+    """The files of a case by tag; one file may hold several channels, such as the colours of a PNG.
+
+    Raises `ImageError` if they do not fit the model.
+    """
+    several = predictor.n_image_channels > 1 and predictor.reader.channels(case.first) > 1
+    return case.files_of_channels() if several else case.pick(predictor.n_image_channels)

@@ -1,0 +1,226 @@
+"""`nnunet-prompt predict`: a folder of images to a folder of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunet_prompt.arguments import as_path
+from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.case_runner import (
+    Run,
+    StagedPredictor,
+    all_failures,
+    each_case,
+    make_folder,
+    tell,
+    warn,
+)
+from nnunet_prompt.inference.given import as_names, as_options
+from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
+from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.predict_case import (
+    Asked,
+    CaseToDo,
+    LoadedCase,
+    load_case,
+    predict_case,
+    write_mask,
+)
+from nnunet_prompt.inference.tally import Tally, in_short
+from nnunet_prompt.io.atomic import check_writable
+from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
+from nnunet_prompt.io.image_cases import ImageCase, group_channels
+from nnunet_prompt.io.mask_file import is_finished
+from nnunet_prompt.networks.capability import check_is_model
+from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
+from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """How many masks were written, and how many were there before and kept."""
+
+    written: int
+    kept: int = 0
+
+
+def predict_folder(
+    images: Path | str,
+    output: Path | str,
+    *,
+    model: Path | str,
+    prompts: Path | str | PromptFile | None = None,
+    structures: Sequence[str | int] = (),
+    refine: Path | str | None = None,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+) -> Predicted:
+    """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
+
+    `images` may also be one image file, or a folder with one DICOM series. A mask has the format of its image
+    (`inference.inputs`).
+
+    With prompts (a file or folder of any form that `load_prompts` reads) the object head answers each label, and a case
+    that they do not name is an error of that case; how a prompts.json is read is inferred from all images and reported.
+    With `refine`, a folder of automatic masks, prompts correct these: each prompted label begins with its part of the
+    automatic mask, the others stay as they are, and a case without prompts keeps its mask.
+    Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
+    `options.overwrite`, and always with `options.dask`. Raises `PromptError` for arguments that do not fit, and after
+    the last case, if a case failed; the others keep their masks.
+    """
+    from nnunet_prompt.inference.predictor import PromptPredictor
+
+    images, output = as_path("images", images), as_path("output", output)
+    model, options = as_path("model", model), as_options(options)
+    asked = _ask(prompts, as_names(structures), refine)
+    check_there(images)  # before the model is loaded
+    asked = replace(asked, prompts=_load(prompts, options))
+    _check_output(output, images=images, model=model, asked=asked)
+    here = options if options.dask is None else replace(options, device="cpu")
+    predictor = PromptPredictor.from_folder(model, here)
+    files = input_files(images, predictor.reader)
+    for name in asked.structures:
+        predictor.table.find(name)
+    found, asked = _group(files, asked, predictor, options)
+    cases = options.part(
+        [CaseToDo(o, output / mask_name(o.case, o.first, predictor.reader)) for o in found]
+    )
+    _check_targets(cases, asked)
+    make_folder(output)
+    kept = Kept(predictor.table, asked)
+    todo = [one for one in cases if options.overwrites or not kept.is_done(one)]
+    if todo:
+        check_writable(output)
+    if options.dask is None:
+        run = predict_cases(predictor, todo, asked, verbose=options.verbose)
+    else:
+        from nnunet_prompt.inference.dask_cluster import predict_on_cluster
+
+        del predictor  # the workers have their own
+        run = predict_on_cluster(todo, asked, model=model, options=options)
+    return _conclude(run, cases=len(cases), done=len(todo))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which masks of an earlier run are kept: those that this run could have written (`io.mask_file`)."""
+
+    table: StructureTable
+    asked: Asked
+
+    def is_done(self, case: CaseToDo) -> bool:
+        """Whether the mask of a case is finished; a file that is merely there may be what a killed run left."""
+        return is_finished(case.target, case.images.ordered, self._labels(case.images.case))
+
+    def _labels(self, case: str) -> frozenset[int]:
+        prompted = frozenset[int]()
+        if self.asked.prompts is not None:
+            prompted = self.asked.prompts.labels(case)
+            if self.asked.refine is None:
+                return prompted
+        names = self.asked.structures or self.table.names
+        return prompted | {self.table.find(name).official for name in names}
+
+
+def _ask(prompts: object, structures: tuple[str, ...], refine: Path | str | None) -> Asked:
+    """What is asked, without the prompts yet. Raises `PromptError` for what does not go together."""
+    if prompts is not None and structures:
+        raise PromptError("prompts and structures: give either a prompts file or names, not both")
+    if refine is None:
+        return Asked(None, structures)
+    if prompts is None:
+        raise PromptError(
+            "refine: automatic masks are corrected by prompts; give prompts with -p, too"
+        )
+    masks = as_path("refine", refine)
+    if not masks.is_dir():
+        raise PromptError(
+            f"{masks}: no such folder; --refine names a folder with an automatic mask of each case, such as what"
+            " `nnunet-prompt predict` without -p wrote"
+        )
+    return Asked(None, structures, masks)
+
+
+def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> None:
+    """Raises `OutputError` for an output among the inputs; a model that is missing is reported first."""
+    inputs = [images, *model_folders(model)]
+    inputs += [] if asked.prompts is None else [asked.prompts.path]
+    inputs += [] if asked.refine is None else [asked.refine]
+    try:
+        check_output_folder(output, inputs)
+    except PromptError:
+        check_is_model(model)
+        raise
+
+
+def _check_targets(cases: Sequence[CaseToDo], asked: Asked) -> None:
+    """Raises `OutputError` if a mask would take the place of an image or of a mask that is a prompt."""
+    images = [path for case in cases for paths in case.images.files.values() for path in paths]
+    masks = () if asked.prompts is None else asked.prompts.masks
+    check_targets([case.target for case in cases], (*images, *masks))
+
+
+def predict_cases(
+    predictor: StagedPredictor, cases: Sequence[CaseToDo], asked: Asked, *, verbose: bool = False
+) -> Run[Tally | None]:
+    """Predicts cases and writes their masks, one after the other, whether there are some or not.
+
+    The next case is read and preprocessed, and the last one written, while the network is busy with this one.
+    """
+
+    def load(case: CaseToDo) -> LoadedCase:
+        loaded = load_case(predictor, case, asked)
+        for note in loaded.notes:
+            warn(f"case {case.images.case}: {note}")
+        return loaded
+
+    return each_case(
+        ((case.images.case, case) for case in cases),
+        load=load,
+        work=lambda loaded: predict_case(predictor, loaded, asked),
+        write=write_mask,
+        verb="predict",
+        verbose=verbose,
+    )
+
+
+def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
+    tallies = [tally for tally in run.done.values() if tally is not None]
+    if tallies:
+        tell(in_short(tallies))
+    if run.failed:
+        raise all_failures(run.failed, cases)
+    return Predicted(done, cases - done)
+
+
+def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> PromptFile | None:
+    if prompts is None and options.convention != ALL_OPEN:
+        raise PromptError(
+            "--order, --base and --inclusive say how a prompts.json is read: give prompts with -p, too"
+        )
+    if isinstance(prompts, (str, Path)):
+        return load_prompts(prompts, convention=options.convention, axes=options.axes)
+    if prompts is not None and not isinstance(prompts, PromptFile):
+        raise PromptError(
+            f"prompts: expected a path or what load_prompts returns, found {type(prompts).__name__}"
+        )
+    if prompts is not None and (options.convention, options.axes) != (ALL_OPEN, None):
+        raise PromptError(
+            "prompts: they are loaded already; give convention and axes to load_prompts"
+        )
+    return prompts
+
+
+def _group(
+    files: Sequence[Path], asked: Asked, predictor: StagedPredictor, options: PredictOptions
+) -> tuple[list[ImageCase], Asked]:
+    """The cases of a folder, sorted by name, and what is asked of them, its prompts assigned to them."""
+    cases = group_channels(
+        files,
+        keys=asked.named,
+        n_channels=predictor.n_image_channels,
+        whole_names=options.whole_names,
+    )
+    return cases, asked.with_images(cases, predictor.table)

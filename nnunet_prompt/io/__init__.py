@@ -1,0 +1,1 @@
+"""Files in and out: images, label maps, prompts, JSON, and how they are written."""

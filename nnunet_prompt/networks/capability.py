@@ -1,0 +1,157 @@
+"""What a model answers to: the capability file of a model folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nnunet_prompt.errors import ModelError, PromptError, system_reason
+from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.prompts.channels import BOX, CHANNEL_NAMES, MASK, POINT, SCRIBBLE, signed
+from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
+from nnunet_prompt.prompts.types import PromptSet
+
+CAPABILITY_FILE = "prompt_capability.json"
+CAPABILITY_VERSION = 1
+PointMetric = Literal["spacing", "voxel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """How prompts are drawn for a network, on a grid of `grid_spacing` mm (two numbers for a 2d configuration).
+
+    `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
+    grid through the slices. `interaction_decay` is the factor by which each newer prompt weakens the older ones, 1 for
+    none, and `pad_mode_image` what lies outside the image; both are nnInteractive's words, and a file that does not
+    have them means the defaults. `unsupported` names the prompt channels that training never showed and the weights
+    do not know from before, and `mixture` says how often training showed what (`training.mixture`), None where that is
+    not known. Raises `ValueError` for anything else.
+    """
+
+    point_shape: PointShape = "edt"
+    point_radius: float = 4.0
+    scribble_radius: float = 1.0
+    point_metric: PointMetric = "spacing"
+    grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
+    slice_axis: int = 0
+    interaction_decay: float = 1.0
+    pad_mode_image: Literal["constant"] = "constant"
+    unsupported: tuple[str, ...] = ()
+    mixture: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        radii = (self.point_radius, self.scribble_radius)
+        checks = {
+            "point_shape": self.point_shape in get_args(PointShape),
+            "point_metric": self.point_metric in get_args(PointMetric),
+            "point_radius and scribble_radius": all(math.isfinite(r) and r > 0 for r in radii),
+            "grid_spacing": len(self.grid_spacing) in (2, 3)
+            and all(math.isfinite(s) and s > 0 for s in self.grid_spacing),
+            "slice_axis": self.slice_axis in (0, 1, 2),
+            "interaction_decay": 0 < self.interaction_decay <= 1,
+            "pad_mode_image": self.pad_mode_image == "constant",
+            "unsupported": set(self.unsupported) <= set(CHANNEL_NAMES),
+        }
+        for name, holds in checks.items():
+            if not holds:
+                raise ValueError(f"{name} is out of range")
+
+    def style(self) -> PromptStyle:
+        """The style that `encode` needs on this model's grid."""
+        two_d = len(self.grid_spacing) == 2
+        spacing = (1.0, *self.grid_spacing) if two_d else self.grid_spacing
+        if self.point_metric == "voxel":
+            spacing = (1.0, 1.0, 1.0)
+        return style_for(
+            spacing,
+            point_shape=self.point_shape,
+            radius=self.point_radius,
+            scribble_radius=self.scribble_radius,
+            in_plane=two_d,
+        )
+
+    def check_supported(self, prompts: PromptSet, label: int) -> None:
+        """Raises `PromptError` for a prompt in a channel that the model was never shown."""
+        for channel in filled_channels(prompts):
+            name = CHANNEL_NAMES[channel]
+            if name in self.unsupported:
+                known = ", ".join(n for n in CHANNEL_NAMES if n not in self.unsupported) or "none"
+                raise PromptError(
+                    f"label {label}: this model was never shown prompts of the kind {name!r} and would ignore them;"
+                    f" it knows {known}. Give one of these, or train with a mixture that shows {name!r}"
+                )
+
+
+def filled_channels(prompts: PromptSet) -> list[int]:
+    """The prompt channels that a prompt set writes to, in their order."""
+    filled = {MASK} if prompts.mask is not None and prompts.mask.any() else set()
+    if prompts.negative_mask is not None and prompts.negative_mask.any():
+        filled.add(signed(BOX, False))
+    for channels, given in ((BOX, prompts.boxes), (POINT, prompts.points)):
+        filled |= {signed(channels, one.positive) for one in given}
+    filled |= {signed(SCRIBBLE, one.positive) for one in prompts.scribbles}
+    return sorted(filled)
+
+
+def write_capability(folder: Path, capability: Capability) -> None:
+    """Writes the capability file of a model folder."""
+    with replacing(folder / CAPABILITY_FILE) as partial:
+        partial.write_text(json.dumps(capability_to_json(capability), indent=2) + "\n")
+
+
+def capability_to_json(capability: Capability) -> dict[str, Any]:
+    """What the capability file holds."""
+    return {
+        "version": CAPABILITY_VERSION,
+        "prompt_channels": list(CHANNEL_NAMES),
+        **asdict(capability),
+    }
+
+
+def read_capability(folder: Path) -> Capability:
+    """Reads the capability file. Raises `ModelError` where it is missing or not in the form above."""
+    path = folder / CAPABILITY_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"
+            " holds plans.json and fold_0)"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
+    except ValueError as error:
+        raise ModelError(f"{path}: not a capability file ({error!r})") from None
+    return capability_from(content, str(path))
+
+
+def check_is_model(folder: Path) -> None:
+    """Raises `ModelError` at once for a folder that holds no model at all, and for a damaged capability file."""
+    if folder.is_file():
+        raise ModelError(
+            f"{folder}: is a file, expected the folder that holds plans.json and fold_0"
+        )
+    if (folder / CAPABILITY_FILE).exists() or not (folder / "plans.json").exists():
+        read_capability(folder)
+
+
+def capability_from(content: Any, where: str) -> Capability:
+    """The capability of what such a file holds; `where` it stands is for the `ModelError` of anything else."""
+    try:
+        known = dict(content)
+        version = known.pop("version")
+        channels = known.pop("prompt_channels")
+        lists = {key: tuple(known[key]) for key in ("grid_spacing", "unsupported") if key in known}
+        capability = Capability(**{**known, **lists})
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{where}: not a capability file ({error!r})") from None
+    if version != CAPABILITY_VERSION or tuple(channels) != CHANNEL_NAMES:
+        raise ModelError(
+            f"{where}: version {version} with the channels {channels}; this package serves version"
+            f" {CAPABILITY_VERSION} with {list(CHANNEL_NAMES)}"
+        )
+    return capability

@@ -1,0 +1,1 @@
+"""nnU-Net's sliding window, run only where prompts are."""

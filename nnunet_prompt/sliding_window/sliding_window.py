@@ -1,0 +1,253 @@
+"""Runs the network over a volume, tile by tile, with the prompts of several labels in one batch.
+
+Volumes are on the network's grid, preprocessed. Prompts are rasterised for each tile straight into the batch; there is
+never a prompt tensor of the size of the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
+from nnunet_prompt.prompts.encode import PromptStyle, Window
+from nnunet_prompt.prompts.types import PromptSet, Shape
+from nnunet_prompt.sliding_window.canvas import NOTHING, Canvas, Found
+from nnunet_prompt.sliding_window.forward import mean_logits
+from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
+from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
+from nnunet_prompt.sliding_window.tile_cache import Key, TileCache
+from nnunet_prompt.sliding_window.tile_plan import plan_tiles
+from nnunet_prompt.sliding_window.tiles import (
+    Boxes,
+    Tiling,
+    clipped,
+    cover,
+    on_lattice,
+)
+
+__all__ = ["NOTHING", "Engine", "WindowMode"]
+
+POSITIVE_CHANNELS = [MASK, BOX[0], POINT[0], SCRIBBLE[0]]
+WindowMode = Literal["prompted", "full"]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One tile to run for one label; `carried` is a mask that it is shown beside the label's prompts."""
+
+    label: int
+    window: Window
+    carried: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """A network and how it is slid over a volume.
+
+    `patch_size` has two numbers for a 2d configuration, which goes slice by slice along axis 0. `mirror_axes` are
+    spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the tiles that share a forward pass.
+    `ensemble` are further networks, one per fold, whose logits are averaged with those of `network`. `growth` bounds
+    the rounds in which tiles are added where a mask touches the border of what was computed. `bfloat16` is for the
+    CPU (see `mean_logits`).
+    """
+
+    network: nn.Module
+    patch_size: tuple[int, ...]
+    style: PromptStyle
+    device: torch.device
+    mirror_axes: tuple[int, ...] = ()
+    step_size: float = 0.5
+    max_batch: int = 4
+    ensemble: tuple[nn.Module, ...] = ()
+    growth: int = 8
+    bfloat16: bool = False
+
+    @torch.inference_mode()
+    def find(
+        self,
+        image: GridImage,
+        prompts: Sequence[PromptSet | GridPrompts],
+        *,
+        window: WindowMode = "prompted",
+        limits: Sequence[Boxes] = (),
+        cache: TileCache | None = None,
+        known: Sequence[Sequence[Window]] = (),
+    ) -> list[Found]:
+        """The object head's logits for each prompt set, where its prompts lie.
+
+        A tile that sees nothing positive of a set is not run for it. "full" runs every other tile of the full window;
+        "prompted" as few as hold the prompts (see `plan_tiles`, also for `known`). Then it adds tiles where the mask
+        touches the border of what was computed, breadth first, inside `limits` (one box (1, 3, 2) per set, if given),
+        each shown the mask so far in its mask channel. No set gets more tiles than the full window has.
+        """
+        tiling = Tiling(image.shape, self._tile_shape(), self.step_size)
+        said = [p if isinstance(p, GridPrompts) else GridPrompts(p) for p in prompts]
+        boxes = [p.boxes(self.style) for p in said]
+        if window == "full":
+            windows = [on_lattice(b, tiling) for b in boxes]
+        else:
+            outlined = [any(b.positive for b in p.prompts.boxes) for p in said]
+            windows = plan_tiles(boxes, tiling, known, outlined=outlined)
+        canvases = [Canvas(image.shape) for _ in said]
+        for canvas, own in zip(canvases, windows, strict=True):
+            canvas.reserve(own)
+        jobs = [Job(label, w) for label, own in enumerate(windows) for w in own]
+        self._run(image, jobs, said, canvases, cache)
+        first = [len(c.windows) for c in canvases]
+        for _ in range(self.growth if window == "prompted" else 0):
+            jobs = self._next(jobs, canvases, tiling, limits)
+            if not jobs:
+                break
+            self._run(image, jobs, said, canvases, cache)
+        return [c.found(n, w) for c, n, w in zip(canvases, first, windows, strict=True)]
+
+    def objects(self, image: Tensor, prompts: Sequence[PromptSet]) -> Tensor:
+        """Logits of the object head for each prompt set, (L, Z, Y, X), float32 on the CPU, from the full window.
+
+        A tile that sees nothing positive of a label is not run for it: the object is where it is pointed at.
+        """
+        dense = DenseImage(image)
+        logits = torch.empty((len(prompts), *dense.shape))
+        for target, found in zip(logits, self.find(dense, prompts, window="full"), strict=True):
+            target[...] = found.whole(dense.shape)
+        return logits
+
+    @torch.inference_mode()
+    def structures(self, image: Tensor) -> Tensor:
+        """Logits of the structure heads without a prompt, (K, Z, Y, X), float32 on the CPU, in one pass."""
+        dense = DenseImage(image)
+        windows = Tiling(dense.shape, self._tile_shape(), self.step_size).lattice()
+        canvas: Canvas | None = None
+        for window in _progress(windows):
+            batch = torch.zeros((1, dense.channels + N_PROMPT_CHANNELS, *window.shape))
+            batch[0, : dense.channels] = dense.tile(window)
+            logits = self._logits(batch)[0, 1:]
+            if canvas is None:
+                canvas = Canvas(dense.shape, len(logits))
+                canvas.reserve(windows)
+            canvas.add(logits, window, self._importance())
+        assert canvas is not None  # a volume has at least one tile
+        return canvas.logits()
+
+    def _run(
+        self,
+        image: GridImage,
+        jobs: Sequence[Job],
+        prompts: Sequence[GridPrompts],
+        canvases: Sequence[Canvas],
+        cache: TileCache | None,
+    ) -> None:
+        """Runs the jobs that see something positive and adds what they answer to their labels' canvases."""
+        importance = self._importance()
+        for job, logits in self._answers(image, jobs, prompts, cache):
+            canvases[job.label].add(logits[None], job.window, importance)
+
+    def _answers(
+        self,
+        image: GridImage,
+        jobs: Sequence[Job],
+        prompts: Sequence[GridPrompts],
+        cache: TileCache | None,
+    ) -> Iterator[tuple[Job, Tensor]]:
+        """The object's logits (*tile) of each job that sees something positive, tile by tile."""
+        channels = image.channels
+        size = min(self.max_batch, len(jobs))
+        batch = torch.empty((size, channels + N_PROMPT_CHANNELS, *self._tile_shape()))
+        waiting: list[tuple[Job, Key | None]] = []
+        cut: tuple[Window, Tensor] | None = None
+        ordered = sorted(jobs, key=lambda job: (job.window.origin, job.label))
+        for job in _progress(ordered):
+            slot = batch[len(waiting)]
+            shown = slot[channels:].numpy()
+            if not self._draw(job, prompts[job.label], shown):
+                continue
+            key = None if cache is None else cache.key(job.window, shown)
+            kept = None if cache is None or key is None else cache.get(key)
+            if kept is not None:
+                yield from self._flush(batch, waiting, cache)  # tiles are added up in their order
+                yield job, kept
+                continue
+            if cut is None or cut[0] != job.window:
+                cut = job.window, image.tile(job.window)
+            slot[:channels] = cut[1]
+            waiting.append((job, key))
+            if len(waiting) == size:
+                yield from self._flush(batch, waiting, cache)
+        yield from self._flush(batch, waiting, cache)
+
+    def _flush(
+        self, batch: Tensor, waiting: list[tuple[Job, Key | None]], cache: TileCache | None
+    ) -> Iterator[tuple[Job, Tensor]]:
+        """Runs what waits in the batch; `waiting` is empty afterwards."""
+        done = list(waiting)
+        waiting.clear()
+        logits = self._logits(batch[: len(done)], heads=1)[:, 0] if done else batch[:0]
+        for (job, key), one in zip(done, logits, strict=True):
+            if cache is not None and key is not None:
+                cache.put(key, one.clone())
+            yield job, one
+
+    def _draw(self, job: Job, prompts: GridPrompts, out: npt.NDArray[np.float32]) -> bool:
+        """Rasterises what a tile is shown; False if nothing of it is positive."""
+        prompts.encode(job.window, self.style, out)
+        if job.carried is not None:
+            np.maximum(out[MASK], job.carried, out=out[MASK])
+        return any(out[channel].any() for channel in POSITIVE_CHANNELS)
+
+    def _next(
+        self,
+        jobs: Sequence[Job],
+        canvases: Sequence[Canvas],
+        tiling: Tiling,
+        limits: Sequence[Boxes],
+    ) -> list[Job]:
+        """The tiles to grow into from those just run."""
+        most = len(tiling.lattice())
+        grown = []
+        for label, canvas in enumerate(canvases):
+            boxes = canvas.beyond([job.window for job in jobs if job.label == label])
+            if limits:
+                boxes = clipped(boxes, limits[label][0])
+            windows = [w for w in cover(boxes, tiling) if w not in canvas.windows]
+            windows = windows[: max(most - len(canvas.windows), 0)]
+            canvas.reserve(windows)
+            grown += [Job(label, w, canvas.mask(w)) for w in windows]
+        return grown
+
+    def _tile_shape(self) -> Shape:
+        z, y, x = (1, *self.patch_size) if len(self.patch_size) == 2 else self.patch_size
+        return z, y, x
+
+    def _logits(self, batch: Tensor, heads: int | None = None) -> Tensor:
+        """Logits (B, 1 + K, *tile), or of the first `heads`, float32 on the CPU; the mean over the folds."""
+        flat = len(self.patch_size) == 2
+        batch = (batch[:, :, 0] if flat else batch).to(self.device)
+        networks = (self.network, *self.ensemble)
+        logits = mean_logits(networks, batch, self.mirror_axes, heads, bfloat16=self.bfloat16)
+        return (logits[:, :, None] if flat else logits).cpu()
+
+    def _importance(self) -> Tensor:
+        from nnunetv2.inference.sliding_window_prediction import compute_gaussian
+
+        gaussian: Tensor = compute_gaussian(
+            tuple(self.patch_size),
+            sigma_scale=1.0 / 8,
+            value_scaling_factor=10,
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+        )
+        return gaussian.reshape(self._tile_shape())
+
+
+def _progress(items: Sequence[Item]) -> Iterator[Item]:
+    quiet = True if len(items) < 16 else None
+    return iter(tqdm(items, desc="tiles", leave=False, disable=quiet))

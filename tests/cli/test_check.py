@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from nnunet_prompt.challenge.check import Checked
+from nnunet_prompt.cli.main import main
+from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Stands in for the check; no folder is named by the environment."""
+    for name in ("input", "output", "model"):
+        monkeypatch.delenv(f"nnUNet_prompt_{name}", raising=False)
+    made = Mock(return_value=Checked(2, ()))
+    monkeypatch.setattr("nnunet_prompt.challenge.check.check_output", made)
+    return made
+
+
+def test_a_folder_in_order_needs_neither_model_nor_output(
+    call: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main("submit -i in --check out --order yx --base 1 --inclusive no".split()) == 0
+    call.assert_called_once_with(Path("in"), Path("out"), given=GivenConvention("yx", 1, False))
+    assert capsys.readouterr().out == "out: 2 masks expected, all in order\n"
+
+
+def test_problems_are_lines_and_exit_code_1(call: Mock, capsys: pytest.CaptureFixture[str]) -> None:
+    call.return_value = Checked(1, ("a: is missing", "b: is odd"), ("taken as order xy",))
+    assert main("submit -i in --check out".split()) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "a: is missing\nb: is odd\nout: 1 mask expected, 2 problems\n"
+    assert printed.err == "warning: taken as order xy\n"
+    call.return_value = Checked(1, ("a: is missing",))
+    assert main("submit -i in --check out".split()) == 1
+    assert capsys.readouterr().out == "a: is missing\nout: 1 mask expected, 1 problem\n"
+
+
+@pytest.mark.parametrize("line", ["submit --check out", "submit -i in", "submit -i in -o out"])
+def test_a_run_still_needs_them_and_a_check_its_input(
+    call: Mock, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main("submit -i in --check out".split())  # which changes nothing for later
+    with pytest.raises(SystemExit) as stop:
+        main(line.split())
+    assert stop.value.code == 2
+    assert "required: -" in capsys.readouterr().err
+
+
+def test_an_input_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", "-i", str(tmp_path), "--check", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"nnunet-prompt: error: {tmp_path}/images: no such folder; it must hold the images\n"
+    )
+
+
+def test_a_report_is_of_a_run(call: Mock, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("submit -i in --check out --report r.json".split()) == 1
+    assert "--report: tells of a run, and --check runs nothing" in capsys.readouterr().err
+    call.assert_not_called()

@@ -1,0 +1,168 @@
+"""What is typed reaches one public function, and what goes wrong is one line on stderr."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from nnunet_prompt import __version__
+from nnunet_prompt.cli import main as cli
+from nnunet_prompt.errors import PromptError
+
+VERBS = (
+    *(
+        "convert",
+        "phantom",
+        "plan",
+        "weights",
+        "train",
+        "predict",
+        "simulate",
+        "submit",
+        "evaluate",
+        "interact",
+    ),
+    *("env", "trainers-dir", "demo"),
+)
+
+
+def run(line: str) -> int:
+    return cli.main(line.split())
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run("--help")
+    text = capsys.readouterr().out
+    assert tuple(cli.VERBS) == VERBS
+    assert all(verb in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(f"{verb} --help")
+    assert f"nnunet-prompt {verb}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run("--version")
+    assert capsys.readouterr().out == f"nnunet-prompt {__version__}\n"
+
+
+def test_python_m_is_the_same_command() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "nnunet_prompt", "--version"], capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout) == (0, f"nnunet-prompt {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "fly",
+        "predict -i a -o b",
+        "predict -i a -o b -m c -device tpu",
+        "predict -i a -o b -m c -f zero",
+        "predict -i a -o b -m c -f -1",
+        "predict -i a -o b -m c -step_size 0",
+        "predict -i a -o b -m c -step_size 1.5",
+        "predict -i a -o b -m c -step_size nan",
+        "predict -i a -o b -m c --structures LV,,scar",
+        "predict -i a -o b -m c --disable",  # abbreviations would make every new option a breaking change
+        "simulate a -o b --max-points 0",
+        "simulate a -o b --max-points many",
+        "simulate a -o b --order zx",
+        "simulate a -o b --base 2",
+        "evaluate a b",
+        "evaluate a b -o c --what",
+        "convert dicom a -d 1",
+        "convert myops a",
+        "convert myops a -d 1 --inspect",
+        "convert myops -d 1",
+        "convert myops a -d one",
+        "convert myops a -d 1 --stack",
+        "phantom folder",
+        "phantom heart",
+        "phantom whs -o a -n 0",
+        "phantom heart -o a --defects",
+        "plan -d 0",
+        "plan -d 1 --features 8,0",
+        "env more",
+    ],
+)
+def test_misuse_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(line)
+    assert stop.value.code == 2
+    assert "usage: nnunet-prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PromptError("a.json: key 'x' is missing"), "a.json: key 'x' is missing"),
+        (PromptError("two\n  lines"), "two lines"),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            "[Errno 13] Permission denied: '/root/x'",
+        ),
+        (PromptError(), "PromptError"),
+    ],
+)
+def test_an_error_is_one_line(
+    error: Exception, message: str, fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = error
+    assert run("evaluate a b -o c") == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"nnunet-prompt: error: {message}\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
+def test_debug_shows_the_traceback(line: str, fake: Any) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = PromptError("no")
+    with pytest.raises(PromptError, match="no"):
+        run(line)
+
+
+def test_debug_by_the_environment(fake: Any) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = PromptError("no")
+    os.environ["NNUNET_PROMPT_DEBUG"] = "0"
+    assert run("evaluate a b -o c") == 1
+    os.environ["NNUNET_PROMPT_DEBUG"] = "1"
+    with pytest.raises(PromptError, match="no"):
+        run("evaluate a b -o c")
+
+
+def test_our_own_mistakes_keep_their_traceback(fake: Any) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = KeyError("bug")
+    with pytest.raises(KeyError):
+        run("evaluate a b -o c")
+
+
+def test_ctrl_c_is_exit_code_130(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = KeyboardInterrupt
+    assert run("evaluate a b -o c") == 130
+    assert capsys.readouterr().err == "\nnnunet-prompt: stopped\n"
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    fake(
+        "nnunet_prompt.training.external_trainers.shell_exports"
+    ).return_value = "M\u00fcller caf\udce9"
+    assert run("env") == 0
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"M\\xfcller caf\\udce9\n"  # type: ignore[attr-defined]
