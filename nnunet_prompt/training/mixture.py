@@ -30,23 +30,24 @@ class PromptMixture:
     p_component, p_union: the object is one connected component, or the union of two structures
     hide: heads of structures that are pointed at do not learn from that sample; else they learn to copy prompts
     refine: share of the iterations in which the network's own mask and clicks on its errors are shown
+    refine_after: iterations before that begins: early masks are wrong everywhere, and short trainings have no time
     max_rounds: of these, at most
     max_points: of a slice, or of few clicks
     """
 
     promptless: float = 0.5
-    few: float = 0.4
-    slices: float = 0.4
-    scribbles: float = 0.06
-    mask: float = 0.1
-    continued: float = 0.04
+    few: float = 0.2
+    slices: float = 0.7
+    scribbles: float = 0.03
+    mask: float = 0.05
+    continued: float = 0.02
     p_box_only: float = 0.2
-    p_points_only: float = 0.3
-    p_jitter: float = 0.25
+    p_points_only: float = 0.2
+    p_jitter: float = 0.15
     max_jitter: int = 2
     p_displaced: float = 0.02
-    p_sparse: float = 0.1
-    p_wrong: float = 0.05
+    p_sparse: float = 0.06
+    p_wrong: float = 0.03
     p_negatives: float = 0.7
     p_beyond: float = 0.3
     p_negative_area: float = 0.08
@@ -55,13 +56,18 @@ class PromptMixture:
     p_component: float = 0.02
     p_union: float = 0.02
     hide: bool = True
-    refine: float = 0.25
+    refine: float = 0.2
+    refine_after: int = 1000
     max_rounds: int = 3
     max_points: int = 5
 
     def is_promptless(self, sample: int) -> bool:
         """Whether the sample of this running number is shown no prompt: evenly spread, without chance."""
         return int((sample + 1) * self.promptless) > int(sample * self.promptless)
+
+    def refine_share(self, iteration: int) -> float:
+        """The chance that the network's own mask is corrected in an iteration, counted from 0."""
+        return self.refine if iteration >= self.refine_after else 0.0
 
     def draw_kind(self, rng: np.random.Generator) -> Kind:
         """One kind of a prompted sample, by its weight."""

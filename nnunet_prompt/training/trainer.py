@@ -245,7 +245,11 @@ class PromptTrainer(MeasuredTrainer):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
-        if np.random.random() < self.mixture.refine:  # noqa: NPY002 - the state that a seed sets
+        begun = (
+            self.current_epoch * self.num_iterations_per_epoch
+        )  # by epochs, so that --c goes on alike
+        share = self.mixture.refine_share(begun)
+        if np.random.random() < share:  # noqa: NPY002 - the state that a seed sets
             rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
             targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
             rounds = self._correction()

@@ -46,7 +46,7 @@ def test_weights_need_not_sum_to_one() -> None:
 def test_the_default_draws_every_kind_as_often_as_it_says() -> None:
     mixture, generator = PromptMixture(), rng()
     drawn = Counter(mixture.draw_kind(generator) for _ in range(4000))
-    shares = {"few": 0.4, "slices": 0.4, "scribbles": 0.06, "mask": 0.1, "continue": 0.04}
+    shares = {"few": 0.2, "slices": 0.7, "scribbles": 0.03, "mask": 0.05, "continue": 0.02}
     assert set(drawn) == set(PROMPTED) == set(shares)
     for kind, share in shares.items():
         assert drawn[kind] / 4000 == pytest.approx(share, abs=0.03)
@@ -183,3 +183,9 @@ class TestChannels:
     def test_negative_areas_fill_negative_boxes(self) -> None:
         found = PromptMixture(**weights(slices=1), refine=0.0, p_negative_area=0.1).channels()
         assert found == (False, True, True, True, True, False, False)
+
+
+def test_refinement_begins_when_masks_mean_something() -> None:
+    mixture = PromptMixture(refine=0.3, refine_after=10)
+    assert [mixture.refine_share(i) for i in (0, 9, 10, 1000)] == [0.0, 0.0, 0.3, 0.3]
+    assert PromptMixture(refine=0.3, refine_after=0).refine_share(0) == 0.3

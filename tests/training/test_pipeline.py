@@ -187,7 +187,7 @@ class TestPipeline:
         self, data: TinyData, configuration: str, scribbles: float
     ) -> None:
         trainer = real(data, configuration)
-        trainer.mixture = replace(trainer.mixture, refine=1.0, scribbles=scribbles)
+        trainer.mixture = replace(trainer.mixture, refine=1.0, refine_after=0, scribbles=scribbles)
         torch.manual_seed(0)
         np.random.seed(0)  # noqa: NPY002
         train, _ = trainer.get_dataloaders()
