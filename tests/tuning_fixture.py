@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.networks.network import build_network
 
 KINDS = ("plain", "residual", "2d", "batchnorm")
 
@@ -20,10 +17,10 @@ def network_of(kind: str = "plain", *, seed: int = 0) -> nn.Module:
     residual = kind == "residual"
     norm = "batchnorm.BatchNorm" if kind == "batchnorm" else "instancenorm.InstanceNorm"
     blocks = {"n_blocks_per_stage" if residual else "n_conv_per_stage": [1, 1, 1]}
-    configuration: Any = SimpleNamespace(
-        network_arch_class_name="dynamic_network_architectures.architectures.unet."
+    architecture = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet."
         + ("ResidualEncoderUNet" if residual else "PlainConvUNet"),
-        network_arch_init_kwargs={
+        "arch_kwargs": {
             "n_stages": 3,
             "features_per_stage": [4, 6, 8],
             "conv_op": f"torch.nn.modules.conv.Conv{axes}d",
@@ -39,10 +36,10 @@ def network_of(kind: str = "plain", *, seed: int = 0) -> nn.Module:
             "nonlin": "torch.nn.LeakyReLU",
             "nonlin_kwargs": {"inplace": True},
         },
-        network_arch_init_kwargs_req_import=["conv_op", "norm_op", "dropout_op", "nonlin"],
-    )
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
     torch.manual_seed(seed)
-    network = PromptTrainer.build_network_architecture(None, configuration, 1, 3, True)
+    network = build_network(architecture, 1, 3, deep_supervision=True)
     stem = next(m for m in network.modules() if isinstance(m, _ConvNd) and m.in_channels == 8)
     nn.init.normal_(stem.weight, 0, 0.2)
     return network

@@ -239,10 +239,15 @@ def test_submit_strict(fake: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "module"), [("msd", "msd"), ("nnunet", "nnunet_raw"), ("phantom", "phantom_heart")]
+    ("layout", "module"),
+    [
+        ("msd", "dataset_conversion.msd"),
+        ("nnunet", "dataset_conversion.nnunet_raw"),
+        ("phantom", "phantom.heart_conversion"),
+    ],
 )
 def test_convert(layout: str, module: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    call = fake(f"nnunet_prompt.dataset_conversion.{module}.convert", Path("raw/Dataset004_X"))
+    call = fake(f"nnunet_prompt.{module}.convert", Path("raw/Dataset004_X"))
     assert run(f"convert {layout} source -d 4 --name X") == 0
     more = {"patient_regex": None} if layout == "nnunet" else {}
     call.assert_called_once_with(Path("source"), 4, name="X", **more)
@@ -258,7 +263,7 @@ def test_convert_takes_a_patient_regex_where_it_is_used(fake: Any) -> None:
 
 
 def converter(layout: str, what: str) -> str:
-    return f"nnunet_prompt.dataset_conversion.{layout}.{what}"
+    return f"nnunet_prompt.dataset_conversion.care.{layout}.{what}"
 
 
 @pytest.mark.parametrize("layout", ["myops", "whs", "lascarqs", "liqa"])

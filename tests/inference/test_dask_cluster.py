@@ -194,7 +194,7 @@ class TestWithoutACluster:
 
 PRELOAD = """
 import os, pathlib, time
-from nnunet_prompt.batch import cluster
+from nnunet_prompt.inference import dask_cluster as cluster
 
 def dask_setup(worker):
     here = pathlib.Path({here!r})
