@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict[str, float]] = {
     "slices 0.4, few 0.4, refine 0.25": {**EARLIER, "refine": 0.25},
     "the same without refinement": {**EARLIER, "refine": 0.0},
     "as shipped, without refinement": {"refine": 0.0},
-    "as shipped, first 30 % of the epochs promptless": {"first_promptless": 0.3},
+    "as shipped, no prompts in the first 150 iterations": {"prompts_after": 150},
     "as shipped, promptless 0.4": {"promptless": 0.4},
     "prompts in slices alone, clean, no refinement": {**SLICES_ONLY, **CLEAN, "refine": 0.0},
 }

@@ -15,6 +15,8 @@ class PromptMixture:
     """Shares and weights of the kinds of prompts, and the noise they are drawn with. `p_` are probabilities.
 
     promptless: share of the samples that are shown no prompt and teach the structure heads
+    prompts_after: iterations at the beginning in which all samples are such ones (0: it costs points and masks more
+        than it brings, see benchmarks/results/mixtures.md)
     few, slices, scribbles, mask, continued: weights of the kinds among the prompted samples (see `prompts.simulate`;
         `continued` is the kind "continue")
     p_box_only, p_points_only: of the kinds "few" and "slices" have boxes alone, or points alone
@@ -36,6 +38,7 @@ class PromptMixture:
     """
 
     promptless: float = 0.5
+    prompts_after: int = 0
     few: float = 0.2
     slices: float = 0.7
     scribbles: float = 0.03
@@ -61,8 +64,13 @@ class PromptMixture:
     max_rounds: int = 3
     max_points: int = 5
 
-    def is_promptless(self, sample: int) -> bool:
-        """Whether the sample of this running number is shown no prompt: evenly spread, without chance."""
+    def is_promptless(self, sample: int, iteration: int | None = None) -> bool:
+        """Whether the sample of this running number is shown no prompt: evenly spread, without chance.
+
+        `iteration` says how far the training is, None that this does not matter.
+        """
+        if iteration is not None and iteration < self.prompts_after:
+            return True
         return int((sample + 1) * self.promptless) > int(sample * self.promptless)
 
     def refine_share(self, iteration: int) -> float:

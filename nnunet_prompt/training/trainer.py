@@ -34,7 +34,13 @@ from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.measured import MeasuredTrainer
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.refine import Rounds, refine
-from nnunet_prompt.training.transform import CaseNote, NotedDataset, SimulatePrompts, Targets
+from nnunet_prompt.training.transform import (
+    CaseNote,
+    NotedDataset,
+    Progress,
+    SimulatePrompts,
+    Targets,
+)
 
 
 class PromptTrainer(MeasuredTrainer):
@@ -66,6 +72,7 @@ class PromptTrainer(MeasuredTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.logger.local_logger = PromptLogger()
         self._notes = CaseNote(), CaseNote()  # training, validation
+        self._progress = Progress()  # of the training alone
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
         self._rounds: Rounds | None = None  # known when the weights are loaded
 
@@ -169,7 +176,7 @@ class PromptTrainer(MeasuredTrainer):
         **kw: Any,
     ) -> BasicTransform:
         inner = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
-        return self._with_prompts(inner, deep_supervision_scales, self._notes[0])
+        return self._with_prompts(inner, deep_supervision_scales, self._notes[0], self._progress)
 
     def get_validation_transforms(
         self, deep_supervision_scales: Any, *args: Any, **kw: Any
@@ -177,8 +184,10 @@ class PromptTrainer(MeasuredTrainer):
         inner = super().get_validation_transforms(None, *args, **kw)
         return self._with_prompts(inner, deep_supervision_scales, self._notes[1])
 
-    def _with_prompts(self, inner: BasicTransform, scales: Any, note: CaseNote) -> BasicTransform:
-        steps = [inner, SimulatePrompts(self.targets(), note)]
+    def _with_prompts(
+        self, inner: BasicTransform, scales: Any, note: CaseNote, progress: Progress | None = None
+    ) -> BasicTransform:
+        steps = [inner, SimulatePrompts(self.targets(), note, progress)]
         if scales is not None:
             steps.append(DownsampleSegForDSTransform(ds_scales=scales))
         return ComposeTransforms(steps)
@@ -214,6 +223,7 @@ class PromptTrainer(MeasuredTrainer):
         return train, validation
 
     def on_train_start(self) -> None:
+        self.note_progress()  # processes that load patches begin before the first epoch
         super().on_train_start()
         buffer = self.plain_network().get_buffer(PROVENANCE)
         origins, points = unpack(buffer), self.points()
@@ -230,6 +240,14 @@ class PromptTrainer(MeasuredTrainer):
                 self.print_to_log_file(line)
         buffer.copy_(pack(origins, points))  # so that the next training from these weights knows
 
+    def on_epoch_start(self) -> None:
+        self.note_progress()
+        super().on_epoch_start()
+
+    def note_progress(self) -> None:
+        """Lets the loaders know how far the training is: by epochs, so that a resumed one (--c) continues alike."""
+        self._progress.iteration = self.current_epoch * self.num_iterations_per_epoch
+
     def _notes_on_points(self) -> Iterator[str]:
         """What the log says where the recipe and the weights differ on points."""
         base, points = self._points_of_weights(), self.points()
@@ -245,10 +263,7 @@ class PromptTrainer(MeasuredTrainer):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
-        begun = (
-            self.current_epoch * self.num_iterations_per_epoch
-        )  # by epochs, so that --c goes on alike
-        share = self.mixture.refine_share(begun)
+        share = self.mixture.refine_share(self._progress.iteration)
         if np.random.random() < share:  # noqa: NPY002 - the state that a seed sets
             rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
             targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
@@ -264,11 +279,9 @@ class PromptTrainer(MeasuredTrainer):
         """How corrections are drawn: the same in all iterations, and asking the weights for it makes a device wait."""
         if self._rounds is None:
             setup = self.targets()
+            strokes = self.mixture.scribbles > 0
             self._rounds = Rounds(
-                self.mixture.max_rounds,
-                setup.style,
-                setup.slice_axis,
-                scribbles=self.mixture.scribbles > 0,
+                self.mixture.max_rounds, setup.style, setup.slice_axis, scribbles=strokes
             )
         return self._rounds
 

@@ -31,6 +31,28 @@ class CaseNote:
     )  # nnU-Net writes the repr of its transforms into debug.json
 
 
+class Progress:
+    """How many iterations of the training have begun, by whole epochs.
+
+    The number lies in shared memory, so that processes that load patches see it, forked or spawned; they work some
+    batches ahead.
+    """
+
+    def __init__(self) -> None:
+        self._begun = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    @property
+    def iteration(self) -> int:
+        return int(self._begun[0])
+
+    @iteration.setter
+    def iteration(self, value: int) -> None:
+        self._begun[0] = value
+
+    def __repr__(self) -> str:  # nnU-Net writes the repr of its transforms into debug.json
+        return "Progress()"
+
+
 class NotedDataset:
     """nnU-Net's data set, writing the name of each case it loads on a `CaseNote`.
 
@@ -80,10 +102,11 @@ class SimulatePrompts(BasicTransform):
     sample alternate over the slots of the batch, because nnU-Net centres some slots on foreground and others not.
     """
 
-    def __init__(self, targets: Targets, note: CaseNote) -> None:
+    def __init__(self, targets: Targets, note: CaseNote, progress: Progress | None = None) -> None:
         super().__init__()
         self.targets = targets
         self.note = note
+        self.progress = progress  # None: as late in the training
         self._samples = 0  # each worker counts its own, and makes whole batches
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
@@ -103,7 +126,8 @@ class SimulatePrompts(BasicTransform):
     def _is_promptless(self) -> bool:
         batch, slot = divmod(self._samples, self.targets.batch_size)
         self._samples += 1
-        return self.targets.mixture.is_promptless(slot + batch)
+        iteration = None if self.progress is None else self.progress.iteration
+        return self.targets.mixture.is_promptless(slot + batch, iteration)
 
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         image: Tensor = data_dict["image"]

@@ -189,3 +189,10 @@ def test_refinement_begins_when_masks_mean_something() -> None:
     mixture = PromptMixture(refine=0.3, refine_after=10)
     assert [mixture.refine_share(i) for i in (0, 9, 10, 1000)] == [0.0, 0.0, 0.3, 0.3]
     assert PromptMixture(refine=0.3, refine_after=0).refine_share(0) == 0.3
+
+
+def test_a_training_begins_without_prompts() -> None:
+    mixture = PromptMixture(promptless=0.5, prompts_after=100)
+    assert all(mixture.is_promptless(sample, 99) for sample in range(8))
+    late = [mixture.is_promptless(sample, 100) for sample in range(8)]
+    assert late == [mixture.is_promptless(sample) for sample in range(8)] and sum(late) == 4

@@ -194,7 +194,7 @@ class TestPipeline:
         trainer.set_deep_supervision_enabled(True)
         trainer.lr_scheduler.step(0)
         changed = 0
-        for _ in range(2):
+        for _ in range(5):
             batch = next(train)
             before, target = batch["data"].clone(), batch["target"][0]
             assert np.isfinite(trainer.train_step(batch)["loss"])
@@ -224,13 +224,34 @@ class TestPipeline:
         assert {len(result[k]) for k in ("tp_hard", "fp_hard", "fn_hard", "object")} == {3}
 
 
+# stopped while it fetches a batch, the augmenter's own thread ends with an exception
+stopping = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@stopping
+def test_worker_processes_know_how_far_the_training_is(data: TinyData) -> None:
+    with nnunet_variables({**data.variables, "nnUNet_n_proc_DA": "2"}):
+        trainer = real(data, "3d_fullres")
+        trainer.mixture = replace(trainer.mixture, promptless=0.0, prompts_after=10)
+        trainer.num_iterations_per_epoch = 10
+        trainer.current_epoch = 0
+        trainer.note_progress()
+        train, validation = trainer.get_dataloaders()
+        try:
+            early = [next(train) for _ in range(4)]
+            trainer.current_epoch = 1
+            trainer.note_progress()
+            late = [next(train) for _ in range(24)][-8:]  # they work some batches ahead
+        finally:
+            train._finish()
+            validation._finish()
+    assert not any(batch["data"][:, 1:].any() for batch in early)
+    assert any(batch["data"][:, 1:].any() for batch in late)
+
+
 def _slices(volumes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """All slices of a batch of patches of two or three axes."""
     return volumes.reshape(-1, *volumes.shape[-2:])
-
-
-# stopped while it fetches a batch, the augmenter's own thread ends with an exception
-stopping = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 @stopping
