@@ -13,8 +13,8 @@
 # The submission container (container/README.md); VARIANT is cpu or cuda:
 #
 #   make wheelhouse          downloads the pinned wheels that it installs
-#   make image MODEL=FOLDER  builds it round a trained model, without an index, with docker or else buildah
-#   make image-test          builds it round a tiny model and compares what it answers with what we answer outside
+#   make image MODEL=FOLDER  builds it around a trained model, without an index, with docker or else buildah
+#   make image-test          builds it around a tiny model and compares what it answers with what we answer outside
 #
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives. WORKERS is
 # how many processes share the tests: a number, or logical, which is one per core.

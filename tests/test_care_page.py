@@ -114,7 +114,7 @@ def test_the_page_is_one_screen_of_commands() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_case_of_a_test_set_is_answered_and_scored(care: Run, task: str) -> None:
-    truths = {p.name for p in (care.folder / "rehearsal" / task / "hidden_labels").iterdir()}
+    truths = {p.name for p in (care.folder / "mock" / task / "hidden_labels").iterdir()}
     masks = {p.name for p in (care.folder / "out" / task).iterdir()}
     assert truths
     assert masks == {name.replace(".nii.gz", "_pred.nii.gz") for name in truths}

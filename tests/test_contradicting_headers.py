@@ -32,7 +32,7 @@ from tests.predictor_fixture import predictor
 
 SIZES = (1.5, 1.25, 8.0)
 AFFINE = np.diag([-1.5, -1.25, 8.0, 1.0])
-SAID = "sform (code 1) says voxel size 1 x 1 x 1 mm, taken is voxel size 1.5 x 1.25 x 8 mm"
+SAID = "sform (code 1) states voxel size 1 x 1 x 1 mm, taken is voxel size 1.5 x 1.25 x 8 mm"
 
 
 def spacing(path: Path) -> tuple[float, ...]:
@@ -60,7 +60,7 @@ def test_voxels_of_metres_are_refused_with_the_reason(tmp_path: Path) -> None:
     CONTRADICT["metres"].write(tmp_path / "in" / "a.nii.gz", np.ones((40, 40, 40), np.float32))
     (found,) = group_images(image_files(tmp_path / "in"), keys=(), n_channels=1)
     run = predict_cases(predictor(), [CaseToDo(found, tmp_path / "a.nii.gz")], Asked())
-    assert "expected at most" in run.failed["a"] and "xyzt_units says metres" in run.failed["a"]
+    assert "expected at most" in run.failed["a"] and "xyzt_units states metres" in run.failed["a"]
 
 
 def test_a_session(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,21 +11,22 @@ from pathlib import Path
 # The options of one converter alone.
 OWN_OPTIONS = {
     "myops": (
-        ("--stack-sequences", "C0, LGE, T2 as three channels of one case"),
-        ("--unaligned", "resample C0 and T2 by their affines in any case"),
+        (
+            "--stack-sequences",
+            "write C0, LGE and T2 as three channels of one case, not as three cases",
+        ),
+        ("--unaligned", "always resample C0 and T2 by their affines, even where shapes agree"),
     ),
     "lascarqs": (
         (
             "--fix-spacing",
-            "replace spacings that are off by 0.625 x 0.625 x 2.5 mm (1.25 mm where there are 88 slices)",
+            "replace wrong spacings by 0.625 x 0.625 x 2.5 mm (1.25 mm where there are 88 slices)",
         ),
     ),
 }
 OWN_OPTIONS["unify"] = (OWN_OPTIONS["myops"][1], *OWN_OPTIONS["lascarqs"])
 WHAT = "folder of the unpacked download"
-WHICH = (
-    "one folder of an unpacked download per task, or of the one version of it to use; in any order"
-)
+WHICH = "folder of an unpacked download, one per task, in any order; of a download with two versions, the one to use"
 
 
 def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
@@ -41,7 +42,7 @@ def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
             "--version-root",
             type=Path,
             metavar="FOLDER",
-            help="search this folder of the source only",
+            help="use only this folder of the source, where a download holds two versions of the same files",
         )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -50,7 +51,7 @@ def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
         dest="dataset_id",
         type=int,
         metavar="ID",
-        help="nnU-Net id, 1 to 999",
+        help="nnU-Net id of the new data set, 1 to 999",
     )
     what.add_argument(
         "--inspect",
@@ -58,14 +59,17 @@ def add_care_arguments(parser: argparse.ArgumentParser, layout: str) -> None:
         type=Path,
         const=Path(),
         metavar="CSV",
-        help="write no data set: print (and write to CSV) what is there; exit code 1 if any of it is unexpected",
+        help="do not convert: list the cases of the download (and write them to CSV); exit code 1 if any is unexpected",
     )
     parser.add_argument(
-        "--name", metavar="N", help="of the new data set (default: its task's, or CARE)"
+        "--name", metavar="N", help="name of the new data set (default: its task's, or CARE)"
     )
     flags = (
         ("--leave-out", "leave out unexpected cases instead of stopping"),
-        ("--unknown-to-background", "take label values that nobody documented as background"),
+        (
+            "--unknown-to-background",
+            "convert undocumented label values to background instead of stopping",
+        ),
     )
     for flag, text in (*flags, *OWN_OPTIONS.get(layout, ())):
         parser.add_argument(flag, action="store_true", help=text)

@@ -43,9 +43,7 @@ def spacing_note(grid: Grid, *, mend: bool) -> str:
     )
     if mend:
         return f"the spacing is {found} mm and becomes {wanted} mm"
-    return (
-        f"the spacing is {found} mm, expected {wanted} mm: kept as it is (--fix-spacing mends it)"
-    )
+    return f"the spacing is {found} mm, expected {wanted} mm: kept as it is (--fix-spacing corrects it)"
 
 
 def with_spacing(

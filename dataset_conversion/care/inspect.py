@@ -166,7 +166,7 @@ def write_examined(
         more = f" ({len(bad) - 1} more cases have problems)" if len(bad) > 1 else ""
         raise DatasetError(
             f"case {bad[0].case}: {bad[0].problems[0]}{more}: see all with --inspect,"
-            " or go on without such cases with --leave-out"
+            " or continue without such cases with --leave-out"
         )
     cases = list(cases_of(found))
     if not cases:

@@ -160,7 +160,7 @@ def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> Found | 
     told = (task for part in above for task, form in ATRIUM_TASKS.items() if form.search(part))
     task = next(told, None)
     if task is None:
-        problem = "no folder around it tells the task: put it into one that is named task1 or task2"
+        problem = "no folder name states the task: put it into a folder named task1 or task2"
         return replace(plain, problems=(problem,))
     return Found(task, name["part"] or "train", int(name["number"]), files, source)
 
@@ -240,9 +240,9 @@ def _fit(mask: str, grid: Grid, how: Agreement, *, off: bool) -> Iterator[str]:
     if how == "affine differs":
         yield f"{mask} takes the geometry of the image (same shape, another affine)"
     elif how == "disjoint":
-        yield f"{mask} and the image lie apart in space (their shapes differ, too)"
+        yield f"{mask} and the image do not overlap in space (their shapes differ, too)"
     elif how == "shape differs" and off:
-        yield f"{mask} has another shape, {grid.shape}, and the spacing of the image, which tells where it fits, is off"
+        yield f"{mask} has another shape, {grid.shape}, and the image's spacing, needed to place it, is wrong"
     elif how == "shape differs":
         yield f"{mask}, shape {grid.shape}, is resampled to the image by nearest neighbour"
 

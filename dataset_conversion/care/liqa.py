@@ -210,7 +210,7 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Examined
     how = agreement(image_grid, grid)
     audit = audit_values(TASK, values, unknown_to_background=options.unknown_to_background)
     empty = () if 1 in values else (f"{MASK} holds no liver",)
-    apart = f"{image.name} and {mask.name} lie apart in space (their shapes differ, too)"
+    apart = f"{image.name} and {mask.name} do not overlap in space (their shapes differ, too)"
     inspection = replace(
         blank,
         label_values=values,

@@ -231,7 +231,7 @@ def _image(found: Found, sequence: str, labels: Labels) -> tuple[ImageSource | N
     notes = (*labels.notes, *_on_image(grid, sequence, how, copied=not unaligned))
     inspection = replace(inspection.with_grid(grid), agreement=how, notes=notes)
     if "disjoint" in (how, labels.agreement):
-        reason = f"{path.name} and the label map lie apart in space (their shapes differ, too)"
+        reason = f"{path.name} and the label map do not overlap in space (their shapes differ, too)"
         return None, replace(inspection, left_out=reason)
     if sequence == "LGE":
         return path, inspection

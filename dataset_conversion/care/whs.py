@@ -90,7 +90,11 @@ def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, 
             centre = training["centre"]
         by_folder = word[1].upper() if word else by_folder
     if by_folder and by_number and by_folder != by_number:
-        return centre, by_folder, f"the folder says {by_folder}, the number of the case {by_number}"
+        return (
+            centre,
+            by_folder,
+            f"the folder states {by_folder}, the number of the case {by_number}",
+        )
     return centre, by_folder or by_number, ""
 
 
@@ -161,7 +165,7 @@ def _with_labels(
         if n not in seen
     ]
     empty = [] if seen else [f"{path.name} is empty, expected {', '.join(names.values())}"]
-    apart = f"{path.name} and the image lie apart in space (their shapes differ, too)"
+    apart = f"{path.name} and the image do not overlap in space (their shapes differ, too)"
     found = replace(
         inspection,
         label_values=values,

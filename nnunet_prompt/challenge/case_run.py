@@ -242,7 +242,7 @@ class CaseRun:
         prompts, problems = raw.place(to_pls.target_shape, reading.convention, axis)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            self._trouble("prompts", f"{problems[0]}{more}; mended or left out")
+            self._trouble("prompts", f"{problems[0]}{more}; repaired or left out")
         return prompts
 
     def _visible(self, loaded: Loaded) -> npt.NDArray[Any] | None:

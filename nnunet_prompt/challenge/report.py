@@ -115,7 +115,7 @@ def _earlier(path: Path, output: str) -> dict[str, Entry]:
         return cases if content["output"] == output else {}
     except (PromptError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise PromptError(
-            f"{path}: is there already and no report of a run: name another file"
+            f"{path}: already exists and is not the report of a run: name another file"
         ) from error
 
 

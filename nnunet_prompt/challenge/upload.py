@@ -87,7 +87,7 @@ def predict_upload(
     zip_file = _pack(root, [entry.member for entry in entries])
     notes = [*chosen.notes]
     if kept:
-        notes.append(f"kept {kept} mask(s) that were there: use another -o for another model")
+        notes.append(f"kept {kept} existing mask(s): use another -o for another model")
     if left_out:
         notes.append(
             f"left out {len(left_out)} file(s) (label maps, training cases, other sequences), such as"

@@ -163,7 +163,7 @@ def _place_heart(name: str, folders: Sequence[str]) -> tuple[str, MaskForm] | No
         if problem:
             raise DatasetError(problem)
         if told is None:
-            raise DatasetError("nothing tells CT from MR: put it into a folder such as ct_val")
+            raise DatasetError("no name states CT or MR: put it into a folder such as ct_val")
         modality, phase = told.lower(), _phase((found["case"], *folders), "ct_val")
     return f"{modality}_{phase}/{found['case']}_pred.nii.gz", _WHOLE_HEART
 
@@ -183,7 +183,7 @@ def _place_atrium(name: str, folders: Sequence[str]) -> tuple[str, MaskForm] | N
                 number = case["number"]
                 return f"{form.name}/{phase}_{number}/{number}_pred.nii.gz", form
     raise DatasetError(
-        "no folder tells scar from cavity: give a folder with -i in which it lies in one named task1_val or task2_val"
+        "no folder name states scar or cavity: give with -i a folder that has it in one named task1_val or task2_val"
     )
 
 
@@ -204,7 +204,9 @@ def _phase(names: Sequence[str], folder: str) -> str:
     """What the first of the names that tells it says: "val" or "test"."""
     found = next((m for n in names if (m := _PHASE.search(plain_name(n)))), None)
     if found is None:
-        raise DatasetError(f"nothing tells val from test: put it into a folder such as {folder}")
+        raise DatasetError(
+            f"no folder name states val or test: put it into a folder such as {folder}"
+        )
     return found[1]
 
 

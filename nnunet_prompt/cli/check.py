@@ -27,8 +27,8 @@ def add_check(parser: argparse.ArgumentParser) -> None:
         action=_Check,
         type=Path,
         metavar="OUTPUT",
-        help="only look over the masks that are there: one line per problem, and exit code 1 if there is any;"
-        " needs -i, no model and no -o",
+        help="only validate the existing masks in OUTPUT: prints one line per problem, exit code 1 if there is any;"
+        " needs -i, but neither -m nor -o",
     )
 
 
@@ -38,7 +38,7 @@ def run_check(args: argparse.Namespace) -> int:
     from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
 
     if args.report is not None:
-        raise PromptError("--report: tells of a run, and --check runs nothing: give one of both")
+        raise PromptError("--report: reports on a run, and --check runs nothing: give one of both")
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)
     for line in checked.guessed:

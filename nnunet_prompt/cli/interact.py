@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.cli.arguments import at_least, model, whole_numbers
 from nnunet_prompt.cli.hints import note
+from nnunet_prompt.cli.options import at_least, model, whole_numbers
 
 # As in `interact.protocols`, which imports more than help needs; a test compares them.
 PROTOCOLS = ("clicks", "cvpr", "autopet", "slices")
@@ -18,41 +18,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "labels", type=Path, metavar="LABELS", help="folder of reference label maps"
     )
     parser.add_argument(
-        "-i", dest="images", type=Path, required=True, metavar="IMAGES", help="folder of images"
+        "-i", dest="images", type=Path, required=True, metavar="IMAGES", help="folder of the images"
     )
     parser.add_argument(
-        "-o", dest="output", type=Path, required=True, metavar="FOLDER", help="scores and curves"
+        "-o",
+        dest="output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="output folder for scores and curves",
     )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
         default="clicks",
-        help="clicks (default): a centre click, then clicks on the largest error; cvpr: a 3D box, then clicks;"
-        " autopet: nothing, then strokes on the largest errors; slices: points, then boxes in every slice, then clicks",
+        help="what the simulated user does: clicks (default): a click in the centre, then clicks on the largest error;"
+        " cvpr: a 3D box, then clicks; autopet: nothing, then scribbles on the largest errors; slices: points, then"
+        " boxes in every slice, then clicks",
     )
     parser.add_argument(
-        "--interactions", type=at_least(1), metavar="N", help="default 6, of slices 5"
+        "--interactions",
+        type=at_least(1),
+        metavar="N",
+        help="number of interactions per label (default 6, with slices 5)",
     )
     parser.add_argument(
         "--start",
         choices=("nothing", "automatic"),
         default="nothing",
-        help="automatic: refine the mask that the model gives without prompts",
+        help="start from an empty mask (nothing, default) or from the mask predicted without prompts (automatic)",
     )
     parser.add_argument(
-        "--feedback", action="store_true", help="give the mask so far back as a mask prompt"
+        "--feedback",
+        action="store_true",
+        help="use the current mask as a mask prompt of the next step",
     )
     parser.add_argument(
         "--tolerance",
         type=float,
         default=2.0,
         metavar="MM",
-        help="of the normalised surface Dice, default 2",
+        help="tolerance of the normalised surface Dice in mm (default 2)",
     )
     parser.add_argument(
-        "--values", type=whole_numbers, metavar="500,200", help="label values to play (default all)"
+        "--values",
+        type=whole_numbers,
+        metavar="500,200",
+        help="label values to segment (default: all that occur)",
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of the simulated user")
+    summary = "seed of the simulated user (default 0)"
+    parser.add_argument("--seed", type=at_least(0), default=0, help=summary)
     model(parser)
 
 

@@ -146,16 +146,22 @@ def _log_on_stderr() -> Iterator[None]:
 VERBS = {
     "convert": Verb("make an nnU-Net raw data set from a download", takes.convert, does.convert),
     "phantom": Verb(
-        "draw phantoms as if downloaded: hearts, or a whole challenge to rehearse",
+        "generate phantoms: hearts, or mock downloads of whole challenges",
         takes.phantom,
         does.phantom,
     ),
     "plan": Verb(
-        "make small plans that train on a CPU from nnU-Net's plans", takes.plan, does.plan
+        "make small plans for a CPU, or plans without resampling, from nnU-Net's plans",
+        takes.plan,
+        does.plan,
     ),
-    "weights": Verb("start from the weights of other models", weights.add_arguments, weights.run),
+    "weights": Verb(
+        "start from the weights of other models, and export your own",
+        weights.add_arguments,
+        weights.run,
+    ),
     "train": Verb(
-        "train one fold: nnUNetv2_train with our trainers and defaults that work here",
+        "train one fold: nnUNetv2_train with our trainers, and defaults for this machine",
         train.add_arguments,
         train.run,
     ),
@@ -164,21 +170,27 @@ VERBS = {
     ),
     "simulate": Verb("make a prompts.json from label maps", takes.simulate, does.simulate),
     "submit": Verb(
-        "do what a challenge container does: INPUT/prompts.json to masks", takes.submit, does.submit
+        "run as a challenge container: from INPUT/images and INPUT/prompts.json to masks",
+        takes.submit,
+        does.submit,
     ),
-    "evaluate": Verb("measure masks against label maps", evaluate.add_arguments, does.evaluate),
+    "evaluate": Verb(
+        "evaluate masks against reference label maps", evaluate.add_arguments, does.evaluate
+    ),
     "interact": Verb(
-        "measure a model in a closed loop: a simulated user prompts, looks and corrects",
+        "evaluate a model interactively: a simulated user prompts and corrects",
         interact.add_arguments,
         interact.run,
     ),
     "env": Verb(
-        'print what `eval "$(nnunet-prompt env)"` sets for nnU-Net\'s commands',
+        'print exports so that nnU-Net finds our trainers: eval "$(nnunet-prompt env)"',
         takes.none,
         does.env,
     ),
     "trainers-dir": Verb("print the folder of our trainers", takes.none, does.trainers_dir),
     "demo": Verb(
-        "train and try everything on phantom hearts, in minutes on a CPU", takes.demo, does.demo
+        "run everything on phantom hearts, from data to masks, in minutes on a CPU",
+        takes.demo,
+        does.demo,
     ),
 }

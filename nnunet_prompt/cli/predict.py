@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunet_prompt.cli.arguments import UPLOADS, at_least, given_convention, model, names
+from nnunet_prompt.cli.arguments import UPLOADS
+from nnunet_prompt.cli.options import at_least, given_convention, model, names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,48 +15,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="images",
         type=Path,
         required=True,
-        help="folder of images, one image file, or a folder with one DICOM series",
+        help="folder of images, a single image file, or a folder with one DICOM series",
     )
     parser.add_argument(
         "-o",
         dest="output",
         type=Path,
         required=True,
-        help="folder for the masks, another than that of the images",
+        help="output folder for the masks, not the folder of the images",
     )
     parser.add_argument(
         "-p",
         dest="prompts",
         type=Path,
         metavar="PROMPTS",
-        help="prompts.json, files of 3D Slicer, napari or ITK-SNAP, our own form, or a folder with files for each case"
-        " (docs/prompts.md); without it: every structure",
+        help="prompts: a file in our form, or of TFM4MedIA (prompts.json), 3D Slicer, napari or ITK-SNAP, or a folder"
+        " of such files (docs/prompts.md); without prompts, all structures are segmented",
     )
     parser.add_argument(
         "--refine",
         type=Path,
         metavar="MASKS",
-        help="with -p: correct the automatic masks of this folder (predicted without -p) instead of beginning anew",
+        help="with -p: correct the automatic masks in this folder (predicted without -p) instead of starting from none",
     )
     given_convention(parser)
     parser.add_argument(
         "--axes",
         choices=("zyx", "xyz"),
-        help="of napari files: what axis-0, axis-1, axis-2 are (default zyx, which is then reported)",
+        help="order of axis-0, axis-1, axis-2 in napari files (default zyx, which is reported)",
     )
     parser.add_argument(
         "--structures",
         type=names,
         default=(),
         metavar="LV,scar",
-        help="only these, by name or official id",
+        help="segment only these structures, by name or official value",
     )
     parser.add_argument(
         "--upload",
         choices=UPLOADS,
-        help="-i is a validation or test download of CARE-Cardiac; -o gets its masks and their zip",
+        help="write an upload for CARE-Cardiac: -i is a validation or test download, -o gets the masks and their zip",
     )
-    parser.add_argument("--team", metavar="NAME", help="of the zip, with --upload")
+    parser.add_argument(
+        "--team", metavar="NAME", help="team name in the name of the zip (with --upload)"
+    )
     model(parser)
     _many_cases(parser)
 
@@ -65,12 +68,12 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         "--continue_prediction",
         "--c",
         action="store_true",
-        help="resume a run that was stopped: finished masks are kept",
+        help="resume a run that was stopped: existing masks are kept",
     )
     parser.add_argument(
         "--whole-names",
         action="store_true",
-        help="file names are names of cases: _0000 at their end is no channel (models of one channel)",
+        help="each file is a case: _0000 at the end of a name is not a channel (for models of one channel)",
     )
     parser.add_argument(
         "--num-parts",
@@ -78,7 +81,7 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=1,
         metavar="N",
-        help="this is one of N such runs, on as many machines or GPUs (default 1)",
+        help="split the cases over N runs, on as many machines or GPUs (default 1)",
     )
     parser.add_argument(
         "--part-id",
@@ -86,14 +89,14 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         default=0,
         metavar="I",
-        help="which one, from 0 to N - 1 (default 0)",
+        help="which of these runs this is, from 0 to N - 1 (default 0)",
     )
     parser.add_argument(
         "--dask",
         metavar="SCHEDULER",
-        help="spread the cases over the workers of this Dask scheduler (tcp://host:8786, or its file), and"
-        " keep masks that are there; workers see all folders under the same paths",
+        help="distribute the cases over the workers of this Dask scheduler (tcp://host:8786, or its file);"
+        " existing masks are kept; all workers must see the folders under the same paths",
     )
     parser.add_argument(
-        "--verbose", action="store_true", help="tell how many tiles each label of a case took"
+        "--verbose", action="store_true", help="report how many tiles each label of a case took"
     )

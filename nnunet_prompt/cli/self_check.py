@@ -35,12 +35,12 @@ def self_check(model: Path, folder: Path) -> str:
     options = ["-device", "cpu", "--disable_tta", "--strict", "--order", "xy", "--base", "0"]
     arguments = ["-i", folder / "input", "-o", output, "-m", model, *options]
     if command_line(["submit", *map(str, arguments)]) != 0:
-        raise ModelError(f"{model}: does not segment a phantom; the lines above say why")
+        raise ModelError(f"{model}: does not segment a phantom; see the lines above")
     mask = read_label_volume(output / f"{case}_pred.nii.gz")
     truth = read_label_volume(folder / "input" / "labels" / f"{case}.nii.gz")
     image = read_nifti(next((folder / "input" / "images").iterdir()))
     if mask.file_shape != image.file_shape or not np.array_equal(mask.affine, image.affine):
-        raise ModelError(f"{mask.path}: lies on another grid than {image.path}")
+        raise ModelError(f"{mask.path}: has another geometry than {image.path}")
     asked, found = np.unique(truth.array), np.unique(mask.array)
     if not set(found) <= set(asked):
         raise ModelError(f"{mask.path}: holds {found.tolist()}, asked for were {asked.tolist()}")
@@ -50,7 +50,9 @@ def self_check(model: Path, folder: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints what came out and returns 0, or prints what is wrong and returns 1."""
     parser = argparse.ArgumentParser(description="Segments a phantom with a model.")
-    parser.add_argument("model", type=Path, help="trained model: <trainer>__<plans>__<config>")
+    parser.add_argument(
+        "model", type=Path, help="folder of a trained model, <trainer>__<plans>__<configuration>"
+    )
     args = parser.parse_args(argv)
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.cli.arguments import at_least, fold
 from nnunet_prompt.cli.hints import next_command, note
+from nnunet_prompt.cli.options import DEVICES, at_least, fold
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.training import external_trainers as extension
 
@@ -33,45 +33,56 @@ _KNOWN = {  # words of an error that nnU-Net lets through: what the user can do
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Our own options, then those of nnUNetv2_train, which go on to it."""
     parser.set_defaults(misuse=parser.error)
-    parser.add_argument("dataset", metavar="DATASET", help="id or name, such as 901")
-    parser.add_argument("configuration", metavar="CONFIG", help="of the plans, such as 3d_fullres")
-    parser.add_argument("fold", type=fold, metavar="FOLD", help="a number, or all")
+    parser.add_argument(
+        "dataset", metavar="DATASET", help="id or name of the data set, such as 901"
+    )
+    parser.add_argument(
+        "configuration", metavar="CONFIG", help="configuration of the plans, such as 3d_fullres"
+    )
+    parser.add_argument("fold", type=fold, metavar="FOLD", help="fold to train: a number, or all")
     ours = parser.add_argument_group("options of nnunet-prompt")
     ours.add_argument(
         "--iterations",
         type=at_least(1),
         metavar="N",
-        help="in all, instead of those of the trainer; the learning rate falls over them",
+        help="total number of iterations, instead of the trainer's; the learning rate schedule is scaled to them",
     )
     ours.add_argument(
-        "--seed", type=at_least(0), metavar="N", help="makes a training in one process repeatable"
+        "--seed",
+        type=at_least(0),
+        metavar="N",
+        help="seed that makes a training in one process reproducible (default: none)",
     )
     stock = parser.add_argument_group("options of nnUNetv2_train")
     stock.add_argument(
-        "-tr", dest="trainer", metavar="TRAINER", help="default: nnUNetTrainerPrompt"
+        "-tr",
+        dest="trainer",
+        metavar="TRAINER",
+        help="trainer class (default nnUNetTrainerPrompt)",
     )
     stock.add_argument(
         "-p",
         dest="plans",
         metavar="PLANS",
-        help="default: nnUNetPlans, or nnUNetPromptCPUPlans where they are there and train on a CPU",
+        help="plans (default nnUNetPlans; on a CPU, and with trainers for one, nnUNetPromptCPUPlans if they exist)",
     )
     stock.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), help="default: cuda if there is one, else cpu"
+        "-device", choices=DEVICES, help="device to train on (default: cuda if available, else cpu)"
     )
-    stock.add_argument("-num_gpus", type=at_least(1), default=1, metavar="N", help="default 1")
+    gpus = "number of GPUs to train on (default 1)"
+    stock.add_argument("-num_gpus", type=at_least(1), default=1, metavar="N", help=gpus)
     stock.add_argument(
         "-pretrained_weights",
         type=Path,
         metavar="FILE",
-        help="to start from, such as what `nnunet-prompt weights adapt` writes",
+        help="checkpoint to start from, such as one written by `nnunet-prompt weights adapt`",
     )
     for flag, summary in {
         "--c": "resume a training from its latest checkpoint",
-        "--val": "only validate a training that has ended",
-        "--val_best": "validate with checkpoint_best.pth",
-        "--npz": "nnU-Net's: save probabilities of the validation; our trainers do not",
-        "--disable_checkpointing": "write no checkpoint, to try things out",
+        "--val": "only run the validation of a finished training",
+        "--val_best": "run the validation with checkpoint_best.pth instead of checkpoint_final.pth",
+        "--npz": "save the probabilities of the validation (nnU-Net's trainers only, ours do not)",
+        "--disable_checkpointing": "do not save checkpoints, for tests",
     }.items():
         stock.add_argument(flag, action="store_true", help=summary)
 

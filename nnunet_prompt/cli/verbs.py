@@ -149,7 +149,7 @@ def predict(args: argparse.Namespace) -> int:
         refine=args.refine,
         options=replace(predict_options(args), convention=convention),
     )
-    kept = f"; kept {_count(made.kept, 'mask')} that were there" if made.kept else ""
+    kept = f"; kept {_count(made.kept, 'existing mask')}" if made.kept else ""
     print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
     next_command("nnunet-prompt", "evaluate", "LABELS", args.output, "-o", "metrics.json")
     return 0
@@ -162,12 +162,12 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise PromptError("--team names the zip of an upload: give --upload, too")
     if args.prompts is not None or args.structures or args.refine is not None:
         raise PromptError(
-            "--upload: neither prompts nor --refine nor --structures, its form says what is written"
+            "--upload: neither prompts nor --refine nor --structures, its form states what is written"
         )
     given = (args.order, args.base, args.inclusive)
     if given != ("auto",) * 3 or args.axes is not None or args.whole_names:
         raise PromptError(
-            "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form says what is read"
+            "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form states what is read"
         )
     if args.num_parts > 1 or args.dask is not None:
         raise PromptError("--upload: neither --num-parts nor --dask, its zip is made in one run")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_prompt.cli.arguments import at_least, fold
 from nnunet_prompt.cli.hints import next_command
+from nnunet_prompt.cli.options import at_least, checkpoint, dataset_id, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,13 @@ class Action:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, action in ACTIONS.items():
-        action.add_arguments(actions.add_parser(name, help=action.summary, allow_abbrev=False))
+        sub = actions.add_parser(
+            name,
+            help=action.summary,
+            description=action.summary[0].upper() + action.summary[1:] + ".",
+            allow_abbrev=False,
+        )
+        action.add_arguments(sub)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     _source(parser)
-    parser.add_argument("--no-tensors", action="store_true", help="without the table of tensors")
+    parser.add_argument("--no-tensors", action="store_true", help="do not list the tensors")
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -49,14 +55,18 @@ def _inspect(args: argparse.Namespace) -> int:
 
 def _adapt_arguments(parser: argparse.ArgumentParser) -> None:
     _source(parser)
-    _dataset(parser)
-    parser.add_argument("-p", dest="plans", default="nnUNetPlans", metavar="PLANS")
-    parser.add_argument("-c", dest="configuration", default="3d_fullres", metavar="CONFIG")
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="start.pth")
+    dataset_id(parser, "nnU-Net id of the data set to train on, such as 901")
+    plans = "plans to train with (default nnUNetPlans)"
+    parser.add_argument("-p", dest="plans", default="nnUNetPlans", metavar="PLANS", help=plans)
+    _configuration(parser)
+    written = "checkpoint to write, for -pretrained_weights"
     parser.add_argument(
-        "--licence", metavar="TEXT", help="of the source, where its files do not tell it"
+        "-o", dest="output", type=Path, required=True, metavar="start.pth", help=written
     )
-    parser.add_argument("--report", type=Path, metavar="JSON", help="every tensor, as JSON")
+    licence = "licence of the source, if its files do not state it"
+    parser.add_argument("--licence", metavar="TEXT", help=licence)
+    report = "write what was done with each tensor to this file"
+    parser.add_argument("--report", type=Path, metavar="JSON", help=report)
     _stem(parser)
 
 
@@ -85,13 +95,14 @@ def _adapt(args: argparse.Namespace) -> int:
 
 def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     _source(parser)
-    _dataset(parser)
-    parser.add_argument(
-        "-p", dest="base", default="nnUNetPlans", metavar="PLANS", help="nnU-Net's, for the rest"
-    )
-    parser.add_argument("-c", dest="configuration", default="3d_fullres", metavar="CONFIG")
-    parser.add_argument("-o", dest="name", metavar="NAME", help="default: nnUNetPlans_<family>")
-    parser.add_argument("--batch-size", type=at_least(1), default=2, metavar="N")
+    dataset_id(parser)
+    base = "nnU-Net's plans of the data set, for all that the source does not fix (default nnUNetPlans)"
+    parser.add_argument("-p", dest="base", default="nnUNetPlans", metavar="PLANS", help=base)
+    _configuration(parser)
+    name = "name of the plans to write (default nnUNetPlans_<family>)"
+    parser.add_argument("-o", dest="name", metavar="NAME", help=name)
+    size = "batch size of the plans to write (default 2)"
+    parser.add_argument("--batch-size", type=at_least(1), default=2, metavar="N", help=size)
     _stem(parser)
 
 
@@ -124,9 +135,15 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="as `weights list` shows it")
     parser.add_argument(
-        "-o", dest="output", type=Path, default=Path("weights"), help="folder, default ./weights"
+        "name", metavar="NAME", help="name of the source, as listed by `nnunet-prompt weights list`"
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        type=Path,
+        default=Path("weights"),
+        help="folder to download to (default ./weights)",
     )
 
 
@@ -142,9 +159,15 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _merge_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", type=Path, metavar="BASE", help="what the tuning started from")
-    parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="adapter.pth of a tuning")
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT")
+    parser.add_argument(
+        "base", type=Path, metavar="BASE", help="checkpoint that the tuning started from"
+    )
+    parser.add_argument(
+        "adapter", type=Path, metavar="ADAPTER", help="adapter.pth written by the tuning"
+    )
+    parser.add_argument(
+        "-o", dest="output", type=Path, required=True, metavar="OUT", help="checkpoint to write"
+    )
 
 
 def _merge(args: argparse.Namespace) -> int:
@@ -164,21 +187,37 @@ def _merge(args: argparse.Namespace) -> int:
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="<trainer>__<plans>__<config>")
-    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="DIR", help="new")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+    )
+    parser.add_argument(
+        "-o", dest="output", type=Path, required=True, metavar="DIR", help="new folder to write"
+    )
     parser.add_argument(
         "--format",
         dest="form",
         choices=("nninteractive", "nnunet"),
         required=True,
-        help="nninteractive: prompts, for its viewers; nnunet: structures, for nnUNetv2_predict",
+        help="nninteractive: prompted segmentation in the viewers of nnInteractive; nnunet: all structures, for"
+        " nnUNetv2_predict without our package",
     )
     parser.add_argument(
-        "-f", dest="folds", type=fold, nargs="+", metavar="FOLD", help="default: all there are"
+        "-f",
+        dest="folds",
+        type=fold,
+        nargs="+",
+        metavar="FOLD",
+        help="folds to export (default: all that were trained)",
     )
-    parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", metavar="FILE")
+    checkpoint(parser)
     parser.add_argument(
-        "--licence", default="", metavar="TEXT", help="of your own, beside that of the source"
+        "--licence",
+        default="",
+        metavar="TEXT",
+        help="your own licence of the weights, added to that of their source",
     )
 
 
@@ -196,25 +235,43 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _stem(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stem", metavar="ID", help="of a MultiTalent model with several stems")
+    stem = "which first convolution (stem) to take of a MultiTalent model that has one per data set"
+    parser.add_argument("--stem", metavar="ID", help=stem)
 
 
 def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="checkpoint or model folder")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="checkpoint or model folder of the other model"
+    )
 
 
-def _dataset(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID")
+def _configuration(parser: argparse.ArgumentParser) -> None:
+    summary = "configuration of the plans (default 3d_fullres)"
+    parser.add_argument(
+        "-c", dest="configuration", default="3d_fullres", metavar="CONFIG", help=summary
+    )
 
 
 ACTIONS = {
     "inspect": Action("show what a checkpoint holds", _inspect_arguments, _inspect),
-    "adapt": Action("make a start checkpoint from another model", _adapt_arguments, _adapt),
-    "plan": Action("write plans in which another model's weights fit", _plan_arguments, _plan),
-    "list": Action("show where the field's weights are published", _list_arguments, _list),
-    "fetch": Action("download one of them", _fetch_arguments, _fetch),
-    "export": Action(
-        "give a model to nnInteractive's viewers or to stock nnU-Net", _export_arguments, _export
+    "adapt": Action(
+        "convert another model's checkpoint into one to start training from",
+        _adapt_arguments,
+        _adapt,
     ),
-    "merge": Action("put what was tuned back into its base", _merge_arguments, _merge),
+    "plan": Action("write plans in which another model's weights fit", _plan_arguments, _plan),
+    "list": Action(
+        "list published weights, their licences and how to get them", _list_arguments, _list
+    ),
+    "fetch": Action("download weights that `weights list` shows", _fetch_arguments, _fetch),
+    "export": Action(
+        "export a model for the viewers of nnInteractive or for stock nnU-Net",
+        _export_arguments,
+        _export,
+    ),
+    "merge": Action(
+        "merge an adapter.pth into the checkpoint that its tuning started from",
+        _merge_arguments,
+        _merge,
+    ),
 }

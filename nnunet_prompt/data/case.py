@@ -111,7 +111,9 @@ def load_canonical(case: Case) -> CanonicalCase:
     first, *others = (_image(case, source) for source in case.images)
     for other in others:
         if not same_geometry(first, other):
-            raise ImageError(f"case {case.case_id}: {_differ(other, first)}: put them on one grid")
+            raise ImageError(
+                f"case {case.case_id}: {_differ(other, first)}: resample them to the same geometry"
+            )
     turn = canonical_map(first.affine, first.shape)
     turned = [turn.apply(volume.array) for volume in (first, *others)]
     images = np.stack(turned) if others else turned[0][None]  # a view, which copies nothing

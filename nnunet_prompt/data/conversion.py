@@ -19,8 +19,14 @@ from nnunet_prompt.errors import DatasetError, PromptError, unreadable_json
 def converter_parser(summary: str) -> argparse.ArgumentParser:
     """The options that every converter has."""
     parser = argparse.ArgumentParser(description=summary)
-    parser.add_argument("source", type=Path, help="folder of the download")
-    parser.add_argument("-d", "--dataset-id", type=int, required=True, help="nnU-Net id, 1 to 999")
+    parser.add_argument("source", type=Path, help="folder of the source data")
+    parser.add_argument(
+        "-d",
+        "--dataset-id",
+        type=int,
+        required=True,
+        help="nnU-Net id of the new data set, 1 to 999",
+    )
     parser.add_argument("--name", help="name of the data set (default: the source's own)")
     return parser
 
@@ -33,7 +39,7 @@ def run_converter(convert: Callable[[], Path]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped: run the same command again to go on", file=sys.stderr)
+        print("stopped: run the same command again to resume", file=sys.stderr)
         return 130
     print(folder)
     return 0

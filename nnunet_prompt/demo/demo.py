@@ -91,7 +91,7 @@ def _check_output(output: Path) -> None:
     taken = next((output / p for p in ("train", "test") if (output / p).exists()), None)
     if taken is not None and not begun:
         raise OutputError(
-            f"{taken}: is there already, and of no demo: choose another folder with -o"
+            f"{taken}: already exists, and not as part of a demo: choose another folder with -o"
         )
     make_folder(output / _DONE)
 
@@ -114,11 +114,11 @@ def _learning(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
     train = _quoted(output / "train")
     return {
         "data": (
-            "Draw phantom hearts to learn from",
+            "Generate phantom hearts to train on",
             f"nnunet-prompt phantom heart -o {train} -n {TRAINING_CASES} --seed {seed}",
         ),
         "test_data": (
-            "Draw others to be tested on",
+            "Generate others to test on",
             f"nnunet-prompt phantom heart -o {_quoted(output / 'test')} -n {TEST_CASES} --seed {seed} --part test",
         ),
         "convert": (
@@ -134,7 +134,7 @@ def _learning(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
             f"nnunet-prompt plan -d {DATASET_ID} -o {PLANS} --batch-size 4",
         ),
         "train": (
-            "nnU-Net trains our recipe",
+            "nnU-Net trains our trainer",
             f"{NO_WORKERS} nnUNetv2_train {DATASET_ID} {CONFIGURATION} 0"
             f" -tr {TRAINER} -p {PLANS} -device cpu",
         ),
@@ -193,7 +193,9 @@ def _run(stage: Stage, output: Path, *, variables: Mapping[str, str], console: C
             show(line)
             last = line
     if process.returncode:
-        raise PromptError(f"`{shlex.join(stage.command)}` failed: {last} (all it said is in {log})")
+        raise PromptError(
+            f"`{shlex.join(stage.command)}` failed: {last} (its whole output is in {log})"
+        )
     marker.write_text(shlex.join(stage.command), encoding="utf-8")
     console.print(f"done in {time.monotonic() - started:.0f} s", style="dim")
 

@@ -235,7 +235,7 @@ def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair
 def _check_one_shape(truth: Array, prediction: Array) -> None:
     if truth.shape != prediction.shape or truth.ndim == 0:
         raise PromptError(
-            f"truth and prediction must have one shape, found {truth.shape} and {prediction.shape}"
+            f"reference and prediction must have the same shape, found {truth.shape} and {prediction.shape}"
         )
 
 

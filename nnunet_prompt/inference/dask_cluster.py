@@ -237,7 +237,7 @@ def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], No
             job = running.pop(future)
             if future.cancelled():
                 raise PromptError(
-                    "--dask: the scheduler is gone or was restarted; run the same again to go on"
+                    "--dask: the scheduler is gone or was restarted; run the same command again to resume"
                 )
             error = future.exception()  # of a case that kills its workers, say
             yield job, Done(reason=reason_of(error)) if error else future.result()

@@ -198,7 +198,7 @@ def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
 def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> PromptFile | None:
     if prompts is None and options.convention != ALL_OPEN:
         raise PromptError(
-            "--order, --base and --inclusive say how a prompts.json is read: give prompts with -p, too"
+            "--order, --base and --inclusive state the convention of a prompts.json: give prompts with -p, too"
         )
     if isinstance(prompts, (str, Path)):
         return load_prompts(prompts, convention=options.convention, axes=options.axes)

@@ -265,6 +265,6 @@ def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:
     for other in images[1:]:
         if not same_geometry(other, first):
             raise ImageError(
-                f"{other.path}: lies on another grid than {first.path}: {geometry_difference(other, first)};"
-                " channels of one case must be registered and resampled to one grid"
+                f"{other.path}: has another geometry than {first.path}: {geometry_difference(other, first)};"
+                " channels of one case must be registered and resampled to the same geometry"
             )

@@ -27,7 +27,7 @@ def read_automatic(path: Path, image: NiftiVolume) -> LabelMap:
     mask = read_label_file(path)
     if not same_geometry(mask, image):
         raise ImageError(
-            f"{path}: lies on another grid than {image.path}: {geometry_difference(mask, image)};"
+            f"{path}: has another geometry than {image.path}: {geometry_difference(mask, image)};"
             " give the mask that was predicted for this image"
         )
     return mask.array

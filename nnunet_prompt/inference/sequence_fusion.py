@@ -83,7 +83,9 @@ def read_case(
     shapes = [v.shape for v in volumes.values()]
     # a reader that reorients takes channels with other axes first; the predictor compares what it makes of them
     if len({tuple(sorted(shape)) for shape in shapes}) > 1 and not are_sequences(files):
-        raise ImageError(f"its images have the shapes {shapes}; channels must lie on one grid")
+        raise ImageError(
+            f"its images have the shapes {shapes}; channels must have the same geometry"
+        )
     return volumes
 
 
@@ -201,7 +203,7 @@ def _on_one_grid(volumes: Mapping[str, NiftiVolume], warn: Warn) -> dict[str, Ni
             here[tag] = replace(volume, affine=reference.affine)
         else:
             warn(
-                f"{volume.path}: lies on another grid than {reference.path.name} ({volume.shape} and"
+                f"{volume.path}: has another geometry than {reference.path.name} ({volume.shape} and"
                 f" {reference.shape}); this sequence is left out"
             )
     return here

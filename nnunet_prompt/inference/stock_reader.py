@@ -72,8 +72,8 @@ class CanonicalReader(BaseReaderWriter):
         for other in moved:
             if not same_geometry(other, moved[0]):
                 raise ImageError(
-                    f"{other.path}: lies on another grid than {first.path}:"
-                    f" {geometry_difference(other, moved[0])}; channels of one case must lie on one grid"
+                    f"{other.path}: has another geometry than {first.path}:"
+                    f" {geometry_difference(other, moved[0])}; channels of one case must have the same geometry"
                 )
             for note in other.notes:
                 _log.warning("%s: %s", other.path, note)

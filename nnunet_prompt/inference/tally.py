@@ -15,7 +15,7 @@ class Tally:
     grown: Mapping[int, int]
 
     def __str__(self) -> str:
-        """One line: "label 500: 3 tiles, 1 of them grown; label 200: 2 tiles"."""
+        """One line: "label 500: 3 tiles (1 of them added); label 200: 2 tiles"."""
         parts = [
             f"label {label}: {_count(tiles, 'tile')}{_grown(self.grown.get(label, 0))}"
             for label, tiles in self.tiles.items()
@@ -24,7 +24,7 @@ class Tally:
 
 
 def in_short(cases: Sequence[Tally]) -> str:
-    """One line about all cases: "ran 12 tiles for 5 labels in 2 cases, 3 of them grown where a mask ..."."""
+    """One line about all cases: "ran 12 tiles for 5 labels in 2 cases (3 of them added where a mask ...)"."""
     tiles, labels = (
         sum(sum(c.tiles.values()) for c in cases),
         sum(len(c.tiles) for c in cases),
@@ -33,11 +33,11 @@ def in_short(cases: Sequence[Tally]) -> str:
     said = (
         f"ran {_count(tiles, 'tile')} for {_count(labels, 'label')} in {_count(len(cases), 'case')}"
     )
-    return f"{said}{_grown(grown)}{' where a mask reached the border of the first ones' if grown else ''}"
+    return f"{said}{_grown(grown, ' where a mask touches the border of the first ones')}"
 
 
-def _grown(number: int) -> str:
-    return f", {number} of them grown" if number else ""
+def _grown(number: int, where: str = "") -> str:
+    return f" ({number} of them added{where})" if number else ""
 
 
 def _count(number: int, noun: str) -> str:

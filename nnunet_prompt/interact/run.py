@@ -183,7 +183,7 @@ def _play_case(
         warn(f"{case.label}: {note}")
     if not same_geometry(reference, volumes[0]):
         raise ImageError(
-            f"{case.label}: lies on another grid than {files[0]}:"
+            f"{case.label}: has another geometry than {files[0]}:"
             f" {geometry_difference(reference, volumes[0])}; resample the label map to the image"
         )
     session.set_image(volumes)

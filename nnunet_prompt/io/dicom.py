@@ -58,8 +58,8 @@ def _check_distances(folder: Path, paths: Sequence[str]) -> None:
     middle = float(np.median(steps))
     if np.abs(steps - middle).max() > UNEVEN * middle or middle <= 0:
         raise ImageError(
-            f"{folder}: its DICOM slices lie {steps.min():.3f} to {steps.max():.3f} mm apart, expected even distances:"
-            " slices are missing or there is more than one volume; convert the series with dcm2niix"
+            f"{folder}: its DICOM slices are at distances of {steps.min():.3f} to {steps.max():.3f} mm, expected equal"
+            " ones: slices are missing or there is more than one volume; convert the series with dcm2niix"
         )
 
 

@@ -172,7 +172,7 @@ def _two_readings(case: str, first: Path, other: Path) -> str:
     return (
         f"{first.parent}: the file names can be read in two ways: {first.name} and {other.name} are channels of one"
         f" case {case}, but the model takes 1 channel; or they are the images of two cases, {names}. Give --whole-names"
-        f" for the second reading, or keep only {first.name} of case {case} for the first"
+        f" for two cases, or keep only {first.name} of case {case} for one case"
     )
 
 

@@ -186,11 +186,11 @@ def usable_affine(
         lengths = np.linalg.norm(axes, axis=0)
     if not np.isfinite(affine).all() or not np.isfinite(lengths).all() or (lengths == 0).any():
         raise ImageError(
-            f"{path}: the affine must be finite with no spacing of 0, found {affine.tolist()}: mend the header"
+            f"{path}: the affine must be finite with no spacing of 0, found {affine.tolist()}: correct the header"
         )
     if abs(np.linalg.det(axes / lengths)) < 1e-6:
         raise ImageError(
-            f"{path}: the affine is singular (two axes point the same way), found {affine.tolist()}: mend the header"
+            f"{path}: the affine is singular (two axes point the same way), found {affine.tolist()}: correct the header"
         )
     return affine
 

@@ -244,7 +244,7 @@ def _notes(stated: _Stated, taken: Affine) -> Iterator[str]:
     found = describe(taken)
     if stated.unit is not None:
         sizes = " x ".join(f"{s:.6g}" for s in stated.sizes)
-        yield f"xyzt_units says {stated.unit}: pixdim {sizes} is taken as {found}, as nnU-Net's reader does"
+        yield f"xyzt_units states {stated.unit}: pixdim {sizes} is taken as {found}, as nnU-Net's reader does"
         taken = np.diag([1 / _FACTORS[stated.unit]] * 3 + [1.0]) @ taken  # to compare what is said
     if not stated.transforms:
         broken = int(stated.header["qform_code"]) > 0
@@ -255,7 +255,7 @@ def _notes(stated: _Stated, taken: Affine) -> Iterator[str]:
         if not same_geometry(Lattice(stated.shape, affine), Lattice(stated.shape, taken)):
             differ = True
             yield (
-                f"the header contradicts itself: {name} says {describe(affine, beside=taken)}, taken is"
+                f"the header contradicts itself: {name} states {describe(affine, beside=taken)}, taken is"
                 f" {describe(taken, beside=affine)}, as nnU-Net's reader does"
             )
     missing = ~(np.isfinite(stated.sizes) & (stated.sizes != 0))

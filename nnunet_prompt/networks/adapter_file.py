@@ -80,7 +80,7 @@ def read_adapter(path: Path) -> Adapter:
     head = content.get("adapter")
     if not isinstance(head, dict):
         raise ModelError(
-            f"{path}: not an adapter, it has no 'adapter'; expected the {ADAPTER_FILE} that a tuning recipe writes"
+            f"{path}: not an adapter, it has no 'adapter'; expected the {ADAPTER_FILE} that a tuning trainer writes"
         )
     if head.get("version") != ADAPTER_VERSION:
         raise ModelError(

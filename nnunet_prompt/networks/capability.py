@@ -119,7 +119,7 @@ def read_capability(folder: Path) -> Capability:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            f"{path}: not found; {folder} is no model folder of a promptable trainer (expected the folder that"
+            f"{path}: not found; {folder} is not a model folder of a promptable trainer (expected the folder that"
             " holds plans.json and fold_0)"
         ) from None
     except OSError as error:

@@ -31,7 +31,7 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
         raise _unreadable(path, error) from None
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path}: refused, because loading it would run code or it is no checkpoint ({_reason(error)})"
+            f"{path}: refused, because loading it would run code or it is not a checkpoint ({_reason(error)})"
         ) from None
     except Exception as error:  # a damaged pickle can end in any error
         raise ModelError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
@@ -62,8 +62,8 @@ def _refuse_other_formats(path: Path) -> None:
         raise ModelError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
     if start[257:262] == b"ustar":
         raise ModelError(
-            f"{path}: refused, a tar archive (torch's format before 0.1.10, or a packed model): unpack it and give the"
-            " checkpoint in it"
+            f"{path}: refused, a tar archive (torch's format before 0.1.10, or an archived model): unpack it and give"
+            " the checkpoint in it"
         )
     if start[:1] == b"\x80":
         raise ModelError(

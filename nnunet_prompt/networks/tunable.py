@@ -116,7 +116,7 @@ def _chosen(network: nn.Module, method: Method) -> set[str]:
             chosen = {n for n in names if ".adapter." in n}
     if method != "linear" and chosen <= heads:
         raise RefusedError(
-            f"tuning {method}: this network has no such parameters but in its output layers; use another recipe"
+            f"tuning {method}: this network has no such parameters but in its output layers; use another trainer"
         )
     return chosen | heads
 

@@ -46,7 +46,9 @@ class Record:
                 found = {key: content[key] for key in new}
                 _ = [list(entry["files"]) for entry in found["cases"].values()]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DatasetError(f"{path}: not in the form of a rehearsal ({error!r})") from error
+                raise DatasetError(
+                    f"{path}: not in the form of mock challenge data ({error!r})"
+                ) from error
             for key in ("version", *options):
                 if found[key] != new[key]:
                     raise DatasetError(
@@ -97,7 +99,8 @@ def _check_free(folder: Path) -> None:
     taken = next((path for path in files if not path.name.startswith(PARTIAL)), None)
     if taken is not None:
         raise OutputError(
-            f"{taken}: is there already, but {folder} has no {RECORD_FILE} and is no rehearsal: choose another folder"
+            f"{taken}: already exists, but {folder} has no {RECORD_FILE}, so it is not mock challenge data:"
+            " choose another folder"
         )
 
 

@@ -122,7 +122,7 @@ DEFECTS = (
     Defect(
         "float label map", defects.stored_as("_label", "float32"), "has type float32 and is rounded"
     ),
-    Defect("label map turned", defects.turned("_label", (2, 0, 1), (_Y, _N, _Y))),
+    Defect("label map reoriented", defects.turned("_label", (2, 0, 1), (_Y, _N, _Y))),
     Defect("validation folder", validation_folder, "no label map (a validation or test case)"),
     Defect("resource forks", defects.resource_forks),
     Defect("nii beside nii.gz", defects.uncompressed("_label")),

@@ -165,7 +165,7 @@ def _inclusive(views: Sequence[CaseView], order: Order, given: GivenConvention, 
         return given.inclusive
     votes = vote_ends(views, swapped=order == "yx")
     inclusive = DEFAULT.inclusive if votes.answer is None else votes.answer
-    why = "by default, it matters little" if votes.answer is None else "by votes"
+    why = "by default, it matters little" if votes.answer is None else "from the cases"
     log.note(
         f"the second corner of a box is {_END[inclusive]}, {why}: {votes.exclusive} for past it,"
         f" {votes.inclusive} for its last pixel"

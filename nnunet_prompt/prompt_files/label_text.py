@@ -102,5 +102,5 @@ def _unknown(text: LabelText, table: StructureTable | None) -> str:
     else:
         names = ", ".join(f"{s.name} ({s.official})" for s in table.structures)
         known = f"a number or a structure of the model: {names}"
-    way_out = "" if text.exact else "; say it in the file or in its name, such as case_001_500"
+    way_out = "" if text.exact else "; state it in the file or in its name, such as case_001_500"
     return f"no label is named; expected {known}; found {tried}{way_out}"

@@ -95,7 +95,7 @@ def place(
             if one.label.exact:
                 _check_once(keys, meaning.label, one.label.candidates[0])
             if isinstance(one.what, MaskAt) and meaning.candidate:
-                warn(f"{one.where}: its name is no label; taken as label {meaning.label}")
+                warn(f"{one.where}: its name is not a label; taken as label {meaning.label}")
             positive = one.positive if one.positive is not None else meaning.positive
             here = sets.setdefault(meaning.label, _Gathered(image, warn))
             here.add(one, positive is not False)

@@ -227,7 +227,7 @@ class PromptFile:
         if csv and self.axes is None:
             warn(
                 f"{csv[0].name}: axis-0, axis-1, axis-2 of napari files are taken as z, y, x of the image file, by"
-                " default; say so with --axes zyx, or --axes xyz"
+                " default; state it with --axes zyx, or --axes xyz"
             )
         cases: dict[str, Content] = {case: tuple(several) for case, several in files.items()}
         for case, several in files.items():

@@ -131,7 +131,7 @@ def read_text(path: Path) -> str:
     """The text of a prompts file, which is UTF-8 and of a sane size. Raises `PromptFileError`."""
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise PromptFileError(f"{path}: cannot be read: it is no file")
+            raise PromptFileError(f"{path}: cannot be read: it is not a file")
         if path.stat().st_size > MAX_BYTES:
             raise PromptFileError(f"{path}: larger than {MAX_BYTES >> 20} MiB, so no prompts file")
         return path.read_bytes().decode("utf-8-sig")

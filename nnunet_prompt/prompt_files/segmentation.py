@@ -128,7 +128,7 @@ def _carried(
             f"{path}: the segment lies outside the image {image.path}, or between its voxels: is it of that image?"
         )
     warn(
-        f"{path.name}: lies on another grid than the image ({mask.shape} and {image.shape}); moved by nearest neighbour"
+        f"{path.name}: has another geometry than the image ({mask.shape} and {image.shape}); moved by nearest neighbour"
     )
     return moved
 
@@ -179,4 +179,6 @@ def _segments(header: dict[str, str]) -> list[Segment] | None:
             for _, one in sorted(found.items())
         ] or None
     except ValueError as error:
-        raise ImageError(f"a segment's LabelValue or Layer is no whole number: {error}") from error
+        raise ImageError(
+            f"a segment's LabelValue or Layer is not a whole number: {error}"
+        ) from error

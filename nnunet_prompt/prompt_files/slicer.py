@@ -119,7 +119,7 @@ class _Markup:
 
     def _roi(self, points: list[tuple[str, Coordinate, tuple[str, ...]]]) -> BodyAt:
         if self.content.get("insideOut") is True:
-            raise self._wrong("insideOut: a box of what lies outside is no prompt")
+            raise self._wrong("insideOut: a box of what lies outside is not a prompt")
         centre = self.content.get("center")
         if centre is None and points:
             at = np.array(points[0][1])

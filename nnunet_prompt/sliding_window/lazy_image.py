@@ -161,7 +161,7 @@ def _grid_shape(shape: Shape, here: Sequence[float], there: Sequence[float]) -> 
     if math.prod(new_shape) > MOST_VOXELS:
         raise ImageError(
             f"{found}, which make {math.prod(new_shape):.1e} voxels of the model's {there} mm; expected at most"
-            f" {MOST_VOXELS:.1e}: mend the spacing in the file's header"
+            f" {MOST_VOXELS:.1e}: correct the spacing in the file's header"
         )
     return new_shape
 

@@ -252,7 +252,7 @@ class PromptTrainer(MeasuredTrainer):
         """What the log says where the recipe and the weights differ on points."""
         base, points = self._points_of_weights(), self.points()
         if base is not None and base != points:
-            yield f"points: {points}, as the recipe states; the weights it starts from know {base}"
+            yield f"points: {points}, as the trainer states; the weights it starts from know {base}"
         elif points != Points(self.point_shape, self.point_radius, self.point_metric):
             yield f"points: {points}, as the weights it starts from know them"
 

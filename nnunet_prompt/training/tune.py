@@ -71,7 +71,7 @@ class TuneTrainer(PromptTrainer):
         self.print_to_log_file(f"tuning {self.tuning.method}: {tuned} of {total} parameters")
         if is_deaf(network):
             self.print_to_log_file(
-                "WARNING: this base ignores prompts and this recipe cannot change that; only the structures are tuned."
+                "WARNING: this base ignores prompts and this trainer cannot change that; only the structures are tuned."
                 " Train on with nnUNetTrainerPrompt, or tune with nnUNetTrainerPromptLoRA"
             )
 
@@ -116,7 +116,7 @@ class TuneTrainer(PromptTrainer):
         del optimizer
         if STATE not in state:
             raise RefusedError(
-                f"{type(self).__name__}: the checkpoint to go on from was not written by a tuning recipe"
+                f"{type(self).__name__}: the checkpoint to resume from was not written by a tuning trainer"
             )
         kept = state.pop(STATE)
         self.base_sha256 = kept["base_sha256"]

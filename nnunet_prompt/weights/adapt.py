@@ -152,9 +152,9 @@ def _stem(name: str, fresh: Tensor, source: SourceModel, target: Target) -> tupl
         new[:, column] = old[:, taken] / columns.count(taken)
     if source.prompts:
         new[:, -N_PROMPT_CHANNELS:] = old[:, -N_PROMPT_CHANNELS:]
-        prompts = "prompt columns kept"
+        prompts = "prompt channels kept"
     else:
-        prompts = "prompt columns zero"
+        prompts = "prompt channels zero"
     same = source.prompts and columns == list(range(n_source)) and n_source == n_target
     images = ", ".join(
         f"{channel} from {source.channel_names[i] if i < len(source.channel_names) else i}"
@@ -198,7 +198,7 @@ def _head(name: str, fresh: Tensor, source: SourceModel, target: Target) -> tupl
     kind: Action = "copied" if len(taken) == fresh.shape[0] else "widened" if taken else "new"
     fresh_heads = [t for t in ("object", *(s.name for s in target.structures)) if t not in taken]
     said = [f"from the source: {', '.join(taken)}"] if taken else []
-    said += [f"fresh: {', '.join(fresh_heads)}"] if fresh_heads else []
+    said += [f"newly initialised: {', '.join(fresh_heads)}"] if fresh_heads else []
     return new, Entry(name, kind, tuple(new.shape), "; ".join(said))
 
 
@@ -239,12 +239,13 @@ def _warnings(source: SourceModel, target: Target) -> tuple[str, ...]:
     said = [source.note] if source.note else []
     if any(name.startswith(SPATIAL_ADAPTER) for name in source.weights):
         said.append(
-            "the source has a spatial adapter: it is not carried over, and the finest output layer behind it starts"
-            " fresh; adapt the base that it was tuned from instead, which has the other weights, and tune again"
+            "the source has a spatial adapter: it is not carried over, and the finest output layer behind it is"
+            " newly initialised; adapt instead the base that it was tuned from, which has the other weights, and tune"
+            " again"
         )
     if source.points not in (None, Points()):
         said.append(
-            f"the source knows points as {source.points}: trainings from here draw them so, unless a recipe states"
+            f"the source knows points as {source.points}: trainings from here draw them so, unless a trainer states"
             " otherwise"
         )
     for key, title in (("spacing", "spacing"), ("normalization_schemes", "normalisation")):

@@ -82,8 +82,8 @@ def download(address: str, path: Path, *, expected: str = "") -> None:
         ) from None
     except requests.RequestException as error:
         raise ModelError(
-            f"{address}: cannot be downloaded, is there a network? ({type(error).__name__}); run it again to go on from"
-            f" {_size(part)} bytes, or download the file elsewhere and put it to {path}"
+            f"{address}: cannot be downloaded, is there a network? ({type(error).__name__}); run it again to resume"
+            f" from {_size(part)} bytes, or download the file elsewhere and put it to {path}"
         ) from None
     if expected and sha256_of(part) != expected:
         found = sha256_of(part)
@@ -109,7 +109,7 @@ def _receive(response: Response, part: Path, done: int) -> None:
             bar.update(len(block))
     if total is not None and part.stat().st_size != total:
         raise ModelError(
-            f"{response.url}: ended after {part.stat().st_size} of {total} bytes; run it again to go on"
+            f"{response.url}: ended after {part.stat().st_size} of {total} bytes; run it again to resume"
         )
 
 

@@ -172,19 +172,19 @@ def _prompt_problems(model: LoadedModel) -> Iterator[str]:
     if capability.point_shape != "edt":
         yield (
             f"prompt_capability.json: point_shape is {capability.point_shape}, nnInteractive draws edt; train with a"
-            " recipe whose point_shape is 'edt'"
+            " trainer whose point_shape is 'edt'"
         )
     radii = capability.style().radii
     if set(radii) != {float(round(capability.point_radius))}:
         yield (
             f"prompt_capability.json: points have radii of {' x '.join(f'{r:g}' for r in radii)} voxels, nnInteractive"
-            " draws one whole number along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose"
+            " draws one whole number along every axis; train with nnUNetTrainerPromptVoxel, or another trainer whose"
             " point_metric is 'voxel' and whose point_radius is a whole number"
         )
     if capability.interaction_decay != 1:
         yield (
             f"prompt_capability.json: interaction_decay is {capability.interaction_decay:g}, expected 1, which is what"
-            " nnunet_prompt trains with; train again from these weights with a recipe of nnunet_prompt"
+            " nnunet_prompt trains with; train again from these weights with a trainer of nnunet_prompt"
         )
 
 
@@ -202,11 +202,11 @@ def _notes(model: LoadedModel) -> Iterable[str]:
         )
     if model.table.orientation == "canonical":
         yield (
-            "the model learnt from images in canonical orientation, as `nnunet-prompt convert` writes them;"
+            "the model was trained on images in canonical orientation, as `nnunet-prompt convert` writes them;"
             " nnInteractive takes the axes as the viewer holds them, so give it such images"
         )
     elif _reorients(model):
         yield (
-            f"the model learnt from images that {model.reader.name} had brought to RAS; nnInteractive takes the axes as"
-            " the viewer holds them, so give it such images"
+            f"the model was trained on images that {model.reader.name} had brought to RAS; nnInteractive takes the axes"
+            " as the viewer holds them, so give it such images"
         )

@@ -54,7 +54,7 @@ def read_nnssl(found: Found) -> SourceModel:
         settings={"architecture": architecture, **_settings(plan)},
         plans=plan.get("pretrain_plan") or {},
         encoder_only=True,
-        note="only its encoder was pre-trained for this; the decoder starts fresh",
+        note="only its encoder was pre-trained for this; the decoder is newly initialised",
     )
 
 

@@ -95,7 +95,7 @@ def source_configuration(
     """
     settings = source.settings
     if not settings.get("architecture"):
-        raise ModelError(f"{source.path}: does not tell its architecture, so no plans can be made")
+        raise ModelError(f"{source.path}: does not state its architecture, so no plans can be made")
     if len(source.architecture["kernel_sizes"][0]) != len(base["patch_size"]):
         raise ModelError(
             f"{source.path}: is a network in {len(source.architecture['kernel_sizes'][0])} dimensions, expected"

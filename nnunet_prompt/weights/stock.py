@@ -136,7 +136,7 @@ def _notes(table: StructureTable) -> Iterable[str]:
         yield f"masks hold nnU-Net's labels, not the official values: {official}"
     if table.orientation == "canonical":
         yield (
-            "the model learnt from images in canonical orientation, as `nnunet-prompt convert` writes them; without our"
-            " package nnU-Net reads files as they are stored, and files with other axes get wrong masks: give it such"
-            " images, or predict with the model that this was exported from"
+            "the model was trained on images in canonical orientation, as `nnunet-prompt convert` writes them; without"
+            " our package nnU-Net reads files as they are stored, and files with other axes get wrong masks: give it"
+            " such images, or predict with the model that this was exported from"
         )

@@ -86,7 +86,7 @@ def test_prompts_without_an_image_are_in_it(three: Challenge, tmp_path: Path) ->
 def test_another_file_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "plans.json"
     path.write_text(content)
-    with pytest.raises(PromptError, match="is there already and no report of a run"):
+    with pytest.raises(PromptError, match="already exists and is not the report of a run"):
         Report(path, tmp_path)
     assert path.read_text() == content
 

@@ -161,14 +161,14 @@ def test_how_prompts_are_read_does_not_depend_on_what_is_done(
 
     def settle(prompts: Any, cases: Any, given: Any) -> Reading:
         seen.append([(key, path.name) for key, path in cases])
-        return Reading(JsonConvention("xy"), {}, ("order: xy",), ("base: nothing tells",))
+        return Reading(JsonConvention("xy"), {}, ("order: xy",), ("base: nothing decides",))
 
     monkeypatch.setattr("nnunet_prompt.challenge.submit.settle", settle)
     save(two.output / "a_pred.nii.gz", bricks())
     assert two.run() == []
     assert seen == [[("a", "a.nii.gz"), ("b", "b.nii.gz")]]
     said = capsys.readouterr().err
-    assert "order: xy" in said and "warning: base: nothing tells" in said
+    assert "order: xy" in said and "warning: base: nothing decides" in said
     with pytest.raises(
         PromptError, match=r"--strict, and prompts\.json leaves something open: base"
     ):

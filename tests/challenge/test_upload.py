@@ -260,7 +260,7 @@ class TestRun:
         again = run(source, tmp_path)
         assert (again.written, again.kept) == (1, 1)
         assert reads.seen == ["CaseCTVal001_image.nii.gz"]
-        assert any("kept 1 mask(s)" in note for note in again.notes)
+        assert any("kept 1 existing mask(s)" in note for note in again.notes)
         assert again.zip_file.read_bytes() == before
 
     def test_a_case_that_fails_costs_the_zip_but_no_other_case(

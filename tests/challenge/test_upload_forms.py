@@ -95,9 +95,9 @@ class TestWholeHeart:
         ("file", "message"),
         [
             ("ct_val/CaseCTVal001.nii.gz", "expected a name that ends in _image"),
-            ("val/heart_image.nii.gz", "nothing tells CT from MR"),
-            ("hearts/Case1001_image.nii.gz", "nothing tells val from test"),
-            ("mr_val/Case1001_image.nii.gz", "the folder says MR, the number of the case CT"),
+            ("val/heart_image.nii.gz", "no name states CT or MR"),
+            ("hearts/Case1001_image.nii.gz", "no folder name states val or test"),
+            ("mr_val/Case1001_image.nii.gz", "the folder states MR, the number of the case CT"),
         ],
     )
     def test_what_nobody_documented_is_refused(
@@ -180,8 +180,8 @@ class TestLeftAtrium:
         [
             ("task1_val/val_1/lge.nii.gz", "expected the image enhanced.nii.gz"),
             ("task1_val/first/enhanced.nii.gz", "expected val_<number>"),
-            ("atria_val/val_1/enhanced.nii.gz", "no folder tells scar from cavity"),
-            ("task2/17/enhanced.nii.gz", "nothing tells val from test"),
+            ("atria_val/val_1/enhanced.nii.gz", "no folder name states scar or cavity"),
+            ("task2/17/enhanced.nii.gz", "no folder name states val or test"),
         ],
     )
     def test_what_nobody_documented_is_refused(

@@ -59,5 +59,5 @@ def test_an_input_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_report_is_of_a_run(call: Mock, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("submit -i in --check out --report r.json".split()) == 1
-    assert "--report: tells of a run, and --check runs nothing" in capsys.readouterr().err
+    assert "--report: reports on a run, and --check runs nothing" in capsys.readouterr().err
     call.assert_not_called()

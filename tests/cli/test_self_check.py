@@ -69,7 +69,7 @@ def test_every_channel_shows_the_phantom(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_degraded_case_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _pretend(monkeypatch, np.zeros_like, code=1)
-    with pytest.raises(ModelError, match="MODEL: does not segment a phantom; the lines above say"):
+    with pytest.raises(ModelError, match="MODEL: does not segment a phantom; see the lines above"):
         self_check(Path("MODEL"), tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_a_stray_label_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_another_grid_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _pretend(monkeypatch, lambda truth: truth[:-1])
-    with pytest.raises(ModelError, match="lies on another grid than"):
+    with pytest.raises(ModelError, match="has another geometry than"):
         self_check(Path("MODEL"), tmp_path)
 
 

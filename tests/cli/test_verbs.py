@@ -117,7 +117,7 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
             dask="tcp://host:8786",
         ),
     )
-    assert capsys.readouterr().out == "wrote 12 masks to out; kept 2 masks that were there\n"
+    assert capsys.readouterr().out == "wrote 12 masks to out; kept 2 existing masks\n"
 
 
 def test_predict_takes_nnunets_spellings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +152,7 @@ def test_predict_is_told_how_prompts_are_read(fake: Any) -> None:
 @pytest.mark.parametrize("more", ["--order yx", "--base 1", "--inclusive", "--whole-names"])
 def test_an_upload_is_read_as_its_form_says(more: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
-    assert "its form says what is read" in capsys.readouterr().err
+    assert "its form states what is read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", ["--num-parts 2", "--dask tcp://host:8786"])

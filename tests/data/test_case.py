@@ -167,7 +167,7 @@ def test_grids_that_differ(tmp_path: Path) -> None:
     affine = np.diag([1.0, 1.0, 5.0, 1.0])
     other = np.zeros((5, 5, 3))
     with pytest.raises(
-        ImageError, match=r"shape \(4, 5, 3\), .* \(5, 5, 3\): put them on one grid"
+        ImageError, match=r"shape \(4, 5, 3\), .* \(5, 5, 3\): resample them to the same geometry"
     ):
         load_canonical(Case("a", (ARRAY, other), affine=affine))
     with pytest.raises(ImageError, match="resample the label map"):

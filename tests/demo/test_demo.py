@@ -85,7 +85,7 @@ def test_what_follows_a_changed_stage_runs_again(
 def test_a_failed_stage_stops_the_demo_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: list[str]
 ) -> None:
-    with pytest.raises(PromptError, match=r"failed: the reason \(all it said is in .*b\.log\)"):
+    with pytest.raises(PromptError, match=r"failed: the reason \(its whole output is in .*b\.log\)"):
         _play(tmp_path, monkeypatch, a="print(1)", b="print(2); exit('the reason')", c="print(3)")
     assert played == []
     assert not (tmp_path / "logs" / "c.log").exists()
@@ -109,6 +109,8 @@ def test_a_training_tells_how_far_it_is(
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, part: str) -> None:
     (tmp_path / part).mkdir()
-    with pytest.raises(OutputError, match=rf"{part}: is there already, and of no demo.* with -o"):
+    with pytest.raises(
+        OutputError, match=rf"{part}: already exists, and not as part of a demo.* with -o"
+    ):
         demo.run_demo(tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / part]

@@ -285,7 +285,7 @@ def test_channels_with_other_axes_first(name: str, tmp_path: Path) -> None:
         assert np.array_equal(a.array, b.array)
         np.testing.assert_allclose(a.affine, b.affine, atol=1e-5)
     else:
-        with pytest.raises(PromptError, match="another grid"):
+        with pytest.raises(PromptError, match="another geometry"):
             made.place(images)
 
 

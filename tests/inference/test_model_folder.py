@@ -172,8 +172,8 @@ class TestRefusals:
         refusal(folder)
 
     def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
-        assert "no model folder" in refusal(tmp_path)
-        assert "no model folder" in refusal(tmp_path / "nowhere")
+        assert "not a model folder" in refusal(tmp_path)
+        assert "not a model folder" in refusal(tmp_path / "nowhere")
 
     def test_no_fold_at_all(self, folder: Path) -> None:
         (folder / "fold_0" / "checkpoint_final.pth").unlink()

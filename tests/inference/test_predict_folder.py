@@ -225,10 +225,11 @@ class TestPredictFolder:
             short = said.pop()
             fake.prompts.clear()
             assert short == (
-                "ran 5 tiles for 4 labels in 2 cases, 1 of them grown where a mask reached the border of the first ones"
+                "ran 5 tiles for 4 labels in 2 cases"
+                " (1 of them added where a mask touches the border of the first ones)"
             )
             each = ["case a: label 500: 1 tile; label 200: 1 tile"]
-            each.append("case b: label 500: 2 tiles, 1 of them grown; label 200: 1 tile")
+            each.append("case b: label 500: 2 tiles (1 of them added); label 200: 1 tile")
             assert said == each * verbose
 
     def test_masks_that_are_there_are_kept_if_so_wished(self, tmp_path: Path, fake: Fake) -> None:
@@ -367,7 +368,7 @@ class TestPredictFolder:
         image(tmp_path / "a.nii.gz")
         with pytest.raises(PromptError, match=r"none.json"):
             predict_folder(tmp_path, tmp_path, model=tmp_path, prompts=tmp_path / "none.json")
-        with pytest.raises(ModelError, match="no model folder"):
+        with pytest.raises(ModelError, match="not a model folder"):
             predict_folder(tmp_path, tmp_path, model=tmp_path)
 
     def test_an_output_that_cannot_be_a_folder(self, tmp_path: Path, fake: Fake) -> None:

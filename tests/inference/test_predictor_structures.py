@@ -94,7 +94,7 @@ class TestModel:
         affine = moved.affine.copy()
         affine[0, 3] += 1.0
         other = replace(moved, affine=affine, path=Path("case_0001.nii.gz"))
-        with pytest.raises(ImageError, match=r"case_0001.nii.gz.*another grid"):
+        with pytest.raises(ImageError, match=r"case_0001.nii.gz.*another geometry"):
             predictor(n_image_channels=2).predict_structures([moved, other])
 
     def test_an_image_of_zeros_is_background(self) -> None:

@@ -55,6 +55,6 @@ def test_the_mask_of_another_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"m.nii.gz: not found; --refine"):
         read_automatic(tmp_path / "m.nii.gz", image)
     save(tmp_path / "m.nii.gz", AUTO, 2 * AFFINE)
-    with pytest.raises(ImageError, match="another grid"):
+    with pytest.raises(ImageError, match="another geometry"):
         read_automatic(tmp_path / "m.nii.gz", image)
     assert read_automatic(save(tmp_path / "m.nii.gz", AUTO), image).tolist() == AUTO.tolist()

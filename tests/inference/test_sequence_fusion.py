@@ -211,7 +211,7 @@ class TestWhoIsAsked:
         found, (warning,) = self.predict(fake, images)
         assert (found == 3).all() and fake.alone == [["a_LGE.nii.gz"]]
         assert warning == (
-            "a_T2.nii.gz: lies on another grid than a_LGE.nii.gz ((4, 3, 3) and (4, 3, 2));"
+            "a_T2.nii.gz: has another geometry than a_LGE.nii.gz ((4, 3, 3) and (4, 3, 2));"
             " this sequence is left out"
         )
 

@@ -6,12 +6,12 @@ import pytest
 
 from nnunet_prompt.inference.tally import Tally, in_short
 
-END = " where a mask reached the border of the first ones"
+END = " where a mask touches the border of the first ones)"
 
 
 def test_a_case() -> None:
     tally = Tally({500: 3, 200: 1, 7: 0}, {500: 2, 200: 0})
-    assert str(tally) == "label 500: 3 tiles, 2 of them grown; label 200: 1 tile; label 7: 0 tiles"
+    assert str(tally) == "label 500: 3 tiles (2 of them added); label 200: 1 tile; label 7: 0 tiles"
     assert str(Tally({}, {})) == "no label is prompted, so no tile was run"
 
 
@@ -22,7 +22,7 @@ def test_a_case() -> None:
         ([Tally({1: 1}, {1: 0})], "ran 1 tile for 1 label in 1 case"),
         (
             [Tally({1: 2, 2: 1}, {1: 1, 2: 0}), Tally({1: 4}, {1: 2})],
-            f"ran 7 tiles for 3 labels in 2 cases, 3 of them grown{END}",
+            f"ran 7 tiles for 3 labels in 2 cases (3 of them added{END}",
         ),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
         play(folders)
     assert {r["case"] for r in rows(folders)} == {"b"}
     summary = json.loads((folders / "out" / run.SUMMARY).read_text())
-    assert "lies on another grid" in summary["failed"]["a"]
+    assert "has another geometry" in summary["failed"]["a"]
 
 
 def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:

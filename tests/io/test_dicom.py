@@ -53,7 +53,7 @@ def test_two_series_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("places", [(0, 3, 6, 12), (0, 3, 3, 6)])
 def test_uneven_slices(places: tuple[float, ...], tmp_path: Path) -> None:
     said = refused(write_series(tmp_path / "s", np.arange(80).reshape(4, 4, 5), places=places))
-    assert "mm apart" in said
+    assert "mm, expected equal ones" in said
 
 
 def test_a_folder_without_one(tmp_path: Path) -> None:

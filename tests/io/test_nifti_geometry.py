@@ -113,15 +113,17 @@ def test_what_no_voxels_can_have_is_refused(tmp_path: Path, name: str) -> None:
 def test_both_values_are_reported(tmp_path: Path) -> None:
     (note,) = read_grid(ACDC.write(tmp_path / "a.nii.gz", ARRAY)).notes
     assert note == (
-        "the header contradicts itself: sform (code 1) says voxel size 1 x 1 x 1 mm,"
+        "the header contradicts itself: sform (code 1) states voxel size 1 x 1 x 1 mm,"
         " taken is voxel size 1.5 x 2 x 8 mm, as nnU-Net's reader does"
     )
     (note,) = read_grid(
         CONTRADICT["other place, another sform code: 2"].write(tmp_path / "b.nii", ARRAY)
     ).notes
-    assert "sform (code 2) says origin (1, 2, 3), taken is origin (10, -20, 30)" in note
+    assert "sform (code 2) states origin (1, 2, 3), taken is origin (10, -20, 30)" in note
     (note,) = read_grid(CONTRADICT["metres"].write(tmp_path / "c.nii", ARRAY)).notes
-    assert note.startswith("xyzt_units says metres: pixdim 1.5 x 2 x 8 is taken as voxel size 1500")
+    assert note.startswith(
+        "xyzt_units states metres: pixdim 1.5 x 2 x 8 is taken as voxel size 1500"
+    )
 
 
 def test_tools_that_round_are_no_contradiction(tmp_path: Path) -> None:

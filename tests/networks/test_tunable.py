@@ -188,7 +188,7 @@ def test_a_method_that_finds_nothing_is_refused() -> None:
     for module in network.modules():
         if isinstance(module, nn.InstanceNorm3d):
             module.weight = module.bias = None  # type: ignore[assignment]
-    with pytest.raises(RefusedError, match=r"tuning affine: .* use another recipe"):
+    with pytest.raises(RefusedError, match=r"tuning affine: .* use another trainer"):
         make_tunable(network, Tuning("affine"))
 
 

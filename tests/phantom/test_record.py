@@ -75,7 +75,7 @@ def test_another_rehearsal(tmp_path: Path, options: dict[str, object], message: 
 @pytest.mark.parametrize("text", ["[]", "{", "{}", '{"version": 1, "cases": []}'])
 def test_a_record_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD_FILE).write_text(text)
-    with pytest.raises(DatasetError, match="not in the form of a rehearsal"):
+    with pytest.raises(DatasetError, match="not in the form of mock challenge data"):
         Record.open(tmp_path, OPTIONS)
 
 
@@ -96,7 +96,7 @@ def test_a_download_that_is_no_rehearsal_is_left_alone(tmp_path: Path, part: str
     (tmp_path / part).mkdir()
     (tmp_path / part / "mine.nii.gz").touch()
     with pytest.raises(
-        OutputError, match=rf"{part}/mine.nii.gz: is there already.*choose another folder"
+        OutputError, match=rf"{part}/mine.nii.gz: already exists.*choose another folder"
     ):
         Record.open(tmp_path, OPTIONS)
     assert not (tmp_path / RECORD_FILE).exists()

@@ -114,7 +114,7 @@ def test_a_segment_whose_name_is_no_label(tmp_path: Path, image: NiftiVolume) ->
     array = map_of(((1, 2, 0), 3))
     path = write_seg(tmp_path / "p/a.seg.nrrd", array, ("Segment_1", 3, 0))
     assert voxels(read(path, image, notes)) == {3: [[1, 2, 0]]}
-    assert len(notes) == 1 and "its name is no label; taken as label 3" in notes[0]
+    assert len(notes) == 1 and "its name is not a label; taken as label 3" in notes[0]
     assert list(read(path.rename(path.with_name("a_LV.seg.nrrd")), image).labels) == [500]
 
 
@@ -124,7 +124,7 @@ def test_a_segmentation_that_holds_a_part_of_the_grid(tmp_path: Path, image: Nif
     corner = (-10 + 2, -20 + 2 * 3, -30 + 5)  # voxel (1, 2, 1)
     path = write_seg(tmp_path / "p/a.seg.nrrd", part, ("LV", 1, 0), origin=corner)
     assert voxels(read(path, image, notes)) == {500: [[1, 2, 1], [2, 5, 2]]}
-    assert len(notes) == 1 and "another grid" in notes[0]
+    assert len(notes) == 1 and "another geometry" in notes[0]
     write_seg(path, part, ("LV", 1, 0), origin=(500, 0, 0))
     with pytest.raises(PromptFileError, match="lies outside the image"):
         read(path, image)

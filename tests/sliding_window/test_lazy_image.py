@@ -142,7 +142,9 @@ def test_a_spacing_that_makes_an_endless_grid_is_refused(size: float) -> None:
         lambda: prepare([channel()], spacing, plans, configuration),
         lambda: check_whole((9, 31, 26), spacing, plans, configuration),
     ):
-        with pytest.raises(ImageError, match=r"make .* voxels of the model's .* mend the spacing"):
+        with pytest.raises(
+            ImageError, match=r"make .* voxels of the model's .* correct the spacing"
+        ):
             refused()
     check_whole((9, 31, 26), SPACING, plans, configuration)
 

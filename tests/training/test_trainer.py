@@ -209,7 +209,7 @@ class TestPoints:
                 Spacings,
                 pack((), BALLS),
                 Points("ball", 3.0, "spacing"),
-                "points: ball, radius 3 voxels of the finest axis, as the recipe states; the weights it starts from"
+                "points: ball, radius 3 voxels of the finest axis, as the trainer states; the weights it starts from"
                 " know ball, radius 3 voxels along every axis",
             ),
         ],

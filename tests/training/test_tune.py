@@ -188,7 +188,7 @@ def test_without_pretrained_weights_it_refuses_in_one_line(base: Path) -> None:
 
 def test_a_checkpoint_of_another_recipe_is_refused(base: Path) -> None:
     trainer = started("affine", base)
-    with pytest.raises(RefusedError, match="not written by a tuning recipe"):
+    with pytest.raises(RefusedError, match="not written by a tuning trainer"):
         trainer.optimizer.load_state_dict({"state": {}, "param_groups": []})
 
 

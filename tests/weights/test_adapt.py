@@ -202,7 +202,7 @@ def test_a_structure_of_the_same_name_keeps_its_logit(
     torch.testing.assert_close(ours[:, 2], expected, atol=1e-5, rtol=1e-5)
     heads = [e for e in report.entries if e.name.startswith("heads.") and e.action != "unused"]
     assert len(heads) == 4 and {e.action for e in heads} == {"widened"}
-    assert heads[0].note == "from the source: ball; fresh: object, core"
+    assert heads[0].note == "from the source: ball; newly initialised: object, core"
 
 
 def test_the_object_of_nninteractive_is_its_foreground_less_its_background(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_the_object_of_nninteractive_is_its_foreground_less_its_background(tmp_p
     stem = next(e for e in report.entries if e.name in STEMS)
     assert (stem.action, stem.note) == (
         "copied",
-        "image image 0 from image; prompt columns kept",
+        "image image 0 from image; prompt channels kept",
     )
 
 
@@ -304,7 +304,7 @@ def test_a_spatial_adapter_is_not_carried_over_and_said_to_be(tmp_path: Path) ->
     report = adapt_checkpoint(tmp_path / "tuned.pth", DATASET_ID, tmp_path / "next.pth")
     (line,) = report.warnings
     assert line.startswith("the source has a spatial adapter: it is not carried over, and the")
-    assert "adapt the base that it was tuned from instead" in line and "\n" not in line
+    assert "adapt instead the base that it was tuned from" in line and "\n" not in line
     heads = {e.name: e.action for e in report.entries if e.name.startswith("heads.")}
     assert heads["heads.1.weight"] == "new" and heads["heads.0.weight"] == "copied"
     lost = [e.name for e in report.entries if e.action == "unused"]
@@ -316,7 +316,7 @@ def test_the_points_of_the_source_are_carried(tmp_path: Path) -> None:
     assert points_of(trainer.network.state_dict()) == Points(metric="voxel")
     assert report.warnings[-1] == (
         "the source knows points as edt, radius 4 voxels along every axis: trainings from here draw them so, unless a"
-        " recipe states otherwise"
+        " trainer states otherwise"
     )
     ball = Points("ball", 3.0)
     trainer.network.provenance.copy_(pack((), ball))
@@ -366,7 +366,7 @@ def test_an_encoder_starts_with_a_fresh_decoder(tmp_path: Path) -> None:
         e.action == "unused" and e.name == "pretraining.decoder.transpconvs.0.weight"
         for e in report.entries
     )
-    assert "decoder starts fresh" in report.warnings[0]
+    assert "decoder is newly initialised" in report.warnings[0]
 
 
 @pytest.mark.parametrize("prefix", ["network.encoder.", "encoder.", "model.student.encoder."])
@@ -415,7 +415,7 @@ class TestChannels:
         assert ours.shape[1] == 10 and torch.count_nonzero(ours[:, 3:]) == 0
         stem = next(e for e in report.entries if e.name == STEMS[1])
         assert stem.note == (
-            "image image 0 from MR / 3, image 1 from MR / 3, image 2 from MR / 3; prompt columns zero"
+            "image image 0 from MR / 3, image 1 from MR / 3, image 2 from MR / 3; prompt channels zero"
         )
 
     @pytest.mark.parametrize(

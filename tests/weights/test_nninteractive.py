@@ -262,25 +262,25 @@ WRONG_PLANS: list[tuple[Callable[[Plans], None], str]] = [
 WRONG_PROMPTS = [
     (
         {"point_shape": "gaussian"},
-        "prompt_capability.json: point_shape is gaussian, nnInteractive draws edt; train with a recipe whose"
+        "prompt_capability.json: point_shape is gaussian, nnInteractive draws edt; train with a trainer whose"
         " point_shape is 'edt'",
     ),
     (
         {"point_metric": "spacing"},
         "prompt_capability.json: points have radii of 1.25 x 3.33333 x 4 voxels, nnInteractive draws one whole number"
-        " along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose point_metric is 'voxel'"
+        " along every axis; train with nnUNetTrainerPromptVoxel, or another trainer whose point_metric is 'voxel'"
         " and whose point_radius is a whole number",
     ),
     (
         {"point_radius": 3.5},
         "prompt_capability.json: points have radii of 3.5 x 3.5 x 3.5 voxels, nnInteractive draws one whole number"
-        " along every axis; train with nnUNetTrainerPromptVoxel, or another recipe whose point_metric is 'voxel'"
+        " along every axis; train with nnUNetTrainerPromptVoxel, or another trainer whose point_metric is 'voxel'"
         " and whose point_radius is a whole number",
     ),
     (
         {"interaction_decay": 0.9},
         "prompt_capability.json: interaction_decay is 0.9, expected 1, which is what nnunet_prompt trains with; train"
-        " again from these weights with a recipe of nnunet_prompt",
+        " again from these weights with a trainer of nnunet_prompt",
     ),
 ]
 

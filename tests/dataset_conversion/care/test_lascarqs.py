@@ -218,7 +218,7 @@ def test_values_below_zero(source: Path, one: Path) -> None:
         (
             None,
             "somewhere",
-            "no folder around it tells the task: put it into one that is named task1 or task2",
+            "no folder name states the task: put it into a folder named task1 or task2",
         ),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_spacing_that_is_off_is_flagged_and_mended_on_request(source: Path, on
     save(one / "scarSegImgM.nii.gz", scar().astype(np.uint8), wrong)
     assert only(source).notes == (
         "the spacing is 1 x 1 x 1 mm, expected 0.625 x 0.625 x 2.5 mm:"
-        " kept as it is (--fix-spacing mends it)",
+        " kept as it is (--fix-spacing corrects it)",
     )
     kept = load_canonical(only_case(source))
     fix = CareOptions(fix_spacing=True)
@@ -323,7 +323,7 @@ def test_another_shape_where_the_spacing_is_off_is_left_out(source: Path, one: P
     save(one / "enhanced.nii.gz", image(1), np.diag([1.0, 1.0, 2.5, 1.0]))
     save(one / "atriumSegImgMO.nii.gz", np.ones((9, 10, 4), np.uint8))
     reason = only(source).left_out
-    assert reason.startswith("atriumSegImgMO has another shape, (9, 10, 4), and the spacing")
+    assert reason.startswith("atriumSegImgMO has another shape, (9, 10, 4), and the image's spacing")
 
 
 def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
     assert inspection.agreement == "disjoint"
     assert (
         inspection.left_out
-        == "scarSegImgM and the image lie apart in space (their shapes differ, too)"
+        == "scarSegImgM and the image do not overlap in space (their shapes differ, too)"
     )
 
 

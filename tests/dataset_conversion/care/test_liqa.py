@@ -331,7 +331,7 @@ def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
     inspection = only(source)
     assert inspection.agreement == "disjoint"
     assert inspection.left_out == (
-        "GED4.nii.gz and mask_GED4.nii.gz lie apart in space (their shapes differ, too)"
+        "GED4.nii.gz and mask_GED4.nii.gz do not overlap in space (their shapes differ, too)"
     )
 
 

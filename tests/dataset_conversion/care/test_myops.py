@@ -332,7 +332,7 @@ def test_what_lies_apart_is_left_out(source: Path) -> None:
     save(source / "Case2001_T2.nii.gz", np.zeros((8, 6, 4), np.int16), far)
     every = found(source)
     assert every["Case2001_T2"].inspection.left_out == (
-        "Case2001_T2.nii.gz and the label map lie apart in space (their shapes differ, too)"
+        "Case2001_T2.nii.gz and the label map do not overlap in space (their shapes differ, too)"
     )
     assert not every["Case2001_T2"].inspection.problems
     assert [c.case_id for c in myops_cases(source)] == ["Case2001_C0", "Case2001_LGE"]
@@ -456,7 +456,7 @@ def test_stacked_sequences_come_to_one_grid(source: Path) -> None:
     save(source / "Case2001_T2.nii.gz", np.ones((8, 6, 4), np.int16), far)
     examined = found(source, STACK)["Case2001"]
     assert examined.inspection.notes == (
-        "T2 is left out: Case2001_T2.nii.gz and the label map lie apart in space"
+        "T2 is left out: Case2001_T2.nii.gz and the label map do not overlap in space"
         " (their shapes differ, too)",
         "T2 is missing and becomes zeros",
     )

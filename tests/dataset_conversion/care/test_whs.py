@@ -124,7 +124,7 @@ def test_the_tree_of_mm_whs_2017(source: Path) -> None:
         (
             "Case1001",
             ("mr_train",),
-            ("A", "MR", "the folder says MR, the number of the case CT"),
+            ("A", "MR", "the folder states MR, the number of the case CT"),
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_centre_and_modality(
 
 def test_a_modality_in_doubt_is_a_problem(source: Path) -> None:
     heart(source / "A mr_train")
-    assert only_problem(source) == "the folder says MR, the number of the case CT"
+    assert only_problem(source) == "the folder states MR, the number of the case CT"
 
 
 def test_labels_come_back_in_the_file_frame(source: Path) -> None:
@@ -218,7 +218,9 @@ def test_a_label_map_that_lies_apart(source: Path) -> None:
     save(source / "Case1001_label.nii.gz", labels()[:, :, :3], far)
     inspection = found(source)["Case1001"].inspection
     assert inspection.agreement == "disjoint" and not inspection.problems
-    assert inspection.left_out.startswith("Case1001_label.nii.gz and the image lie apart in space")
+    assert inspection.left_out.startswith(
+        "Case1001_label.nii.gz and the image do not overlap in space"
+    )
     assert not list(whs_cases(source))
 
 

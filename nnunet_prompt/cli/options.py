@@ -1,0 +1,155 @@
+"""Options that several verbs share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DEVICES = ("cuda", "cpu", "mps")
+
+
+def dataset_id(
+    parser: argparse.ArgumentParser, summary: str = "nnU-Net id of the data set, such as 901"
+) -> None:
+    parser.add_argument(
+        "-d", dest="dataset_id", type=at_least(1), required=True, metavar="ID", help=summary
+    )
+
+
+def seed(parser: argparse.ArgumentParser) -> None:
+    summary = "seed of the random generator (default 0)"
+    parser.add_argument("--seed", type=at_least(0), default=0, help=summary)
+
+
+def checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-chk",
+        dest="checkpoint",
+        default="checkpoint_final.pth",
+        metavar="FILE",
+        help="checkpoint in each fold, such as checkpoint_best.pth (default checkpoint_final.pth)",
+    )
+
+
+def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> None:
+    """The options of every verb that runs a model."""
+    parser.add_argument(
+        "-m",
+        dest="model",
+        type=Path,
+        **required_unless(variable),
+        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+    )
+    parser.add_argument(
+        "-f",
+        dest="folds",
+        type=fold,
+        nargs="+",
+        metavar="FOLD",
+        help="folds to average (default: all numbered folds that were trained)",
+    )
+    parser.add_argument(
+        "-device", choices=DEVICES, help="device to run on (default: cuda if available, else cpu)"
+    )
+    parser.add_argument(
+        "--disable_tta",
+        action="store_true",
+        help="no test-time mirroring: faster, slightly less accurate",
+    )
+    parser.add_argument(
+        "-step_size",
+        type=above_0(1),
+        default=0.5,
+        metavar="S",
+        help="step of the sliding window as a share of the patch (default 0.5)",
+    )
+    checkpoint(parser)
+    parser.add_argument(
+        "--window",
+        choices=("prompted", "full"),
+        default="prompted",
+        help="with prompts: run only tiles around the prompts (default), or the tiles of nnU-Net's sliding window"
+        " that contain them",
+    )
+    stay = "do not add tiles where a mask touches the border of those around the prompts"
+    parser.add_argument("--no-grow", dest="grow", action="store_false", help=stay)
+    raw = "keep the masks as predicted, even where a positive point ends up outside or a label is empty"
+    parser.add_argument(
+        "--no-prompt-consistency", dest="consistent", action="store_false", help=raw
+    )
+    half = "compute in bfloat16, for CPUs that have it: about twice as fast, masks may differ in single voxels"
+    parser.add_argument("--bfloat16", action="store_true", help=half)
+
+
+def given_convention(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that reads a prompts.json."""
+    order = "axis that x runs along in a prompts.json: 0 (xy) or 1 (yx) (default auto: inferred from all cases)"
+    parser.add_argument("--order", choices=("auto", "xy", "yx"), default="auto", help=order)
+    base = "whether slices of a prompts.json count from 0 or 1 (default auto: inferred)"
+    parser.add_argument("--base", choices=("auto", "0", "1"), default="auto", help=base)
+    inclusive = parser.add_argument("--inclusive", nargs="?", const="yes", default="auto")
+    inclusive.choices = ("auto", "yes", "no")
+    inclusive.help = (
+        "whether a box of a prompts.json includes its upper corner (default auto: inferred)"
+    )
+
+
+def required_unless(variable: str | None) -> dict[str, Any]:
+    """An option that must be given, unless a container's environment says what it is."""
+    value = os.environ.get(variable) if variable else None
+    return {"default": Path(value)} if value else {"required": True}
+
+
+# What an argument may be ----------------------------------------------------------------------------------------
+
+
+def fold(text: str) -> int | str:
+    if text == "all":
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a fold is a number or 'all', found {text!r}")
+
+
+def names(text: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"expected names with commas between them, found {text!r}")
+    return found
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if value < lowest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {lowest}, found {text!r}"
+            )
+        return value
+
+    return whole_number
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(at_least(1)(part) for part in text.split(","))
+
+
+def above_0(most: int) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number above 0 and up to {most}, found {text!r}"
+            )
+        return value
+
+    return number
