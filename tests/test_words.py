@@ -30,8 +30,7 @@ AVOID = {
     "tiles added where the mask touches the border": r"(?<!-)\b(grow|grows|growth|grown)\b",
     "trainer": r"\brecipes?\b",
     "reorient": r"\bturn(s|ed|ing)?\b",
-    "same geometry": r"\b(lie|lies|lay|lying) on\b|\b(on|to) one grid\b",
-    "no overlap": r"\bapart\b",
+    "same geometry, no overlap": r"\b(lie|lies|lay|lying) on\b|\b(on|to) one grid\b|\bapart\b",
     "infer the coordinate convention": r"\b(settle|settles|settled|settling|votes?|voted|readings?)\b",
     "compressed": r"\b(packed|packs)\b",
     "reference, ground truth": r"(?<!ground )\btruth\b",
@@ -43,8 +42,8 @@ AVOID = {
     "prompt input channels of the first convolution": r"\bprompt columns?\b|\bof the stem\b",
     "newly initialised head": r"\bfresh\b",
     "export": r"\b(give|gives|gave|given|giving)\b[^.;:]{0,40}\bback\b",
-    "not a": r"(?<!there )\b(is|are|was|were) no\b(?! longer)",
-    "undocumented; the passive": r"\b(nobody|somebody|whoever)\b",
+    "not a checkpoint, undocumented": r"(?<!there )\b(is|are|was|were) no\b(?! longer)"
+    r"|\b(nobody|somebody|whoever)\b",
     "unexpected file": r"\bstrangers?\b",
     "validate, check": r"\blook(s|ed|ing)? over\b",
 }
@@ -53,7 +52,7 @@ PATTERN = re.compile("|".join(f"(?:{p})" for p in AVOID.values()), re.IGNORECASE
 DOCUMENTS = (
     "README.md",
     "container/README.md",
-    *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")),
 )
 
 
@@ -99,19 +98,46 @@ MODULES = sorted(
 )
 
 
+@pytest.mark.parametrize(
+    "kept",
+    ["the ground truth", "--no-grow", "there is no file", "rounded", "no longer", "gives masks"],
+)
+def test_what_is_not_meant_is_not_found(kept: str) -> None:
+    assert found_in(kept) == []
+
+
+def test_the_table_of_contributing_is_searched_for() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("| write | not |\n|---|---|\n")[2].partition("\n\n")[0]
+    avoided = re.findall(r"\| ([^|]+) \|$", re.sub(r" \(.*?\)", "", table), re.MULTILINE)
+    phrases = {phrase for row in avoided for phrase in re.split("[,;] ", row)} - {"reads"}
+    assert len(avoided) == len(AVOID)
+    assert [phrase for phrase in phrases if not found_in(phrase)] == []
+
+
 def test_help_keeps_to_the_glossary() -> None:
     for parser in parsers(build_parser()):
         assert found_in(parser.format_help()) == [], parser.prog
 
 
-def test_every_option_has_a_help_text() -> None:
+def test_every_verb_and_option_has_a_help_text() -> None:
     missing = [
         f"{parser.prog} {'/'.join(action.option_strings) or action.dest}"
         for parser in parsers(build_parser())
-        for action in parser._actions
+        for action in (*parser._actions, *verbs_of(parser))
         if not isinstance(action, argparse._SubParsersAction) and not (action.help or "").strip()
     ]
     assert missing == []
+
+
+def verbs_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """One action for each verb of a parser, whose help is the line in the list of verbs."""
+    return [
+        verb
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for verb in action._choices_actions
+    ]
 
 
 @pytest.mark.parametrize("module", MODULES)

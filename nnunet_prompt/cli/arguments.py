@@ -73,7 +73,7 @@ def phantom(parser: argparse.ArgumentParser) -> None:
         kind.add_argument(
             "-o", dest="target", type=Path, required=True, metavar="FOLDER", help="folder to write"
         )
-        count = "number of training cases (default 24)"
+        count = "number of cases per set (default 24)"
         kind.add_argument("-n", dest="cases", type=at_least(1), default=24, metavar="N", help=count)
         seed(kind)
     part = "training or test cases (default train)"
@@ -126,7 +126,9 @@ def plan(parser: argparse.ArgumentParser) -> None:
 def _sub_command(
     parsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
 ) -> argparse.ArgumentParser:
-    return parsers.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
+    return parsers.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+    )
 
 
 def _convention(parser: argparse.ArgumentParser) -> None:
