@@ -85,7 +85,9 @@ def test_what_follows_a_changed_stage_runs_again(
 def test_a_failed_stage_stops_the_demo_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: list[str]
 ) -> None:
-    with pytest.raises(PromptError, match=r"failed: the reason \(its whole output is in .*b\.log\)"):
+    with pytest.raises(
+        PromptError, match=r"failed: the reason \(its whole output is in .*b\.log\)"
+    ):
         _play(tmp_path, monkeypatch, a="print(1)", b="print(2); exit('the reason')", c="print(3)")
     assert played == []
     assert not (tmp_path / "logs" / "c.log").exists()

@@ -323,7 +323,9 @@ def test_another_shape_where_the_spacing_is_off_is_left_out(source: Path, one: P
     save(one / "enhanced.nii.gz", image(1), np.diag([1.0, 1.0, 2.5, 1.0]))
     save(one / "atriumSegImgMO.nii.gz", np.ones((9, 10, 4), np.uint8))
     reason = only(source).left_out
-    assert reason.startswith("atriumSegImgMO has another shape, (9, 10, 4), and the image's spacing")
+    assert reason.startswith(
+        "atriumSegImgMO has another shape, (9, 10, 4), and the image's spacing"
+    )
 
 
 def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
