@@ -16,8 +16,8 @@ from rich.console import Console
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.dataset_conversion.care.inspect import Examined, inspect_download
 from nnunet_prompt.io.nifti import read_grid, read_label_volume
+from nnunet_prompt.phantom.mock_challenge import DrawnCase
 from nnunet_prompt.phantom.record import File, save_volume
-from nnunet_prompt.phantom.rehearsal import DrawnCase
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map, pls_map
 

@@ -66,10 +66,10 @@ def convert(parser: argparse.ArgumentParser) -> None:
 def phantom(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     heart = _sub_command(kinds, "heart", "short-axis hearts, simple and quick, as in the demo")
-    rehearsals = [
+    mocks = [
         _sub_command(kinds, name, f"mock download of {summary}") for name, summary in CARE.items()
     ]
-    for kind in (heart, *rehearsals):
+    for kind in (heart, *mocks):
         kind.add_argument(
             "-o", dest="target", type=Path, required=True, metavar="FOLDER", help="folder to write"
         )
@@ -78,7 +78,7 @@ def phantom(parser: argparse.ArgumentParser) -> None:
         seed(kind)
     part = "training or test cases (default train)"
     heart.add_argument("--part", choices=("train", "test"), default="train", help=part)
-    for kind in rehearsals:
+    for kind in mocks:
         kind.add_argument(
             "--centres",
             type=names,

@@ -96,10 +96,10 @@ def phantom(args: argparse.Namespace) -> int:
         if args.part == "train":
             next_command("nnunet-prompt", "convert", "phantom", args.target, "-d", "ID")
         return 0
-    from nnunet_prompt.phantom.rehearsal import rehearsal_for, write_rehearsal
+    from nnunet_prompt.phantom.mock_challenge import mock_challenge_for, write_mock_challenge
 
-    folder = write_rehearsal(
-        rehearsal_for(args.kind),
+    folder = write_mock_challenge(
+        mock_challenge_for(args.kind),
         args.target,
         args.cases,
         centres=args.centres,

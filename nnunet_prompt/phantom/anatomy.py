@@ -1,4 +1,4 @@
-"""The made-up anatomy of the phantom heart: what lies where in a short-axis stack.
+"""The synthetic anatomy of the phantom heart: what lies where in a short-axis stack.
 
 Arrays are (R, C, S): rows towards posterior, columns towards left, slices from base to apex. Lengths are in mm.
 """
@@ -7,15 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, label
+
+from nnunet_prompt.phantom.scanner import FloatArray, Shape, Spacing, positions, smooth_noise
+from nnunet_prompt.phantom.shapes import largest_piece
 
 OFFICIAL: Mapping[str, int] = {"LV": 500, "myocardium": 200, "RV": 600, "scar": 2221}
 _HEALTHY = 0.15  # share of hearts without scar
-FloatArray = npt.NDArray[np.float64]
 Positions = tuple[FloatArray, FloatArray, FloatArray]
+
+
+class Tissue(IntEnum):
+    """The tissue of a voxel."""
+
+    LUNG = 0
+    BLOOD = 1
+    MYOCARDIUM = 2
+    SCAR = 3
+    EDEMA = 4
+    FAT = 5
+    LIVER = 6
+    MUSCLE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,7 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator, *, depth_mm: float) -> Anatomy:
-    """Draws a heart that fits a stack of that depth."""
+    """Generates a heart that fits a stack of that depth."""
     base = rng.uniform(0.04, 0.16) * depth_mm
     angle = rng.uniform(0, 2 * np.pi)
     scar = (angle, rng.uniform(0.45, 1.1), rng.uniform(0.25, 0.75), rng.uniform(0.55, 1.0))
@@ -63,10 +78,18 @@ def draw_anatomy(rng: np.random.Generator, *, depth_mm: float) -> Anatomy:
     )
 
 
+def breathing_positions(rng: np.random.Generator, shape: Shape, spacing_mm: Spacing) -> Positions:
+    """Row and column in mm from the middle of the image and depth in mm, (R, C, S); breathing shifts the slices."""
+    row, column, through = positions(shape, spacing_mm)
+    shift = rng.normal(0, 0.8, (2, 1, 1, shape[2]))
+    a, b, c = row + shift[0], column + shift[1], through - through.min()
+    return np.broadcast_to(a, shape), np.broadcast_to(b, shape), np.broadcast_to(c, shape)
+
+
 def paint(
     rng: np.random.Generator, heart: Anatomy, position: Positions
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
-    """Labels (official values) and tissue names, both (R, C, S), where `position` is row, column and depth in mm."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Labels (official values) and tissues, both (R, C, S), where `position` is row, column and depth in mm."""
     row, column, depth = position
     tissue = _surroundings(rng, position)
     h = (depth - heart.base_mm) / heart.length_mm  # 0 at the valves, 1 at the apex
@@ -90,17 +113,17 @@ def paint(
         return np.asarray(inside & (rv_scale > 0) & (h >= 0) & (radius >= epi))
 
     rv = _one_piece_per_slice(ventricle(0))
-    fatty = smooth_noise(rng, row.shape, (6, 6, 1)) > -0.2  # fat lies round the heart in patches
-    tissue[fatty & (((radius < epi + 4) & (h >= 0)) | ventricle(6))] = "fat"
-    tissue[ventricle(3)] = "myocardium"  # the thin free wall, which nobody labels
+    fatty = smooth_noise(rng, row.shape, (6, 6, 1)) > -0.2  # fat lies around the heart in patches
+    tissue[fatty & (((radius < epi + 4) & (h >= 0)) | ventricle(6))] = Tissue.FAT
+    tissue[ventricle(3)] = Tissue.MYOCARDIUM  # the thin free wall, which is not labelled
     atrium = (h < 0) & (radius < 0.9 * heart.endo_mm)
-    tissue[atrium | lv | rv] = "blood"
-    tissue[myocardium | (lv & _papillary(rng, heart, h, (x, y)))] = "myocardium"
+    tissue[atrium | lv | rv] = Tissue.BLOOD
+    tissue[myocardium | (lv & _papillary(rng, heart, h, (x, y)))] = Tissue.MYOCARDIUM
     labels = np.select([lv, myocardium, rv], [OFFICIAL[n] for n in ("LV", "myocardium", "RV")], 0)
     if heart.scar is not None:
         wall = (radius - endo) / np.maximum(epi - endo, 1e-6)
         scar = myocardium & _scar(rng, heart.scar, (theta, h, wall))
-        tissue[scar], labels[scar] = "scar", OFFICIAL["scar"]
+        tissue[scar], labels[scar] = Tissue.SCAR, OFFICIAL["scar"]
     return labels, tissue
 
 
@@ -111,13 +134,7 @@ def _taper(h: FloatArray, end: float) -> FloatArray:
 
 def _one_piece_per_slice(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The largest piece of each slice; near the apex a thin crescent falls into crumbs."""
-    kept = np.zeros_like(mask)
-    for s in range(mask.shape[2]):
-        pieces, _ = label(mask[..., s])
-        sizes = np.bincount(pieces.ravel())[1:]
-        if sizes.size:
-            kept[..., s] = pieces == 1 + sizes.argmax()
-    return kept
+    return np.stack([largest_piece(mask[..., s]) for s in range(mask.shape[2])], axis=2)
 
 
 def _papillary(
@@ -146,33 +163,25 @@ def _scar(
     return np.asarray(near & (wall < transmural + 0.5 * ragged))
 
 
-def _surroundings(rng: np.random.Generator, position: Positions) -> npt.NDArray[np.str_]:
+def _surroundings(rng: np.random.Generator, position: Positions) -> npt.NDArray[np.uint8]:
     """Chest without a heart: lungs, liver, fat and vessels, some as bright as the heart's own tissues."""
     row, column, depth = position
-    tissue = np.full(row.shape, "lung", dtype="<U10")
+    tissue = np.full(row.shape, Tissue.LUNG, np.uint8)
     wobble = 6 * smooth_noise(rng, row.shape, (9, 9, 2))
 
-    def blob(name: str, at: tuple[float, float], size: tuple[float, float]) -> None:
+    def blob(kind: Tissue, at: tuple[float, float], size: tuple[float, float]) -> None:
         r, c = rng.normal(at, 5)
         a, b = size * rng.uniform(0.8, 1.2, 2)
         distance = np.hypot((row - r + wobble) / a, (column - c - 0.1 * depth + wobble) / b)
-        tissue[distance < 1] = name
+        tissue[distance < 1] = kind
 
-    blob("muscle", (-6, -14), (54, 52))
-    blob("fat", (-62, -35), (26, 60))
-    blob("muscle", (-82, -30), (24, 70))
-    blob("liver", (62, -48), (36, 50))
-    blob("fat", (48, 20), (16, 26))
-    blob("myocardium", (56, 46), (21, 21))  # the stomach: a ring like the ventricle's
-    blob("scar", (56, 46), (12, 12))
-    blob("blood", (50, 12), (9, 9))  # the descending aorta
-    blob("blood", (60, -55), (6, 9))  # a vessel in the liver
+    blob(Tissue.MUSCLE, (-6, -14), (54, 52))
+    blob(Tissue.FAT, (-62, -35), (26, 60))
+    blob(Tissue.MUSCLE, (-82, -30), (24, 70))
+    blob(Tissue.LIVER, (62, -48), (36, 50))
+    blob(Tissue.FAT, (48, 20), (16, 26))
+    blob(Tissue.MYOCARDIUM, (56, 46), (21, 21))  # the stomach: a ring like the ventricle's
+    blob(Tissue.SCAR, (56, 46), (12, 12))
+    blob(Tissue.BLOOD, (50, 12), (9, 9))  # the descending aorta
+    blob(Tissue.BLOOD, (60, -55), (6, 9))  # a vessel in the liver
     return tissue
-
-
-def smooth_noise(
-    rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, float, float]
-) -> FloatArray:
-    """A smooth random field with mean 0 and standard deviation 1."""
-    field = gaussian_filter(rng.standard_normal(shape), sigma, truncate=3)
-    return np.asarray((field - field.mean()) / field.std())

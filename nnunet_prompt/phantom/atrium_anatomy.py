@@ -1,4 +1,4 @@
-"""The made-up anatomy round a left atrium: its cavity with the roots of four veins, and scar on its thin wall.
+"""The synthetic anatomy around a left atrium: its cavity with the roots of four veins, and scar on its thin wall.
 
 Arrays are (R, C, S): rows towards posterior, columns towards left, slices towards superior; places are in mm from the
 middle of the volume. Nothing medical should be read from it.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt, find_objects, label
+from scipy.ndimage import distance_transform_edt, find_objects
 
 from nnunet_prompt.phantom.scanner import Shape, Spacing, positions
 from nnunet_prompt.phantom.shapes import (
@@ -25,15 +24,18 @@ from nnunet_prompt.phantom.shapes import (
     Waves,
     depth_in,
     draw_waves,
+    largest_piece,
+    place,
+    upright,
 )
 
 WALL_MM, INNER_MM = 2.0, 0.7  # scar reaches so far out of the cavity and into it
-OSTIUM_MM = 11.0  # so far round the mouths of the veins scar is likely
+OSTIUM_MM = 11.0  # so far around the mouths of the veins scar is likely
 VALVE_MM = 17.0
 
 
 class Tissue(IntEnum):
-    """What a voxel is made of."""
+    """The tissue of a voxel."""
 
     LUNG = 0
     FAT = 1
@@ -48,7 +50,7 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atrium:
-    """One left atrium with what lies round it; lengths in mm.
+    """One left atrium with what lies around it; lengths in mm.
 
     `stems` belong to the cavity, `veins` are what follows of them, `ostia` is where they begin. `scar_share` is the
     share of the wall that is scar.
@@ -80,12 +82,12 @@ class Painted:
 
 
 def draw_atrium(rng: np.random.Generator) -> Atrium:
-    """Draws an atrium that fits a field of view of about 9 x 9 x 10 cm."""
+    """Generates an atrium that fits a field of view of about 9 x 9 x 10 cm."""
     centre = tuple(float(v) for v in rng.normal(0, 2.5, 3))
     semi = tuple(float(v) for v in rng.uniform((18, 27, 22), (27, 36, 30)))
-    body = Ellipsoid(_place(centre), _place(semi))
+    body = Ellipsoid(place(centre), place(semi))
     valve = body.surface((-0.45, 0.6, -0.65))
-    ventricle = Ellipsoid(_between(body.centre, valve, 2.1), _place(rng.uniform(28, 36, 3)))
+    ventricle = Ellipsoid(_between(body.centre, valve, 2.1), place(rng.uniform(28, 36, 3)))
     stems, veins, ostia = [], [], []
     for side, up in ((-1, 1), (-1, -1), (1, 1), (1, -1)):
         direction = np.array([0.35, 0.8 * side, 0.55 * up]) + rng.normal(0, 0.08, 3)
@@ -107,10 +109,10 @@ def draw_atrium(rng: np.random.Generator) -> Atrium:
         tuple(ostia),
         valve,
         ventricle,
-        Ellipsoid(_place(right), _place(rng.uniform(20, 27, 3))),
+        Ellipsoid(place(right), place(rng.uniform(20, 27, 3))),
         _draw_vessels(rng, body),
-        _upright((centre[0] + semi[0] + 7, centre[1] + rng.normal(4, 4)), rng.uniform(5, 7)),
-        _upright((46 + rng.normal(0, 2), rng.normal(-2, 2)), 17.0),
+        upright((centre[0] + semi[0] + 7, centre[1] + rng.normal(4, 4)), rng.uniform(5, 7)),
+        upright((46 + rng.normal(0, 2), rng.normal(-2, 2)), 17.0),
         rng.uniform(0, 27),
         draw_waves(rng, (18, 50), count=12),
         float(rng.uniform(0.06, 0.2)),
@@ -145,10 +147,7 @@ def _cavity(atrium: Atrium, shape: Shape, at: Positions) -> Mask:
     cavity = np.broadcast_to(body | (depth_in(atrium.stems, at) > 0), shape).copy()
     for axis in range(3):
         np.moveaxis(cavity, axis, 0)[[0, -1]] = False
-    pieces, count = label(cavity)
-    if count > 1:
-        cavity = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    return np.asarray(cavity)
+    return largest_piece(cavity)
 
 
 def _depth(cavity: Mask, spacing_mm: Spacing) -> FloatArray:
@@ -166,7 +165,7 @@ def _depth(cavity: Mask, spacing_mm: Spacing) -> FloatArray:
 
 
 def _scar(atrium: Atrium, at: Positions, band: Mask) -> Mask:
-    """The parts of a band along the wall where a random field, higher round the veins, is highest."""
+    """The parts of a band along the wall where a random field, higher around the veins, is highest."""
     field = atrium.patches(at)
     for ostium in atrium.ostia:
         field = field + 2 * np.exp(-0.5 * _square_to(ostium, at) / OSTIUM_MM**2)
@@ -196,22 +195,18 @@ def _draw_vessels(rng: np.random.Generator, body: Ellipsoid) -> tuple[Tube, ...]
     """Descending aorta, ascending aorta and pulmonary artery."""
     behind, front = body.centre[0] + body.semi[0] + 13, body.centre[0] - body.semi[0] - 11
     return (
-        _upright((behind, body.centre[1] + rng.normal(20, 3)), rng.uniform(9, 12)),
+        upright((behind, body.centre[1] + rng.normal(20, 3)), rng.uniform(9, 12)),
         Tube(
-            _place((front - 4, rng.normal(-2, 3), -8.0)),
-            _place((front, rng.normal(-12, 3), 90.0)),
+            place((front - 4, rng.normal(-2, 3), -8.0)),
+            place((front, rng.normal(-12, 3), 90.0)),
             *rng.uniform(12, 16, 2),
         ),
         Tube(
-            _place((front - 10, rng.normal(22, 3), 4.0)),
-            _place((front + 16, rng.normal(8, 3), body.semi[2] + 22.0)),
+            place((front - 10, rng.normal(22, 3), 4.0)),
+            place((front + 16, rng.normal(8, 3), body.semi[2] + 22.0)),
             *rng.uniform(9, 12, 2),
         ),
     )
-
-
-def _upright(place: tuple[float, float], radius: float) -> Tube:
-    return Tube((*place, -200.0), (*place, 200.0), float(radius), float(radius))
 
 
 def _square_to(point: Place, at: Positions) -> FloatArray:
@@ -222,9 +217,4 @@ def _square_to(point: Place, at: Positions) -> FloatArray:
 
 def _between(a: Place, b: Place, share: float) -> Place:
     """The point at this share of the way from a to b, beyond b above 1."""
-    return _place([x + share * (y - x) for x, y in zip(a, b, strict=True)])
-
-
-def _place(values: Any) -> Place:
-    a, b, c = (float(v) for v in values)
-    return a, b, c
+    return place([x + share * (y - x) for x, y in zip(a, b, strict=True)])

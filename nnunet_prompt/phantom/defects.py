@@ -1,6 +1,6 @@
 """The known defects of the real downloads, done to the files of a phantom case.
 
-Each function makes a `Spoil`: a function of a generator and the files of a case (path to file) that gives its files
+Each function makes a `Injection`: a function of a generator and the files of a case (path to file) that gives its files
 with the defect and changes nothing else. `ending` picks files by how their names end without `.nii.gz`: `_gd`.
 """
 
@@ -19,42 +19,42 @@ from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import flip_permute
 
-Spoil = Callable[[np.random.Generator, Mapping[str, File]], dict[str, File]]
+Injection = Callable[[np.random.Generator, Mapping[str, File]], dict[str, File]]
 SUFFIX = ".nii.gz"
 _APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(3968)
 
 
-def change(ending: str | tuple[str, ...], edit: Callable[[Volume], Volume]) -> Spoil:
+def change(ending: str | tuple[str, ...], edit: Callable[[Volume], Volume]) -> Injection:
     """Changes the volumes of these endings; "" is every volume."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         del rng
         return {
             name: edit(file) if isinstance(file, Volume) and _ends(name, ending) else file
             for name, file in files.items()
         }
 
-    return spoil
+    return inject
 
 
-def one_after_another(*spoils: Spoil) -> Spoil:
+def one_after_another(*injections: Injection) -> Injection:
     """Several defects in one case."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         found = dict(files)
-        for one in spoils:
+        for one in injections:
             found = one(rng, found)
         return found
 
-    return spoil
+    return inject
 
 
-def stored_as(ending: str | tuple[str, ...], dtype: str) -> Spoil:
+def stored_as(ending: str | tuple[str, ...], dtype: str) -> Injection:
     """Stores the volumes in another type: a label map as float."""
     return change(ending, lambda v: replace(v, array=v.array.astype(dtype)))
 
 
-def values_become(ending: str | tuple[str, ...], values: Mapping[int, int]) -> Spoil:
+def values_become(ending: str | tuple[str, ...], values: Mapping[int, int]) -> Injection:
     """Replaces label values by others, everywhere."""
 
     def edit(volume: Volume) -> Volume:
@@ -66,7 +66,7 @@ def values_become(ending: str | tuple[str, ...], values: Mapping[int, int]) -> S
     return change(ending, edit)
 
 
-def a_tenth_becomes(ending: str | tuple[str, ...], old: int, new: int) -> Spoil:
+def a_tenth_becomes(ending: str | tuple[str, ...], old: int, new: int) -> Injection:
     """Replaces a label value by another in every tenth of its voxels: a stray value."""
 
     def edit(volume: Volume) -> Volume:
@@ -77,7 +77,7 @@ def a_tenth_becomes(ending: str | tuple[str, ...], old: int, new: int) -> Spoil:
     return change(ending, edit)
 
 
-def not_finite(ending: str | tuple[str, ...]) -> Spoil:
+def not_finite(ending: str | tuple[str, ...]) -> Injection:
     """Makes the image float32 with seven voxels NaN and three infinite, in a corner."""
 
     def edit(volume: Volume) -> Volume:
@@ -88,12 +88,12 @@ def not_finite(ending: str | tuple[str, ...]) -> Spoil:
     return change(ending, edit)
 
 
-def fourth_axis(ending: str | tuple[str, ...]) -> Spoil:
+def fourth_axis(ending: str | tuple[str, ...]) -> Injection:
     """Gives the files a trailing axis of length one."""
     return change(ending, lambda v: replace(v, fourth_axis=True))
 
 
-def lost_affine(ending: str | tuple[str, ...]) -> Spoil:
+def lost_affine(ending: str | tuple[str, ...]) -> Injection:
     """Replaces directions and place in the header by none; the spacing stays."""
 
     def edit(volume: Volume) -> Volume:
@@ -102,14 +102,16 @@ def lost_affine(ending: str | tuple[str, ...]) -> Spoil:
     return change(ending, edit)
 
 
-def on_another_grid(ending: str | tuple[str, ...], step: Sequence[float], *, order: int) -> Spoil:
+def on_another_grid(
+    ending: str | tuple[str, ...], step: Sequence[float], *, order: int
+) -> Injection:
     """Resamples the files to voxels `step` times as long along each file axis, over the same field of view."""
     return change(ending, lambda v: regridded(v, step, order=order))
 
 
-def turned(
+def reoriented(
     ending: str | tuple[str, ...], axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
-) -> Spoil:
+) -> Injection:
     """Stores the files in another orientation, their affine with them: the same place in the world."""
 
     def edit(volume: Volume) -> Volume:
@@ -120,7 +122,7 @@ def turned(
     return change(ending, edit)
 
 
-def slice_thickness(ending: str | tuple[str, ...], mm: float) -> Spoil:
+def slice_thickness(ending: str | tuple[str, ...], mm: float) -> Injection:
     """Writes another spacing of the slices (the shortest axis) into the header."""
 
     def edit(volume: Volume) -> Volume:
@@ -131,10 +133,10 @@ def slice_thickness(ending: str | tuple[str, ...], mm: float) -> Spoil:
     return change(ending, edit)
 
 
-def one_slice(label: str) -> Spoil:
+def one_slice(label: str) -> Injection:
     """Keeps of all volumes the slice (along the shortest axis) that shows most of the label map ending in `label`."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         shown = next(f for n, f in files.items() if _ends(n, label) and isinstance(f, Volume)).array
         axis = int(np.argmin(shown.shape))
         others = tuple(a for a in range(3) if a != axis)
@@ -151,24 +153,24 @@ def one_slice(label: str) -> Spoil:
 
         return change("", edit)(rng, files)
 
-    return spoil
+    return inject
 
 
-def uncompressed(ending: str | tuple[str, ...]) -> Spoil:
+def uncompressed(ending: str | tuple[str, ...]) -> Injection:
     """Stores these files as `.nii`, beside the others' `.nii.gz`."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         del rng
         return {
             name.removesuffix(".gz") if _ends(name, ending) else name: file
             for name, file in files.items()
         }
 
-    return spoil
+    return inject
 
 
 def resource_forks(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
-    """What a Mac adds to a zip file: `._` files beside the real ones and in a folder `__MACOSX`."""
+    """Adds what a Mac adds to a zip file: `._` files beside the real ones and in a folder `__MACOSX`."""
     del rng
     found = dict(files)
     for name in files:
@@ -178,14 +180,14 @@ def resource_forks(rng: np.random.Generator, files: Mapping[str, File]) -> dict[
     return found
 
 
-def copied_to(folder: str) -> Spoil:
+def copied_to(folder: str) -> Injection:
     """A second copy of all files of the case in another folder, such as an unaligned version."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         del rng
         return {**files, **{f"{folder}/{name}": file for name, file in files.items()}}
 
-    return spoil
+    return inject
 
 
 def spacing_of(volume: Volume) -> npt.NDArray[np.float64]:

@@ -1,10 +1,10 @@
-"""A rehearsal of LAScarQS++: LGE of the left atrium, its cavity, and in task 1 the scar on its wall.
+"""Mock challenge data of LAScarQS++: LGE of the left atrium, its cavity, and in task 1 the scar on its wall.
 
     task1/train_data/train_1/{enhanced,atriumSegImgMO,scarSegImgM}.nii.gz
     task2/train_data/train_1/{enhanced,atriumSegImgMO}.nii.gz
     task1_val/val_1/enhanced.nii.gz, task2_val/val_1/...          (a download of its own)
 
-A drawn case is a patient of centre A: of every five, one has the same scan in both tasks, one is of task 1 alone and
+A case is a patient of centre A: of every five, one has the same scan in both tasks, one is of task 1 alone and
 three of task 2 alone. Task 2 has no scar files, although the scar is in the image. The validation set is of A (both
 tasks) and C (task 2), the test set of A, B and C. With defects, the training folders have the names of 2026. A volume
 has 0.625 x 0.625 x 2.5 mm and 44 slices as the real ones do, but a smaller field of view.
@@ -23,17 +23,19 @@ from scipy.ndimage import zoom
 from nnunet_prompt.dataset_conversion.care.atrium import SLICES_OF_HALF
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.atrium_anatomy import Tissue, draw_atrium, paint_atrium
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, File, Rehearsal, ValSet
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, MockChallenge
+from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import (
     Shape,
     Site,
     Volume,
+    by_name,
     draw_spacing,
-    scan,
+    scan_to_file,
     scanner_affine,
     to_file_frame,
 )
-from nnunet_prompt.phantom.val_set import ValCase
+from nnunet_prompt.phantom.val_set import ValCase, ValSet
 
 IMAGE, CAVITY, SCAR = "enhanced", "atriumSegImgMO", "scarSegImgM"
 CAVITY_VALUE, SCAR_VALUE, SCAR_ID = (
@@ -71,49 +73,44 @@ def _contrast(blood: float, wall: float, scar: float) -> Mapping[str, Mapping[in
 
 
 # scar is thinner than a voxel of B and C, which dims it: theirs is brighter before the scan
-SITES: Mapping[str, Site] = MappingProxyType(
-    {
-        site.name: site
-        for site in (
-            Site(
-                "A",
-                _contrast(blood=0.55, wall=0.20, scar=0.95),
-                in_plane_mm=(0.625, 0.625),
-                slice_mm=(2.5, 2.5),
-                axes=(1, 0, 2),
-                noise=0.05,
-                gain=420,
-            ),
-            Site(
-                "B",
-                _contrast(blood=0.58, wall=0.26, scar=1.30),
-                in_plane_mm=(1.4, 1.4),
-                slice_mm=(1.4, 1.4),
-                axes=(2, 0, 1),
-                flips=(True, False, True),
-                tilt_deg=3,
-                noise=0.06,
-                gain=1500,
-            ),
-            Site(
-                "C",
-                _contrast(blood=0.45, wall=0.18, scar=1.10),
-                in_plane_mm=(1.3, 1.3),
-                slice_mm=(4.0, 4.0),
-                axes=(1, 0, 2),
-                flips=(True, True, False),
-                tilt_deg=5,
-                noise=0.08,
-                bias=0.3,
-                gain=900,
-            ),
-        )
-    }
+SITES = by_name(
+    Site(
+        "A",
+        _contrast(blood=0.55, wall=0.20, scar=0.95),
+        in_plane_mm=(0.625, 0.625),
+        slice_mm=(2.5, 2.5),
+        axes=(1, 0, 2),
+        noise=0.05,
+        gain=420,
+    ),
+    Site(
+        "B",
+        _contrast(blood=0.58, wall=0.26, scar=1.30),
+        in_plane_mm=(1.4, 1.4),
+        slice_mm=(1.4, 1.4),
+        axes=(2, 0, 1),
+        flips=(True, False, True),
+        tilt_deg=3,
+        noise=0.06,
+        gain=1500,
+    ),
+    Site(
+        "C",
+        _contrast(blood=0.45, wall=0.18, scar=1.10),
+        in_plane_mm=(1.3, 1.3),
+        slice_mm=(4.0, 4.0),
+        axes=(1, 0, 2),
+        flips=(True, True, False),
+        tilt_deg=5,
+        noise=0.08,
+        bias=0.3,
+        gain=900,
+    ),
 )
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
-    """Draws the patient with this number of a centre; only centre A has training files."""
+    """Generates the patient with this number of a centre; only centre A has training files."""
     scanned = _scanned(rng, centre)
     cavity, scar = scanned[CAVITY], scanned[SCAR]
     tasks = tasks_of(number)
@@ -128,7 +125,7 @@ def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
 
 
 def draw_val(rng: np.random.Generator, centre: str, numbers: Mapping[str, int]) -> ValCase:
-    """Draws a patient; the masks are 0 and 1, the cavity in task 2 and the scar in task 1."""
+    """Generates a patient; the masks are 0 and 1, the cavity in task 2 and the scar in task 1."""
     scanned = _scanned(rng, centre)
     images, masks = {}, {}
     for task, number in numbers.items():
@@ -152,9 +149,7 @@ def _scanned(rng: np.random.Generator, centre: str) -> dict[str, Volume]:
     shape: Shape = (in_plane[0], in_plane[1], round(SLAB_MM / spacing[2]))
     painted = paint_atrium(draw_atrium(rng), shape=shape, spacing_mm=spacing)
     affine = scanner_affine(rng, shape, spacing, tilt_deg=site.tilt_deg)
-    found = {
-        IMAGE: to_file_frame(scan(rng, painted.tissue, site.contrast["LGE"], site), affine, site)
-    }
+    found = {IMAGE: scan_to_file(rng, painted.tissue, site, affine, sequence="LGE")}
     for name, mask, value in (
         (CAVITY, painted.cavity, CAVITY_VALUE),
         (SCAR, painted.scar, SCAR_VALUE),
@@ -255,7 +250,7 @@ DEFECTS = (
     Defect("88 slices", twice_the_slices),
     Defect("CT task", with_ct_case, "a case of the CT task"),
 )
-REHEARSAL = Rehearsal(
+MOCK_CHALLENGE = MockChallenge(
     "lascarqs",
     CENTRES,
     ("A", "B", "C"),

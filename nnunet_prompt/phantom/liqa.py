@@ -1,4 +1,4 @@
-"""A rehearsal of LiQA (CARE-Liver): the liver in seven MR phases, one of which has a mask in ten cases of a vendor.
+"""Mock challenge data of LiQA (CARE-Liver): the liver in seven MR phases, one with a mask in ten cases per vendor.
 
     LiQA_training_data/Vendor_A/1009-A-S4/{T1,T2,DWI_800,GED1,GED2,GED3,GED4,mask_GED4}.nii.gz
     LiQA_val/info.csv, LiQA_val/Data/Vendor_A/3001-A/{T1,...,GED4}.nii.gz      (a download of its own)
@@ -19,10 +19,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from nnunet_prompt.phantom import defects
+from nnunet_prompt.phantom.defects import Injection
 from nnunet_prompt.phantom.liver_scanner import PHASES, LiverPatient
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, File, Rehearsal, Spoil, ValSet
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, MockChallenge
+from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
-from nnunet_prompt.phantom.val_set import ValCase
+from nnunet_prompt.phantom.val_set import ValCase, ValSet
 
 LABELLED, MASK = "GED4", "mask_GED4"
 TRAINING, VALIDATION = "LiQA_training_data", "LiQA_val"
@@ -49,7 +51,7 @@ MISSING = 0.3  # share of the cases in which a phase is missing, T2 never withou
 
 
 class FilesOnDemand(Mapping[str, File]):
-    """The files of a case, drawn when somebody first looks at them: a test case needs none of them."""
+    """The files of a case, generated at the first access: a test case needs none of them."""
 
     def __init__(self, make: Callable[[], dict[str, File]]) -> None:
         self._make = make
@@ -71,7 +73,7 @@ class FilesOnDemand(Mapping[str, File]):
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
-    """Draws the patient with this number of a vendor; vendor C has no training files."""
+    """Generates the patient with this number of a vendor; vendor C has no training files."""
     known = ANNOTATED.get(centre, ())
     stage = int(rng.integers(1, 5))
     name = f"{FIRST_FURTHER + number}-{centre}-S{stage}"
@@ -97,7 +99,7 @@ def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
 
 
 def draw_val(rng: np.random.Generator, centre: str, numbers: Mapping[str, int]) -> ValCase:
-    """Draws a patient of a vendor with its number among all of them; the mask is that of GED4."""
+    """Generates a patient of a vendor with its number among all of them; the mask is that of GED4."""
     (number,) = numbers.values()
     patient = LiverPatient(rng, centre, stage=int(rng.integers(1, 5)))
     name = f"{FIRST_OF_VAL + number}-{centre}"
@@ -126,14 +128,14 @@ def other_phases(rng: np.random.Generator) -> list[str]:
     return [phase for phase in PHASES if phase not in (LABELLED, gone)]
 
 
-def on_images(spoil: Spoil) -> Spoil:
+def on_images(inject: Injection) -> Injection:
     """The defect for everything but masks, whose names end like those of their images."""
 
-    def spoil_images(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject_images(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         images = {name: file for name, file in files.items() if MASK not in name}
-        return {**files, **spoil(rng, images)}
+        return {**files, **inject(rng, images)}
 
-    return spoil_images
+    return inject_images
 
 
 def second_name_of_t2(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
@@ -142,15 +144,15 @@ def second_name_of_t2(rng: np.random.Generator, files: Mapping[str, File]) -> di
     return {name.replace("/T2.nii.gz", "/T2WI.nii.gz"): file for name, file in files.items()}
 
 
-def without(*phases: str) -> Spoil:
+def without(*phases: str) -> Injection:
     """Some phases are missing."""
 
-    def spoil(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
+    def inject(rng: np.random.Generator, files: Mapping[str, File]) -> dict[str, File]:
         del rng
         gone = tuple(f"/{phase}.nii.gz" for phase in phases)
         return {name: file for name, file in files.items() if not name.endswith(gone)}
 
-    return spoil
+    return inject
 
 
 def _tilted(volume: Volume) -> Volume:
@@ -175,12 +177,14 @@ DEFECTS = (
     Defect("not finite", on_images(defects.not_finite(LABELLED)), "10 voxels are not finite"),
     Defect("T2WI", second_name_of_t2),
     Defect("oblique", defects.change("", _tilted)),
-    Defect("slices along another axis", defects.turned(LABELLED, (2, 0, 1), (True, False, False))),
+    Defect(
+        "slices along another axis", defects.reoriented(LABELLED, (2, 0, 1), (True, False, False))
+    ),
     Defect("missing phases", without("T1", "T2", "DWI_800")),
     Defect("mask at another place", defects.change(MASK, _moved), "takes the geometry of GED4"),
     Defect("resource forks", defects.resource_forks),
 )
-REHEARSAL = Rehearsal(
+MOCK_CHALLENGE = MockChallenge(
     "liqa",
     CENTRES,
     ("A", "B1", "B2", "C"),

@@ -1,4 +1,4 @@
-"""The made-up anatomy of an abdomen: the liver and what lies round it, some of it as bright in some phase.
+"""The synthetic anatomy of an abdomen: the liver and what lies around it, some of it as bright in some phase.
 
 Arrays are (R, C, S): rows towards posterior, columns towards left, slices towards superior; places are in mm from the
 middle of the body. Nothing medical should be read from it.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
 from nnunet_prompt.phantom.scanner import Shape, Spacing, positions
 from nnunet_prompt.phantom.shapes import (
@@ -24,6 +22,9 @@ from nnunet_prompt.phantom.shapes import (
     Waves,
     depth_in,
     draw_waves,
+    largest_piece,
+    place,
+    upright,
 )
 
 MUSCLE_MM = 12.0
@@ -31,7 +32,7 @@ _LESIONS = 0.4  # share of livers with one
 
 
 class Tissue(IntEnum):
-    """What a voxel is made of."""
+    """The tissue of a voxel."""
 
     AIR = 0
     FAT = 1
@@ -54,7 +55,7 @@ class Tissue(IntEnum):
 class Abdomen:
     """One abdomen; lengths in mm before it is stretched by `scale`.
 
-    `half` are the half axes of the body in a slice, `lobes` those of the liver, `domes` is what the lungs end on.
+    `half` are the half axes of the body in a slice, `lobes` those of the liver, `domes` is what bounds the lungs below.
     `nodes` is the roughness of the liver's surface, a share of its size. Lesions belong to the liver, and so do
     vessels in it; the vena cava and the gallbladder do not.
     """
@@ -77,12 +78,10 @@ class Abdomen:
 
 
 def draw_abdomen(rng: np.random.Generator, *, stage: int) -> Abdomen:
-    """Draws an abdomen whose liver is the rougher the higher the stage of its fibrosis (1 to 4)."""
+    """Generates an abdomen whose liver is the rougher the higher the stage of its fibrosis (1 to 4)."""
 
     def blob(centre: Place, semi: Place, spread: float = 4.0) -> Ellipsoid:
-        return Ellipsoid(
-            _place(rng.normal(centre, spread)), _place(rng.uniform(0.9, 1.1, 3) * semi)
-        )
+        return Ellipsoid(place(rng.normal(centre, spread)), place(rng.uniform(0.9, 1.1, 3) * semi))
 
     right, left = blob((6, -70, 4), (76, 68, 78)), blob((-36, -2, 28), (36, 76, 34))
     x, y, z = right.centre
@@ -92,7 +91,7 @@ def draw_abdomen(rng: np.random.Generator, *, stage: int) -> Abdomen:
         lesions = (blob((x + away[0], y + away[1], z + away[2]), (11, 11, 11)),)
     aorta, cava = _upright(rng, (30, 10), 10), _upright(rng, (27, -22), 12)
     return Abdomen(
-        scale=_place(rng.uniform(0.92, 1.06, 3)),
+        scale=place(rng.uniform(0.92, 1.06, 3)),
         half=(float(rng.uniform(98, 112)), float(rng.uniform(142, 158))),
         fat_mm=float(rng.uniform(7, 24)),
         lobes=(right, left),
@@ -178,10 +177,7 @@ def _liver(abdomen: Abdomen, at: Positions, allowed: Mask) -> Mask:
     found &= abdomen.gallbladder.radius(at, grow_mm=1.5) > 1
     for tube in (abdomen.cava, abdomen.aorta):
         found &= tube.depth(at) < -1
-    pieces, count = label(found)
-    if count > 1:
-        found = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-    return np.asarray(found)
+    return largest_piece(found)
 
 
 def _draw_tree(rng: np.random.Generator, liver: Place) -> tuple[Tube, ...]:
@@ -196,15 +192,9 @@ def _draw_tree(rng: np.random.Generator, liver: Place) -> tuple[Tube, ...]:
         (top, (-28, 4, 16), 5.5, 3.0),
         (top, (-42, 60, 34), 5.0, 3.0),
     )
-    shaken = {p: _place(np.add(liver, rng.normal(p, 3))) for b in branches for p in b[:2]}
+    shaken = {p: place(np.add(liver, rng.normal(p, 3))) for b in branches for p in b[:2]}
     return tuple(Tube(shaken[a], shaken[b], r, end) for a, b, r, end in branches)
 
 
-def _upright(rng: np.random.Generator, place: tuple[float, float], radius: float) -> Tube:
-    row, column = (float(v) for v in rng.normal(place, 2))
-    return Tube((row, column, -300.0), (row, column, 300.0), radius, radius)
-
-
-def _place(values: Any) -> Place:
-    a, b, c = (float(v) for v in values)
-    return a, b, c
+def _upright(rng: np.random.Generator, at: tuple[float, float], radius: float) -> Tube:
+    return upright(rng.normal(at, 2), radius, half_mm=300.0)

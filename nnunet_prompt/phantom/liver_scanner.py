@@ -18,8 +18,10 @@ from nnunet_prompt.phantom.scanner import (
     Site,
     Spacing,
     Volume,
+    by_name,
+    darker,
     draw_spacing,
-    scan,
+    scan_to_file,
     scanner_affine,
     to_file_frame,
 )
@@ -62,64 +64,53 @@ _BASE: Mapping[Tissue, tuple[float, ...]] = MappingProxyType(
 )
 
 
-def _contrast(gamma: float) -> dict[str, dict[int, float]]:
-    """The signals of a vendor: the larger `gamma`, the darker what is not bright."""
-    return {
-        phase: {tissue: signals[i] ** gamma for tissue, signals in _BASE.items()}
-        for i, phase in enumerate(PHASES)
-    }
-
-
-SITES: Mapping[str, Site] = MappingProxyType(
-    {
-        site.name: site
-        for site in (
-            Site(
-                "A",
-                _contrast(1.0),
-                in_plane_mm=(2.8, 3.1),
-                slice_mm=(5.0, 5.4),
-                axes=(1, 0, 2),
-                tilt_deg=0.5,
-                noise=0.04,
-                gain=1100,
-            ),
-            Site(
-                "B1",
-                _contrast(0.85),
-                in_plane_mm=(2.75, 2.95),
-                slice_mm=(4.8, 5.1),
-                axes=(1, 0, 2),
-                flips=(True, True, False),
-                tilt_deg=1.5,
-                noise=0.05,
-                gain=320,
-            ),
-            Site(
-                "B2",
-                _contrast(1.15),
-                in_plane_mm=(2.75, 2.95),
-                slice_mm=(5.9, 6.2),
-                axes=(1, 0, 2),
-                flips=(False, True, False),
-                tilt_deg=1.0,
-                noise=0.065,
-                bias=0.35,
-                gain=240,
-            ),
-            Site(
-                "C",
-                _contrast(0.75),
-                in_plane_mm=(3.0, 3.3),
-                slice_mm=(5.0, 6.0),
-                axes=(1, 0, 2),
-                flips=(False, False, True),
-                tilt_deg=2.0,
-                noise=0.06,
-                gain=2400,
-            ),
-        )
-    }
+# by phase, of the tissues in their order
+_SIGNALS = {phase: [_BASE[t][i] for t in Tissue] for i, phase in enumerate(PHASES)}
+SITES = by_name(
+    Site(
+        "A",
+        darker(_SIGNALS, 1.0),
+        in_plane_mm=(2.8, 3.1),
+        slice_mm=(5.0, 5.4),
+        axes=(1, 0, 2),
+        tilt_deg=0.5,
+        noise=0.04,
+        gain=1100,
+    ),
+    Site(
+        "B1",
+        darker(_SIGNALS, 0.85),
+        in_plane_mm=(2.75, 2.95),
+        slice_mm=(4.8, 5.1),
+        axes=(1, 0, 2),
+        flips=(True, True, False),
+        tilt_deg=1.5,
+        noise=0.05,
+        gain=320,
+    ),
+    Site(
+        "B2",
+        darker(_SIGNALS, 1.15),
+        in_plane_mm=(2.75, 2.95),
+        slice_mm=(5.9, 6.2),
+        axes=(1, 0, 2),
+        flips=(False, True, False),
+        tilt_deg=1.0,
+        noise=0.065,
+        bias=0.35,
+        gain=240,
+    ),
+    Site(
+        "C",
+        darker(_SIGNALS, 0.75),
+        in_plane_mm=(3.0, 3.3),
+        slice_mm=(5.0, 6.0),
+        axes=(1, 0, 2),
+        flips=(False, False, True),
+        tilt_deg=2.0,
+        noise=0.06,
+        gain=2400,
+    ),
 )
 
 
@@ -140,10 +131,9 @@ class LiverPatient:
         liver, tissue = paint_abdomen(
             self._abdomen, shape=shape, spacing_mm=spacing, shift_mm=shift
         )
-        image = scan(self._rng, tissue, self._site.contrast[phase], self._site)
         affine = self._place @ _centred(shape, spacing)
         return (
-            to_file_frame(image, affine, self._site),
+            scan_to_file(self._rng, tissue, self._site, affine, sequence=phase),
             to_file_frame(liver.astype(np.uint8), affine, self._site),
         )
 

@@ -1,19 +1,19 @@
-"""A rehearsal of MyoPS++: short-axis stacks in C0, LGE and T2, with scar bright in LGE and edema bright in T2.
+"""Mock challenge data of MyoPS++: short-axis stacks in C0, LGE and T2, with scar bright in LGE and edema bright in T2.
 
     Myo_train/MyoPS_train/CenterB/Case2001/Case2001_{C0,LGE,T2,gd}.nii.gz
     AnonymousCenter/Case1001/Case1001_LGE.nii.gz       (validation of CARE-Cardiac's pathology, a download of its own)
 
-Centres differ in what they scan and draw: A scans LGE and draws neither right ventricle nor edema, B and C scan and
-draw everything, E, F and G have no T2 and draw no edema, H scans LGE and draws the scar alone. Edema that nobody looked
-for is labelled as myocardium. Validation and test set are of centre D, which has no training cases. The masks of the
-validation are those of CARE-Cardiac: no right ventricle, and edema is myocardium.
+Centres differ in what they scan and annotate: A scans LGE and annotates neither right ventricle nor edema, B and C
+scan and annotate all, E, F and G have no T2 and annotate no edema, H scans LGE and annotates the scar alone. Edema that
+was not looked for is labelled as myocardium. Validation and test set are of centre D, which has no training cases. The
+masks of the validation are those of CARE-Cardiac: no right ventricle, and edema is myocardium.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,18 +22,26 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from nnunet_prompt.phantom import defects
-from nnunet_prompt.phantom.anatomy import OFFICIAL, draw_anatomy, paint, smooth_noise
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, Rehearsal, ValSet
+from nnunet_prompt.phantom.anatomy import (
+    OFFICIAL,
+    Tissue,
+    breathing_positions,
+    draw_anatomy,
+    paint,
+)
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, MockChallenge
 from nnunet_prompt.phantom.scanner import (
     Site,
     Spacing,
+    by_name,
+    darker,
     draw_spacing,
-    positions,
-    scan,
+    scan_to_file,
     scanner_affine,
+    smooth_noise,
     to_file_frame,
 )
-from nnunet_prompt.phantom.val_set import ValCase
+from nnunet_prompt.phantom.val_set import ValCase, ValSet
 
 MYOCARDIUM, LV, RV = OFFICIAL["myocardium"], OFFICIAL["LV"], OFFICIAL["RV"]
 EDEMA, SCAR = 1220, OFFICIAL["scar"]
@@ -46,21 +54,6 @@ ROOT = "Myo_train/MyoPS_train"
 NO_SCAR: Mapping[str, float] = MappingProxyType(
     dict.fromkeys("EFG", 0.25)
 )  # in the real ones 6 of 24
-
-
-class Tissue(IntEnum):
-    """What a voxel is made of, by the names of `anatomy.paint`."""
-
-    LUNG = 0
-    BLOOD = 1
-    MYOCARDIUM = 2
-    SCAR = 3
-    EDEMA = 4
-    FAT = 5
-    LIVER = 6
-    MUSCLE = 7
-
-
 _BASE: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "C0": (0.06, 0.90, 0.33, 0.37, 0.40, 0.95, 0.42, 0.36),
@@ -68,33 +61,19 @@ _BASE: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "T2": (0.04, 0.22, 0.40, 0.55, 0.90, 0.18, 0.30, 0.36),
     }
 )
-
-
-def _contrast(gamma: float) -> dict[str, dict[int, float]]:
-    """The signals of a centre: the larger `gamma`, the darker what is not bright."""
-    return {
-        sequence: {int(t): base[t] ** gamma for t in Tissue} for sequence, base in _BASE.items()
-    }
-
-
+_mr = partial(darker, _BASE)
 _Y, _N = True, False
 _SITES = (
-    Site(
-        "A", _contrast(1.0), (1.25, 1.4), (10, 10), (1, 0, 2), (_N, _Y, _N), noise=0.045, gain=900
-    ),
-    Site("B", _contrast(0.8), (1.15, 1.33), (11, 13), (1, 0, 2), noise=0.055, gain=320),
-    Site(
-        "C", _contrast(1.2), (0.73, 0.76), (15, 23), (1, 0, 2), (_Y, _N, _Y), noise=0.07, gain=1500
-    ),
-    Site("D", _contrast(0.9), (1.0, 1.1), (12, 14), noise=0.065, gain=600),
-    Site("E", _contrast(0.7), (1.6, 1.86), (10, 12), (2, 0, 1), (_Y, _N, _Y), noise=0.05, gain=250),
-    Site("F", _contrast(1.1), (1.4, 1.5), (9, 10), (0, 2, 1), (_N, _Y, _N), noise=0.06, gain=2000),
-    Site("G", _contrast(1.0), (1.05, 1.2), (10, 13), (1, 2, 0), (_Y, _Y, _N), noise=0.04, gain=480),
-    Site(
-        "H", _contrast(0.85), (1.33, 1.33), (8, 12), (1, 0, 2), (_Y, _Y, _Y), noise=0.07, gain=1100
-    ),
+    Site("A", _mr(1.0), (1.25, 1.4), (10, 10), (1, 0, 2), (_N, _Y, _N), noise=0.045, gain=900),
+    Site("B", _mr(0.8), (1.15, 1.33), (11, 13), (1, 0, 2), noise=0.055, gain=320),
+    Site("C", _mr(1.2), (0.73, 0.76), (15, 23), (1, 0, 2), (_Y, _N, _Y), noise=0.07, gain=1500),
+    Site("D", _mr(0.9), (1.0, 1.1), (12, 14), noise=0.065, gain=600),
+    Site("E", _mr(0.7), (1.6, 1.86), (10, 12), (2, 0, 1), (_Y, _N, _Y), noise=0.05, gain=250),
+    Site("F", _mr(1.1), (1.4, 1.5), (9, 10), (0, 2, 1), (_N, _Y, _N), noise=0.06, gain=2000),
+    Site("G", _mr(1.0), (1.05, 1.2), (10, 13), (1, 2, 0), (_Y, _Y, _N), noise=0.04, gain=480),
+    Site("H", _mr(0.85), (1.33, 1.33), (8, 12), (1, 0, 2), (_Y, _Y, _Y), noise=0.07, gain=1100),
 )
-SITES: Mapping[str, Site] = MappingProxyType({s.name: replace(s, tilt_deg=8) for s in _SITES})
+SITES = by_name(*(replace(site, tilt_deg=8) for site in _SITES))
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
@@ -107,8 +86,7 @@ def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
     labels, tissue = _heart(rng, shape, spacing, scarred=rng.random() >= NO_SCAR.get(centre, 0))
     affine = scanner_affine(rng, shape, spacing, plane="short axis", tilt_deg=site.tilt_deg)
     sequences = {
-        name: to_file_frame(scan(rng, tissue, contrast, site), affine, site)
-        for name, contrast in site.contrast.items()
+        name: scan_to_file(rng, tissue, site, affine, sequence=name) for name in site.contrast
     }
     complete = to_file_frame(labels.astype(np.uint16), affine, site)
     case_id = f"Case{'ABCDEFGH'.index(centre) + 1}{number:03d}"
@@ -119,9 +97,9 @@ def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
 
 
 def partial_labels(labels: npt.NDArray[Any], centre: str) -> npt.NDArray[Any]:
-    """What a centre draws of complete labels (datasets.md 3.4); same shape and type.
+    """What a centre annotates of complete labels (datasets.md 3.4); same shape and type.
 
-    Edema that nobody looked for is myocardium; any other structure that is not drawn is 0.
+    Edema that was not looked for is myocardium; any other structure that is not annotated is 0.
     """
     if centre == "H":
         return np.where(labels == SCAR, labels, 0).astype(labels.dtype)
@@ -152,17 +130,11 @@ def _heart(
     rng: np.random.Generator, shape: tuple[int, int, int], spacing: Spacing, *, scarred: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Complete labels and the tissue map, (R, C, S): a heart with a scar and edema around it, or edema alone."""
-    row, column, through = positions(shape, spacing)
-    shift = rng.normal(0, 0.8, (2, 1, 1, shape[2]))  # breathing moves the slices
-    place = (row + shift[0], column + shift[1], through - through.min())
-    full = tuple(np.broadcast_to(p, shape) for p in place)
+    place = breathing_positions(rng, shape, spacing)
     heart = draw_anatomy(rng, depth_mm=shape[2] * spacing[2])
     while heart.scar is None:
         heart = draw_anatomy(rng, depth_mm=shape[2] * spacing[2])
-    labels, names = paint(rng, heart, (full[0], full[1], full[2]))
-    tissue = np.zeros(shape, np.uint8)
-    for kind in Tissue:
-        tissue[names == kind.name.lower()] = kind
+    labels, tissue = paint(rng, heart, place)
     scar = labels == SCAR
     # edema reaches further than scar, mostly along the wall
     away = distance_transform_edt(~scar, (spacing[0], spacing[1], 12.0))
@@ -208,7 +180,7 @@ DEFECTS = (
         "empty label map", defects.values_become("_gd", {SCAR: 0}), "the label map is empty", ("H",)
     ),
 )
-# What no download is known to hold, or what only the user can settle: the converter stops.
+# Defects that no download is known to hold, or that only the user can settle: the converter stops.
 REFUSED = (
     Defect(
         "unknown value", defects.a_tenth_becomes("_gd", SCAR, 7), "the label map holds the value 7"
@@ -226,7 +198,7 @@ REFUSED = (
     ),
     Defect("unaligned copy", defects.copied_to("unaligned"), "--version-root"),
 )
-REHEARSAL = Rehearsal(
+MOCK_CHALLENGE = MockChallenge(
     "myops",
     {"A": 81, "B": 50, "C": 45, "E": 7, "F": 9, "G": 8, "H": 35},
     ("D",),

@@ -1,4 +1,4 @@
-"""The record of a rehearsal: which files of which cases have been written, and what was asked for."""
+"""The record of mock challenge data: which files of which cases are written, and with which options."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.nifti import PARTIAL, replacing, save_nifti
 from nnunet_prompt.phantom.scanner import Volume
 
-RECORD_FILE = "rehearsal.json"
+RECORD_FILE = "mock_challenge.json"
+_EARLIER_FILE = "rehearsal.json"  # its name once; such a folder is taken up
 VERSION = 1
 PARTS = ("train", "val", "test", "hidden_labels", "hidden_labels_val")
 File = Volume | bytes  # bytes are written as they are: resource forks, tables
 
 
 class Record:
-    """`rehearsal.json`: {"version": 1, <options>, "complete": false, "cases": {name: {..., "files": [path, ...]}}}.
+    """The content of `mock_challenge.json`.
 
-    Paths are relative to the folder. The file is renewed after every case, so that a stopped run goes on.
+    {"version": 1, <options>, "complete": false, "cases": {name: {..., "files": [path, ...]}}}; paths are relative to
+    the folder. The file is renewed after every case, so that a stopped run resumes.
     """
 
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
@@ -40,6 +42,8 @@ class Record:
         make_folder(folder)
         new: dict[str, Any] = {"version": VERSION, **options, "complete": False, "cases": {}}
         path = folder / RECORD_FILE
+        if (folder / _EARLIER_FILE).is_file() and not path.is_file():
+            (folder / _EARLIER_FILE).replace(path)
         if path.is_file():
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +88,7 @@ class Record:
         self._write()
 
     def finish(self) -> None:
-        """Says that all is there."""
+        """Marks the data as complete."""
         self._content["complete"] = True
         self._write()
 
@@ -94,7 +98,7 @@ class Record:
 
 
 def _check_free(folder: Path) -> None:
-    """Raises `OutputError` for a download that is no rehearsal: its files would be replaced, or taken for ours."""
+    """Raises `OutputError` for other downloads: their files would be replaced, or taken for ours."""
     files = (path for part in PARTS for path in (folder / part).rglob("*") if path.is_file())
     taken = next((path for path in files if not path.name.startswith(PARTIAL)), None)
     if taken is not None:

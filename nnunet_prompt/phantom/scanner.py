@@ -1,13 +1,14 @@
-"""What a scanner makes of a drawn body: an image with a centre's contrast, noise, voxel size and orientation.
+"""The scanner: from a synthetic body to an image with a centre's contrast, noise, voxel size and orientation.
 
-Bodies are drawn as maps of tissues in the frame (row, column, slice): rows towards posterior, columns towards left,
+Bodies are generated as maps of tissues in the frame (row, column, slice): rows towards posterior, columns towards left,
 slices towards superior, or from base to apex in a short-axis stack. Files are written in the frame of their centre.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -29,8 +30,8 @@ class Site:
 
     `contrast` gives the mean signal of each tissue in each sequence: Hounsfield units in CT, else shares of a bright
     tissue's signal, in which `noise` is measured as well. `bias` is the strength of the receive field, `gain` what a
-    signal of 1 is stored as (both unused in CT). A volume in the file has the axes `axes` of the drawn one, turned
-    round where `flips` is set; `tilt_deg` is the spread of the angles between drawn axes and scanner axes.
+    signal of 1 is stored as (both unused in CT). A volume in the file has the axes `axes` of the generated one,
+    reversed where `flips` is set; `tilt_deg` is the spread of the angles between generated axes and scanner axes.
     """
 
     name: str
@@ -58,6 +59,21 @@ class Volume:
     array: npt.NDArray[Any]
     affine: FloatArray
     fourth_axis: bool = False
+
+
+def by_name(*sites: Site) -> Mapping[str, Site]:
+    """The centres of a task by their names."""
+    return MappingProxyType({site.name: site for site in sites})
+
+
+def darker(
+    signals: Mapping[str, Sequence[float]], gamma: float
+) -> Mapping[str, Mapping[int, float]]:
+    """The contrast of a centre from the signals of the tissues 0, 1, ... in each sequence.
+
+    Signals are raised to `gamma`: the larger it is, the darker what is not bright.
+    """
+    return {name: {t: v**gamma for t, v in enumerate(own)} for name, own in signals.items()}
 
 
 def draw_spacing(rng: np.random.Generator, site: Site) -> Spacing:
@@ -90,9 +106,22 @@ def scan(
         signal += 300 * site.texture * grain + rng.normal(0, site.noise, signal.shape)
         return np.asarray(np.clip(np.rint(signal), *HU_RANGE), site.dtype)
     signal *= (1 + site.texture * grain) * np.exp(site.bias * smooth_field(rng, tissue.shape))
+    return magnitude(rng, signal, site)
+
+
+def magnitude(rng: np.random.Generator, signal: FloatArray, site: Site) -> npt.NDArray[Any]:
+    """The magnitude image (`site.dtype`) of a signal: Rician noise, and a gain that varies from case to case."""
     real, imaginary = rng.normal(0, site.noise, (2, *signal.shape))
     gain = site.gain * rng.uniform(0.8, 1.25)
     return np.asarray(np.rint(gain * np.hypot(signal + real, imaginary)), site.dtype)
+
+
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, float, float]
+) -> FloatArray:
+    """White noise blurred by a Gaussian of `sigma` voxels: mean 0 and standard deviation 1."""
+    field = gaussian_filter(rng.standard_normal(shape), sigma, truncate=3)
+    return np.asarray((field - field.mean()) / field.std())
 
 
 def smooth_field(
@@ -113,10 +142,10 @@ def scanner_affine(
     plane: Literal["axial", "short axis"] = "axial",
     tilt_deg: float = 0.0,
 ) -> FloatArray:
-    """Where a drawn volume lies: its affine (RAS+, mm). The middle of the volume lies near the isocentre.
+    """The affine of a generated volume (RAS+, mm). Its middle lies near the isocentre.
 
     An axial volume has axes towards posterior, left and superior. The slices of a short-axis stack go left, forward
-    and down. Both are turned by about `tilt_deg` at random.
+    and down. Both are rotated by about `tilt_deg` at random.
     """
     directions = _SHORT_AXIS if plane == "short axis" else np.diag([1.0, 1.0, 1.0])[:, [1, 0, 2]]
     if plane == "axial":
@@ -128,8 +157,20 @@ def scanner_affine(
     return affine
 
 
+def scan_to_file(
+    rng: np.random.Generator,
+    tissue: npt.NDArray[np.integer[Any]],
+    site: Site,
+    affine: FloatArray,
+    *,
+    sequence: str = "",
+) -> Volume:
+    """The image that a centre stores of a tissue map and its affine (RAS+, mm)."""
+    return to_file_frame(scan(rng, tissue, site.contrast[sequence], site), affine, site)
+
+
 def to_file_frame(array: npt.NDArray[Any], affine: FloatArray, site: Site) -> Volume:
-    """The volume that a centre stores of a drawn array and its affine."""
+    """The volume that a centre stores of a generated array and its affine."""
     turn = flip_permute(site.axes, site.flips, array.shape)
     moved = affine @ np.linalg.inv(turn.matrix())
     return Volume(np.ascontiguousarray(turn.apply(array)), moved)

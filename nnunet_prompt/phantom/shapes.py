@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import label
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -95,3 +96,23 @@ def depth_in(tubes: Sequence[Tube], at: Positions) -> FloatArray:
     for depth in others:
         first = np.maximum(first, depth)
     return first
+
+
+def upright(row_column: Iterable[float], radius_mm: float, *, half_mm: float = 200.0) -> Tube:
+    """A tube along the slices, `half_mm` to both sides of the middle slice."""
+    row, column = (float(v) for v in row_column)
+    return Tube((row, column, -half_mm), (row, column, half_mm), float(radius_mm), float(radius_mm))
+
+
+def place(values: Iterable[Any]) -> Place:
+    """Three numbers as a place in mm."""
+    a, b, c = (float(v) for v in values)
+    return a, b, c
+
+
+def largest_piece(mask: Mask) -> Mask:
+    """The largest connected piece of a mask; the mask itself where it is in one piece or empty."""
+    pieces, count = label(mask)
+    if count <= 1:
+        return mask
+    return np.asarray(pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax()))

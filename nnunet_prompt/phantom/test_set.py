@@ -28,5 +28,5 @@ def files_of(case_id: str, sequences: Mapping[str, Volume], labels: Volume) -> d
 
 
 def write_prompts(target: Path, *, seed: int) -> None:
-    """Writes the prompts of all hidden label maps: what is drawn for a case depends on the seed and the case alone."""
+    """Writes the prompts of all hidden label maps: what is random in a case depends on the seed and the case alone."""
     simulate_prompts(target / LABELS, target / PROMPTS, options=SimulateOptions(seed=seed))

@@ -67,7 +67,7 @@ def files_of(case: ValCase) -> dict[str, Volume]:
 
 
 def write_tables(target: Path, val: ValSet) -> None:
-    """Writes what the download has beside its images, of the images that are there."""
+    """Writes the tables of the download about the images that were written."""
     if val.tables is None:
         return
     root = target / DOWNLOAD

@@ -1,4 +1,4 @@
-"""The made-up anatomy of a whole heart: four chambers, the left ventricle's muscle and two vessels in a chest.
+"""The synthetic anatomy of a whole heart: four chambers, the left ventricle's muscle and two vessels in a chest.
 
 Places are (posterior, left, superior) in mm from the middle of the heart, arrays (R, C, S) along the same directions.
 Chambers are ellipsoids and tubes, bent by a smooth warp; nothing medical should be read from them.
@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from nnunet_prompt.phantom.anatomy import smooth_noise
-from nnunet_prompt.phantom.scanner import Shape, Spacing, positions, smooth_field
+from nnunet_prompt.phantom.scanner import Shape, Spacing, positions, smooth_field, smooth_noise
 from nnunet_prompt.phantom.shapes import Ellipsoid, Place
 
 LV, RV, LA, RA, MYOCARDIUM, AORTA, PULMONARY = 500, 600, 420, 550, 205, 820, 850
@@ -23,7 +22,7 @@ Field = npt.NDArray[np.float32]
 
 
 class Tissue(IntEnum):
-    """What a voxel is made of; blood of the left side takes up more contrast agent than that of the right."""
+    """The tissue of a voxel; blood of the left side takes up more contrast agent than that of the right."""
 
     AIR = 0
     LUNG = 1
@@ -75,7 +74,7 @@ def whole_heart(
     tissue[fatty & (around < 1.25)] = Tissue.FAT
     for vessel, kind in _vessels(at):
         tissue[vessel < 1] = kind
-    tissue[(around < 1.08) | wall] = Tissue.MYOCARDIUM  # thin walls, which nobody labels
+    tissue[(around < 1.08) | wall] = Tissue.MYOCARDIUM  # thin walls, which is not labelled
     labels[lv], labels[muscle] = LV, MYOCARDIUM
     for value, kind in TISSUE_OF.items():
         tissue[labels == value] = kind
@@ -135,7 +134,7 @@ def _chambers(rng: np.random.Generator, at: Field) -> dict[int, Field]:
 
 
 def _vessels(at: Field) -> list[tuple[Field, Tissue]]:
-    """Vessels that nobody labels, as bright as those that somebody does."""
+    """Vessels that are not labelled, as bright as those that are."""
     veins = [
         ((35, side * 20, 18), (42, side * 62, 24 + lift)) for side in (-1, 1) for lift in (0, -22)
     ]

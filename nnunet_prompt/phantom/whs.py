@@ -1,4 +1,4 @@
-"""A rehearsal of WHS++: whole hearts in CT and MR with seven structures, one volume per case.
+"""Mock challenge data of WHS++: whole hearts in CT and MR with seven structures, one volume per case.
 
     A ct_train/Case1001_{image,label}.nii.gz       B ct_train/Case2001_...
     C and D mr_train/Case3001_...                  E mr_train/Case5001_...
@@ -11,21 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from nnunet_prompt.phantom import defects
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, File, Rehearsal, ValSet
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, MockChallenge
+from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import (
     Site,
     Volume,
+    by_name,
+    darker,
     draw_spacing,
-    scan,
+    scan_to_file,
     scanner_affine,
     to_file_frame,
 )
-from nnunet_prompt.phantom.val_set import ValCase
+from nnunet_prompt.phantom.val_set import ValCase, ValSet
 from nnunet_prompt.phantom.whole_heart import LA, MYOCARDIUM, Tissue, whole_heart
 
 FIELD_OF_VIEW_MM = (132.0, 138.0, 124.0)  # posterior, left, superior
@@ -34,7 +38,7 @@ DIGIT: Mapping[str, str] = MappingProxyType(
 )
 # air, lung, blood of the left and of the right side, myocardium, fat, muscle, liver, bone
 _CT = (-1000, -800, 380, 230, 110, -90, 55, 85, 420)
-_MR = (0.02, 0.06, 0.90, 0.75, 0.34, 0.60, 0.30, 0.42, 0.20)
+_MR = {"": (0.02, 0.06, 0.90, 0.75, 0.34, 0.60, 0.30, 0.42, 0.20)}
 
 
 def _ct(agent: float) -> dict[str, dict[int, float]]:
@@ -43,19 +47,15 @@ def _ct(agent: float) -> dict[str, dict[int, float]]:
     return {"": {int(t): _CT[t] * (agent if t in bright else 1) for t in Tissue}}
 
 
-def _mr(gamma: float) -> dict[str, dict[int, float]]:
-    return {"": {int(t): _MR[t] ** gamma for t in Tissue}}
-
-
+_mr = partial(darker, _MR)
 _Y, _N = True, False
-_SITES = (
+SITES = by_name(
     Site("A", _ct(1.0), (1.35, 1.5), (1.4, 1.6), (1, 0, 2), noise=30, modality="CT"),
     Site("B", _ct(1.3), (1.4, 1.6), (1.3, 1.5), (1, 0, 2), (_Y, _Y, _N), noise=45, modality="CT"),
     Site("C and D", _mr(1.0), (1.4, 1.6), (1.5, 1.7), (1, 2, 0), (_N, _Y, _N), 4, 0.05, gain=500),
     Site("E", _mr(0.75), (1.5, 1.65), (1.5, 1.5), (2, 0, 1), (_Y, _N, _Y), 6, 0.07, gain=1800),
     Site("F", _mr(1.25), (1.3, 1.5), (1.6, 1.8), (0, 1, 2), (_Y, _N, _N), 5, 0.06, gain=250),
 )
-SITES: Mapping[str, Site] = MappingProxyType({s.name: s for s in _SITES})
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
@@ -69,7 +69,7 @@ def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
     shape = (rows, columns, slices)
     labels, tissue = whole_heart(rng, shape, spacing)
     affine = scanner_affine(rng, shape, spacing, tilt_deg=site.tilt_deg)
-    image = to_file_frame(scan(rng, tissue, site.contrast[""], site), affine, site)
+    image = scan_to_file(rng, tissue, site, affine)
     drawn = to_file_frame(labels, affine, site)
     case_id = f"Case{DIGIT[centre]}{number:03d}"
     stem = f"{centre} {site.modality.lower()}_train/{case_id}"
@@ -122,12 +122,12 @@ DEFECTS = (
     Defect(
         "float label map", defects.stored_as("_label", "float32"), "has type float32 and is rounded"
     ),
-    Defect("label map reoriented", defects.turned("_label", (2, 0, 1), (_Y, _N, _Y))),
+    Defect("label map reoriented", defects.reoriented("_label", (2, 0, 1), (_Y, _N, _Y))),
     Defect("validation folder", validation_folder, "no label map (a validation or test case)"),
     Defect("resource forks", defects.resource_forks),
     Defect("nii beside nii.gz", defects.uncompressed("_label")),
 )
-# What no download is known to hold, or what only the user can settle: the converter stops.
+# Defects that no download is known to hold, or that only the user can settle: the converter stops.
 REFUSED = (
     Defect(
         "unknown value",
@@ -136,7 +136,7 @@ REFUSED = (
     ),
     Defect("second copy", defects.copied_to("copy"), "two copies of one file"),
 )
-REHEARSAL = Rehearsal(
+MOCK_CHALLENGE = MockChallenge(
     "whs",
     {"A": 20, "B": 20, "C and D": 20, "E": 26},
     ("A", "B", "C and D", "F"),

@@ -371,19 +371,19 @@ def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("task", ["myops", "whs", "lascarqs", "liqa"])
-def test_rehearsal(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from nnunet_prompt.phantom.rehearsal import rehearsal_for
+def test_mock_challenge(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from nnunet_prompt.phantom.mock_challenge import mock_challenge_for
 
-    call = fake("nnunet_prompt.phantom.rehearsal.write_rehearsal", Path("folder"))
+    call = fake("nnunet_prompt.phantom.mock_challenge.write_mock_challenge", Path("folder"))
     assert run(f"phantom {task} -o folder") == 0
     call.assert_called_once_with(
-        rehearsal_for(task), Path("folder"), 24, centres=(), defects=False, seed=0
+        mock_challenge_for(task), Path("folder"), 24, centres=(), defects=False, seed=0
     )
     printed = capsys.readouterr().out
     assert printed == "wrote 24 training cases, a validation and a test set to folder\n"
     assert run(f"phantom {task} -o folder -n 1 --centres A,B1 --defects --seed 4") == 0
     call.assert_called_with(
-        rehearsal_for(task), Path("folder"), 1, centres=("A", "B1"), defects=True, seed=4
+        mock_challenge_for(task), Path("folder"), 1, centres=("A", "B1"), defects=True, seed=4
     )
     assert capsys.readouterr().out.startswith("wrote 1 training case, a ")
 

@@ -1,4 +1,4 @@
-"""The rehearsal of LAScarQS: its layout, atria rather than noise, and defects that the converter mends."""
+"""Mock challenge data of LAScarQS: its layout, atria rather than noise, and defects that the converter repairs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nnunet_prompt.phantom.lascarqs import (
     CAVITY,
     DEFECTS,
     IMAGE,
-    REHEARSAL,
+    MOCK_CHALLENGE,
     SCAR,
     SITES,
     draw,
     tasks_of,
 )
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, places, write_rehearsal
 from nnunet_prompt.phantom.scanner import Volume
 from tests.phantom_fixture import (
     assert_prompts_fit,
@@ -92,8 +92,8 @@ def test_the_layout(first: DrawnCase) -> None:
 
 
 def test_the_validation_download_in_both_tasks() -> None:
-    assert list(REHEARSAL.val.numbers(["A", "C"])) == [{"task1": 1, "task2": 1}, {"task2": 2}]
-    case = REHEARSAL.val.draw(np.random.default_rng(0), "A", {"task1": 3, "task2": 5})
+    assert list(MOCK_CHALLENGE.val.numbers(["A", "C"])) == [{"task1": 1, "task2": 1}, {"task2": 2}]
+    case = MOCK_CHALLENGE.val.draw(np.random.default_rng(0), "A", {"task1": 3, "task2": 5})
     folders = ["task1_val/val_3", "task2_val/val_5"]
     assert case.name == " ".join(folders)
     assert list(case.images) == [f"{folder}/enhanced.nii.gz" for folder in folders]
@@ -109,7 +109,7 @@ def test_the_validation_download_in_both_tasks() -> None:
 
 
 def test_a_validation_case_of_task_2_alone() -> None:
-    case = REHEARSAL.val.draw(np.random.default_rng(0), "C", {"task2": 6})
+    case = MOCK_CHALLENGE.val.draw(np.random.default_rng(0), "C", {"task2": 6})
     assert list(case.images) == ["task2_val/val_6/enhanced.nii.gz"]
     assert list(case.masks) == ["LA cavity segmentation/val_6/6.nii.gz"]
 
@@ -189,8 +189,10 @@ def test_both_tasks_are_one_patient(first: DrawnCase, tmp_path: Path) -> None:
 
 
 def test_names_of_2026() -> None:
-    assert REHEARSAL.rename is not None
-    named = REHEARSAL.rename(PurePosixPath("__MACOSX/task1/train_data/train_1/._enhanced.nii.gz"))
+    assert MOCK_CHALLENGE.rename is not None
+    named = MOCK_CHALLENGE.rename(
+        PurePosixPath("__MACOSX/task1/train_data/train_1/._enhanced.nii.gz")
+    )
     assert named == PurePosixPath(
         "__MACOSX/LA scar quantification（MRI）/train_data/train_1/._enhanced.nii.gz"
     )
@@ -206,7 +208,7 @@ def masks_of(files: Mapping[str, File]) -> tuple[npt.NDArray[np.bool_], npt.NDAr
 def test_the_converter_mends_each_defect(
     middle: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:
-    files = defect.spoil(np.random.default_rng(0), middle) if defect else middle
+    files = defect.inject(np.random.default_rng(0), middle) if defect else middle
     download = tmp_path / "d"
     write_files(download, files)
     rows = inspected(examine(download), tmp_path / "table.csv")
@@ -221,11 +223,11 @@ def test_the_converter_mends_each_defect(
 
 def test_what_the_defects_look_like(middle: dict[str, File]) -> None:
     rng = np.random.default_rng(0)
-    spoilt = {d.name: d.spoil(rng, middle) for d in DEFECTS}
+    injected = {d.name: d.inject(rng, middle) for d in DEFECTS}
     folder = "task1/train_data/train_2"
 
     def found(defect: str, name: str) -> Volume:
-        return volume(spoilt[defect], f"{folder}/{name}.nii.gz")
+        return volume(injected[defect], f"{folder}/{name}.nii.gz")
 
     assert set(np.unique(found("cavity of 255", CAVITY).array)) == {0, 255}
     assert found("float masks", CAVITY).array.dtype == np.float32
@@ -239,19 +241,23 @@ def test_what_the_defects_look_like(middle: dict[str, File]) -> None:
     assert found("masks of another shape", CAVITY).array.shape == (86, 86, 44)
     assert found("masks of another shape", IMAGE).array.shape == (92, 92, 44)
     assert (~np.isfinite(found("voxels that are not finite", IMAGE).array)).sum() == 10
-    assert f"__MACOSX/{folder}/._{IMAGE}.nii.gz" in spoilt["resource forks"]
+    assert f"__MACOSX/{folder}/._{IMAGE}.nii.gz" in injected["resource forks"]
     other = "LA cavity segmentation（CT）/train_data/train_2"
-    assert {f"{other}/enhanced.nii.gz", f"{other}/cardiacSegImgMO.nii.gz"} <= set(spoilt["CT task"])
+    assert {f"{other}/enhanced.nii.gz", f"{other}/cardiacSegImgMO.nii.gz"} <= set(
+        injected["CT task"]
+    )
 
 
 def test_every_defect_is_dealt() -> None:
-    found = places(REHEARSAL, len(DEFECTS), centres=["A"], defects=True)
+    found = places(MOCK_CHALLENGE, len(DEFECTS), centres=["A"], defects=True)
     assert [p.defect for p in found] == list(DEFECTS)
 
 
 @pytest.mark.slow
-def test_the_whole_rehearsal(tmp_path: Path) -> None:
-    folder = write_rehearsal(REHEARSAL, tmp_path / "out", len(DEFECTS), defects=True, seed=3)
+def test_the_whole_mock_challenge(tmp_path: Path) -> None:
+    folder = write_mock_challenge(
+        MOCK_CHALLENGE, tmp_path / "out", len(DEFECTS), defects=True, seed=3
+    )
     assert_prompts_fit(folder, {420, 421})
     folders = {p.name for p in (folder / "train").iterdir()}
     of_2026 = {"LA scar quantification（MRI）", "LA cavity segmentation（MRI）"}

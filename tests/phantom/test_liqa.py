@@ -1,4 +1,4 @@
-"""The rehearsal of LiQA: its layout, livers rather than noise, and defects that the converter mends."""
+"""Mock challenge data of LiQA: its layout, livers rather than noise, and defects that the converter repairs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from nnunet_prompt.phantom.liqa import (
     ANNOTATED,
     CENTRES,
     DEFECTS,
-    REHEARSAL,
+    MOCK_CHALLENGE,
     draw,
     info_of_val,
     other_phases,
 )
 from nnunet_prompt.phantom.liver_scanner import PHASES, SITES, LiverPatient
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, places, write_rehearsal
 from nnunet_prompt.phantom.scanner import Volume
 from tests.phantom_fixture import (
     assert_prompts_fit,
@@ -74,9 +74,9 @@ def test_the_layout(second: dict[str, File]) -> None:
 def test_the_thirty_known_cases_come_first() -> None:
     found = {v: {n.partition("-")[0] for n in names} for v, names in ANNOTATED.items()}
     assert found == KNOWN_MASKS
-    thirty = places(REHEARSAL, 30, centres=list(CENTRES))
+    thirty = places(MOCK_CHALLENGE, 30, centres=list(CENTRES))
     assert Counter(p.centre for p in thirty) == {"A": 10, "B1": 10, "B2": 10}
-    # 1053 is there at two vendors in the smallest of rehearsals
+    # 1053 is there at two vendors in the smallest of mock challenges
     assert (ANNOTATED["A"][0], ANNOTATED["B2"][0]) == ("1053-A-S3", "1053-B2-S3")
 
 
@@ -90,7 +90,7 @@ def test_further_cases_have_no_mask_and_other_numbers() -> None:
 
 
 def test_the_validation_download(tmp_path: Path) -> None:
-    val = REHEARSAL.val
+    val = MOCK_CHALLENGE.val
     assert list(val.numbers(["A", "B1", "A"])) == [{"": 1}, {"": 2}, {"": 3}]
     case = val.draw(np.random.default_rng(0), "B1", {"": 2})
     folder = "LiQA_val/Data/Vendor_B1/3002-B1"
@@ -178,7 +178,7 @@ def test_the_same_generator_gives_the_same_patient(case: DrawnCase) -> None:
 def test_the_converter_mends_each_defect(
     second: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:
-    files = defect.spoil(np.random.default_rng(0), second) if defect else second
+    files = defect.inject(np.random.default_rng(0), second) if defect else second
     download = tmp_path / "d"
     write_files(download, files)
     (row,) = inspected(examine(download), tmp_path / "table.csv").values()
@@ -197,18 +197,21 @@ def test_the_converter_mends_each_defect(
 
 def test_what_the_defects_look_like(second: dict[str, File]) -> None:
     rng = np.random.default_rng(0)
-    spoilt = {d.name: d.spoil(rng, second) for d in DEFECTS}
+    injected = {d.name: d.inject(rng, second) for d in DEFECTS}
     plain = volume(second, f"{FOLDER}/GED4.nii.gz")
 
     def found(defect: str, name: str = "mask_GED4") -> Volume:
-        return volume(spoilt[defect], f"{FOLDER}/{name}.nii.gz")
+        return volume(injected[defect], f"{FOLDER}/{name}.nii.gz")
 
     assert found("fourth axis").fourth_axis and found("fourth axis", "T1").fourth_axis
     assert found("mask of int16").array.dtype == np.int16
     assert found("mask of floats").array.dtype == np.float32
     assert (~np.isfinite(found("not finite", "GED4").array)).sum() == 10
     assert found("not finite").array.dtype == np.uint8
-    assert f"{FOLDER}/T2WI.nii.gz" in spoilt["T2WI"] and f"{FOLDER}/T2.nii.gz" not in spoilt["T2WI"]
+    assert (
+        f"{FOLDER}/T2WI.nii.gz" in injected["T2WI"]
+        and f"{FOLDER}/T2.nii.gz" not in injected["T2WI"]
+    )
     turn = found("oblique", "GED4").affine[:3, :3] @ np.linalg.inv(plain.affine[:3, :3])
     assert 3.5 < np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 4.5
     np.testing.assert_array_equal(found("oblique", "GED4").affine, found("oblique").affine)
@@ -216,18 +219,20 @@ def test_what_the_defects_look_like(second: dict[str, File]) -> None:
     assert np.argmax(spacing) == 0 and np.argmax(np.linalg.norm(plain.affine[:3, :3], axis=0)) == 2
     apart = np.linalg.norm((found("mask at another place").affine - plain.affine)[:3, 3])
     assert 1 < apart < 1.5
-    assert f"__MACOSX/{FOLDER}/._GED4.nii.gz" in spoilt["resource forks"]
+    assert f"__MACOSX/{FOLDER}/._GED4.nii.gz" in injected["resource forks"]
 
 
 def test_every_defect_is_dealt() -> None:
-    found = places(REHEARSAL, len(DEFECTS), centres=list(CENTRES), defects=True)
+    found = places(MOCK_CHALLENGE, len(DEFECTS), centres=list(CENTRES), defects=True)
     assert [p.defect for p in found] == list(DEFECTS)
     assert all(p.number <= 10 for p in found)  # they all have a mask
 
 
 @pytest.mark.slow
-def test_the_whole_rehearsal(tmp_path: Path) -> None:
-    folder = write_rehearsal(REHEARSAL, tmp_path / "out", len(DEFECTS), defects=True, seed=3)
+def test_the_whole_mock_challenge(tmp_path: Path) -> None:
+    folder = write_mock_challenge(
+        MOCK_CHALLENGE, tmp_path / "out", len(DEFECTS), defects=True, seed=3
+    )
     assert_prompts_fit(folder, {1})
     rows = inspected(examine(folder / "train"), tmp_path / "table.csv")
     said = "; ".join(row["notes"] for row in rows.values())

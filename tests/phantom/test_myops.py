@@ -1,4 +1,4 @@
-"""The MyoPS rehearsal: names, sequences, values and partial labels of each centre, and what its converter says."""
+"""Mock challenge data of MyoPS: names, sequences, values, partial labels of each centre, its converter's notes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nnunet_prompt.dataset_conversion.care.myops import convert, examine
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom import myops
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
 from nnunet_prompt.phantom.record import Record
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, write_rehearsal
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map
 
@@ -43,9 +43,9 @@ def drawn(centre: str, seed: int = 1) -> DrawnCase:
 
 
 def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.spoil(np.random.default_rng(0), case.files)
+    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
     Record.open(folder, {}).add("case", files, {})
-    (folder / "rehearsal.json").unlink()
+    (folder / "mock_challenge.json").unlink()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -81,7 +81,7 @@ def test_files_and_values_of_each_centre(centre: str, digit: int, sequences: str
 
 @pytest.mark.usefixtures("coarse")
 def test_the_validation_download() -> None:
-    case = myops.REHEARSAL.val.draw(np.random.default_rng(0), "D", {"": 7})
+    case = myops.MOCK_CHALLENGE.val.draw(np.random.default_rng(0), "D", {"": 7})
     assert case.name == "Case1007"
     assert list(case.images) == ["AnonymousCenter/Case1007/Case1007_LGE.nii.gz"]
     ((name, mask),) = case.masks.items()
@@ -186,8 +186,8 @@ def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
-def test_a_whole_rehearsal(tmp_path: Path) -> None:
-    folder = write_rehearsal(myops.REHEARSAL, tmp_path / "out", 14, defects=True)
+def test_a_whole_mock_challenge(tmp_path: Path) -> None:
+    folder = write_mock_challenge(myops.MOCK_CHALLENGE, tmp_path / "out", 14, defects=True)
     names = {p.name for p in (folder / "test/images").iterdir()}
     assert names == {f"Case ID{i}_{s}.nii.gz" for i in (1, 2, 3, 4) for s in ("C0", "LGE", "T2")}
     for i in (1, 2, 3, 4):

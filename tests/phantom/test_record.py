@@ -1,4 +1,4 @@
-"""The record of a rehearsal: what is written is kept, and two runs of other options never mix."""
+"""The record of mock challenge data: what is written is kept, and two runs of other options never mix."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         ({"task": "liqa", "seed": 3}, "task is whs, expected liqa: choose another folder"),
     ],
 )
-def test_another_rehearsal(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_another_mock_challenge(tmp_path: Path, options: dict[str, object], message: str) -> None:
     Record.open(tmp_path, OPTIONS)
     with pytest.raises(DatasetError, match=f"{RECORD_FILE}: {message}") as error:
         Record.open(tmp_path, options)
@@ -92,7 +92,7 @@ def test_a_volume_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["train", "test", "hidden_labels"])
-def test_a_download_that_is_no_rehearsal_is_left_alone(tmp_path: Path, part: str) -> None:
+def test_a_download_that_is_no_mock_challenge_is_left_alone(tmp_path: Path, part: str) -> None:
     (tmp_path / part).mkdir()
     (tmp_path / part / "mine.nii.gz").touch()
     with pytest.raises(
@@ -100,3 +100,10 @@ def test_a_download_that_is_no_rehearsal_is_left_alone(tmp_path: Path, part: str
     ):
         Record.open(tmp_path, OPTIONS)
     assert not (tmp_path / RECORD_FILE).exists()
+
+
+def test_a_folder_with_the_earlier_name_of_the_record(tmp_path: Path) -> None:
+    Record.open(tmp_path, OPTIONS).add("train A 1", {"train/a.txt": b"a"}, {})
+    (tmp_path / RECORD_FILE).rename(tmp_path / "rehearsal.json")
+    assert Record.open(tmp_path, OPTIONS).holds("train A 1")
+    assert not (tmp_path / "rehearsal.json").exists()

@@ -10,6 +10,8 @@ import pytest
 
 from nnunet_prompt.phantom.scanner import (
     Site,
+    by_name,
+    darker,
     draw_spacing,
     positions,
     scan,
@@ -107,3 +109,14 @@ def test_a_voxel_keeps_its_place_in_the_world() -> None:
     plain = to_file_frame(array, affine, MR)
     assert nib.aff2axcodes(plain.affine) == ("P", "L", "S")
     np.testing.assert_array_equal(plain.array, array)
+
+
+def test_a_contrast_from_the_signals_of_the_tissues() -> None:
+    assert darker({"T2": (0.5, 1.0), "C0": (0.0, 0.25)}, 2.0) == {
+        "T2": {0: 0.25, 1: 1.0},
+        "C0": {0: 0.0, 1: 0.0625},
+    }
+
+
+def test_centres_by_name() -> None:
+    assert by_name(MR, replace(MR, name="B"))["B"].gain == 500

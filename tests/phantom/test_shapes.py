@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.phantom.scanner import positions
-from nnunet_prompt.phantom.shapes import Ellipsoid, Positions, Tube, depth_in, draw_waves
+from nnunet_prompt.phantom.shapes import (
+    Ellipsoid,
+    Positions,
+    Tube,
+    depth_in,
+    draw_waves,
+    largest_piece,
+    upright,
+)
 
 
 def at(row: float, column: float, slices: float) -> Positions:
@@ -44,3 +52,16 @@ def test_waves_depend_on_the_place_and_not_on_the_grid() -> None:
     assert abs(fine.mean()) < 0.2 and 0.7 < fine.std() < 1.3
     again = draw_waves(np.random.default_rng(0), (10, 30))
     np.testing.assert_array_equal(again.vectors, waves.vectors)
+
+
+def test_the_largest_piece() -> None:
+    mask = np.zeros((5, 4, 1), bool)
+    assert largest_piece(mask) is mask
+    mask[0, 0] = mask[2:4, 1:3] = True
+    assert largest_piece(mask).sum() == 4 and not largest_piece(mask)[0, 0]
+
+
+def test_an_upright_tube() -> None:
+    tube = upright(np.array([3, -2]), 5, half_mm=40)
+    assert (tube.start, tube.end) == ((3.0, -2.0, -40.0), (3.0, -2.0, 40.0))
+    assert tube.radius_mm == tube.end_radius_mm == 5.0

@@ -19,8 +19,8 @@ from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.phantom import lascarqs, myops, whs
+from nnunet_prompt.phantom.mock_challenge import in_turn, mock_challenge_for
 from nnunet_prompt.phantom.record import save_volume
-from nnunet_prompt.phantom.rehearsal import in_turn, rehearsal_for
 from nnunet_prompt.phantom.scanner import Site, Volume
 from nnunet_prompt.phantom.val_set import ValCase, ValSet, files_of, write_tables
 
@@ -126,7 +126,7 @@ def test_an_upload_of_each_validation_download(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, values, members = UPLOADS[form]
-    val = rehearsal_for(task).val
+    val = mock_challenge_for(task).val
     places = in_turn(val.centres, 12)
     masks: dict[Path, Volume] = {}
     for place, numbers in zip(places, val.numbers(p.centre for p in places), strict=True):

@@ -1,4 +1,4 @@
-"""The WHS rehearsal: names with blanks, seven values in CT and MR, and what its converter says about its defects."""
+"""Mock challenge data of WHS: names with blanks, seven values in CT and MR, and its converter's notes on defects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nnunet_prompt.dataset_conversion.care.whs import convert, examine
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import whs
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
 from nnunet_prompt.phantom.record import Record
-from nnunet_prompt.phantom.rehearsal import Defect, DrawnCase, write_rehearsal
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import pls_map
 
@@ -40,9 +40,9 @@ def drawn(centre: str) -> DrawnCase:
 
 
 def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.spoil(np.random.default_rng(0), case.files)
+    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
     Record.open(folder, {}).add("case", files, {})
-    (folder / "rehearsal.json").unlink()
+    (folder / "mock_challenge.json").unlink()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -82,7 +82,7 @@ def test_files_and_values_of_each_centre(centre: str, stem: str) -> None:
 
 @pytest.mark.usefixtures("coarse")
 def test_the_validation_download() -> None:
-    val = whs.REHEARSAL.val
+    val = whs.MOCK_CHALLENGE.val
     assert list(val.numbers(["A", "C and D", "B"])) == [{"CT": 1}, {"MR": 1}, {"CT": 2}]
     case = val.draw(np.random.default_rng(0), "B", {"CT": 2})
     assert case.name == "CaseCTVal002"
@@ -145,7 +145,7 @@ def test_stray_values_are_few_and_of_the_left_atrium() -> None:
     stray = next(d for d in whs.DEFECTS if d.name == "stray 421")
     assert stray.centres == ("C and D",)
     case = drawn("C and D")
-    label = stray.spoil(np.random.default_rng(0), case.files)[
+    label = stray.inject(np.random.default_rng(0), case.files)[
         "C and D mr_train/Case3010_label.nii.gz"
     ]
     assert isinstance(label, Volume)
@@ -166,8 +166,8 @@ def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
-def test_a_whole_rehearsal(tmp_path: Path) -> None:
-    folder = write_rehearsal(whs.REHEARSAL, tmp_path / "out", 16, defects=True)
+def test_a_whole_mock_challenge(tmp_path: Path) -> None:
+    folder = write_mock_challenge(whs.MOCK_CHALLENGE, tmp_path / "out", 16, defects=True)
     names = [f"Case ID{i}" for i in (1, 2, 3, 4)]
     images = sorted(p.name for p in (folder / "test/images").iterdir())
     assert images == [f"{name}.nii.gz" for name in names]

@@ -14,7 +14,7 @@ import pytest
 
 from nnunet_prompt.challenge.simulate import slice_prompts
 from nnunet_prompt.phantom import heart, lascarqs, liqa, myops, whs
-from nnunet_prompt.phantom.rehearsal import DrawnCase
+from nnunet_prompt.phantom.mock_challenge import DrawnCase
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention

@@ -1,13 +1,13 @@
-"""Rehearsal downloads: phantoms in the layout, names, values and defects of real downloads, and a test set.
+"""Mock challenge data: phantoms in the layout, names, values and defects of real downloads, and a test set.
 
     <target>/train/...            the training download, as the challenge packs it
     <target>/val/...              the validation download, which has no labels
     <target>/hidden_labels_val/   its masks, as they would be uploaded
     <target>/test/images/*.nii.gz, test/prompts.json     the input of a TFM4MedIA container
     <target>/hidden_labels/<Case ID>.nii.gz              what the container never sees
-    <target>/rehearsal.json       seed and options, the files of each case; `complete` once all of it is there
+    <target>/mock_challenge.json       seed and options, the files of each case; `complete` once all of it is there
 
-What a case looks like depends on the seed, its centre and its number in the centre, and not on how many there are.
+How a case looks depends on the seed, its centre and its number in the centre, and not on how many there are.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from tqdm import tqdm
 
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.phantom import test_set, val_set
-from nnunet_prompt.phantom.defects import Spoil as Spoil
-from nnunet_prompt.phantom.record import File as File
-from nnunet_prompt.phantom.record import Record
+from nnunet_prompt.phantom.defects import Injection
+from nnunet_prompt.phantom.record import File, Record
 from nnunet_prompt.phantom.scanner import Volume
-from nnunet_prompt.phantom.val_set import ValSet as ValSet
+from nnunet_prompt.phantom.val_set import ValSet
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SHARE = 4  # one validation and one test case for so many training cases, and at least two
@@ -53,20 +52,20 @@ class DrawnCase:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A known defect of a download: `spoil` gives the files of a case with the defect.
+    """A known defect of a download: `inject` gives the files of a case with the defect.
 
-    `note` is part of what the converter says about it, "" if it needs to say nothing. Only cases of `centres` have
+    `note` is part of the note of the converter about it, "" if there is none. Only cases of `centres` have
     it (empty: of any).
     """
 
     name: str
-    spoil: Spoil
+    inject: Injection
     note: str = ""
     centres: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class MockChallenge:
     """How the downloads of a task are made.
 
     `centres` are those with training cases and how many the real download has; `test_centres` those of the test set,
@@ -97,19 +96,19 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Its name within a part of the rehearsal."""
+        """Its name within a part of the data."""
         return f"{self.centre} {self.number}"
 
 
-def rehearsal_for(task: str) -> Rehearsal:
-    """The rehearsal of "myops", "whs", "lascarqs" or "liqa": the `REHEARSAL` of the module of that name."""
+def mock_challenge_for(task: str) -> MockChallenge:
+    """The mock challenge "myops", "whs", "lascarqs" or "liqa": the `MOCK_CHALLENGE` of the module of that name."""
     module = importlib.import_module(f"nnunet_prompt.phantom.{task}")
-    found: Rehearsal = module.REHEARSAL
+    found: MockChallenge = module.MOCK_CHALLENGE
     return found
 
 
-def write_rehearsal(
-    rehearsal: Rehearsal,
+def write_mock_challenge(
+    challenge: MockChallenge,
     target: Path,
     cases: int,
     *,
@@ -122,41 +121,41 @@ def write_rehearsal(
     `centres` narrow each part to those of them that it has. A part that has none of them keeps all of its own, which
     a note says: so `B` for a task whose training data are all of A trains on A and tests on B. Training cases are in
     the shares of the real download. With `defects`, `rename` counts and each known defect is given to one training
-    case, in the order of the cases. Files that are there are kept, so a stopped run goes on; more cases may be asked
+    case, in the order of the cases. Existing files are kept, so a stopped run resumes; more cases may be asked
     for later. Raises `DatasetError` for fewer than one case, for a centre that no part has, and for a folder of
     another task, seed or other options.
     """
     if cases < 1:
         raise DatasetError(f"{target}: {cases} cases asked for, expected at least one")
-    chosen = chosen_centres(rehearsal, centres)
-    options = {"task": rehearsal.task, "seed": seed, "centres": chosen, "defects": defects}
+    chosen = chosen_centres(challenge, centres)
+    options = {"task": challenge.task, "seed": seed, "centres": chosen, "defects": defects}
     record = Record.open(target, options)
-    _tell_of_defaults(rehearsal, centres, chosen)
-    training = places(rehearsal, cases, centres=chosen[TRAIN], defects=defects)
+    _tell_of_defaults(challenge, centres, chosen)
+    training = places(challenge, cases, centres=chosen[TRAIN], defects=defects)
     if defects:
-        _warn_of_undealt(rehearsal, training)
+        _warn_of_undealt(challenge, training)
     else:
-        rehearsal = replace(rehearsal, rename=None)
-    _write_training(record, rehearsal, training, seed=seed)
-    _write_val(record, rehearsal, in_turn(chosen[VAL], cases), seed=seed)
-    val_set.write_tables(target, rehearsal.val)
-    _write_test(record, rehearsal, in_turn(chosen[TEST], cases), seed=seed)
+        challenge = replace(challenge, rename=None)
+    _write_training(record, challenge, training, seed=seed)
+    _write_val(record, challenge, in_turn(chosen[VAL], cases), seed=seed)
+    val_set.write_tables(target, challenge.val)
+    _write_test(record, challenge, in_turn(chosen[TEST], cases), seed=seed)
     test_set.write_prompts(target, seed=seed)
     record.finish()
     return target
 
 
-def chosen_centres(rehearsal: Rehearsal, centres: Sequence[str]) -> dict[str, list[str]]:
+def chosen_centres(challenge: MockChallenge, centres: Sequence[str]) -> dict[str, list[str]]:
     """The centres of each part: those asked for that it has, or all of its own if it has none of them.
 
     Raises `DatasetError` for a centre that no part has.
     """
-    own = {part: rehearsal.centres_of(part) for part in (TRAIN, VAL, TEST)}
+    own = {part: challenge.centres_of(part) for part in (TRAIN, VAL, TEST)}
     known = sorted({c for part in own.values() for c in part})
     for centre in centres:
         if centre not in known:
             raise DatasetError(
-                f"--centres: {rehearsal.task} has no cases of centre {centre!r}, expected some of {', '.join(known)}"
+                f"--centres: {challenge.task} has no cases of centre {centre!r}, expected some of {', '.join(known)}"
             )
     return {
         part: [c for c in theirs if c in centres] or list(theirs) for part, theirs in own.items()
@@ -164,15 +163,15 @@ def chosen_centres(rehearsal: Rehearsal, centres: Sequence[str]) -> dict[str, li
 
 
 def places(
-    rehearsal: Rehearsal, cases: int, *, centres: Sequence[str], defects: bool = False
+    challenge: MockChallenge, cases: int, *, centres: Sequence[str], defects: bool = False
 ) -> list[Place]:
     """The training cases, each with its centre, number and defect: first one of each centre, then by their shares."""
     counts: Counter[str] = Counter()
-    undealt = list(rehearsal.defects) if defects else []
+    undealt = list(challenge.defects) if defects else []
     found = []
     for _ in range(cases):
         # the centre that is furthest behind its share; a centre without any case is behind all
-        centre = min(centres, key=lambda c: counts[c] / rehearsal.centres[c])
+        centre = min(centres, key=lambda c: counts[c] / challenge.centres[c])
         counts[centre] += 1
         fits = (d for d in undealt if not d.centres or centre in d.centres)
         defect = next(fits, None)
@@ -189,55 +188,59 @@ def in_turn(centres: Sequence[str], cases: int) -> list[Place]:
 
 
 def _write_training(
-    record: Record, rehearsal: Rehearsal, training: Sequence[Place], *, seed: int
+    record: Record, challenge: MockChallenge, training: Sequence[Place], *, seed: int
 ) -> None:
-    for name, place in _missing(record, rehearsal, TRAIN, training):
-        case = rehearsal.draw(_generator(seed, name), place.centre, place.number)
+    for name, place in _missing(record, challenge, TRAIN, training):
+        case = challenge.draw(_generator(seed, name), place.centre, place.number)
         files: Mapping[str, File] = case.files
         about = {"case": case.case_id, "centre": case.centre}
         if place.defect is not None:
-            files = place.defect.spoil(_generator(seed, f"defect {place.key}"), files)
+            files = place.defect.inject(_generator(seed, f"defect {place.key}"), files)
             about["defect"] = place.defect.name
-        if rehearsal.rename is not None:
-            files = {str(rehearsal.rename(PurePosixPath(path))): f for path, f in files.items()}
+        if challenge.rename is not None:
+            files = {str(challenge.rename(PurePosixPath(path))): f for path, f in files.items()}
         record.add(name, {f"{TRAIN}/{path}": file for path, file in files.items()}, about)
 
 
-def _write_val(record: Record, rehearsal: Rehearsal, cases: Sequence[Place], *, seed: int) -> None:
-    val = rehearsal.val
+def _write_val(
+    record: Record, challenge: MockChallenge, cases: Sequence[Place], *, seed: int
+) -> None:
+    val = challenge.val
     numbers = dict(zip(cases, val.numbers(place.centre for place in cases), strict=True))
-    for name, place in _missing(record, rehearsal, VAL, cases):
+    for name, place in _missing(record, challenge, VAL, cases):
         case = val.draw(_generator(seed, name), place.centre, numbers[place])
         about = {"case": case.name, "centre": place.centre}
         record.add(name, val_set.files_of(case), about)
 
 
-def _write_test(record: Record, rehearsal: Rehearsal, cases: Sequence[Place], *, seed: int) -> None:
+def _write_test(
+    record: Record, challenge: MockChallenge, cases: Sequence[Place], *, seed: int
+) -> None:
     ids = {place: f"Case ID{i}" for i, place in enumerate(cases, 1)}
-    for name, place in _missing(record, rehearsal, TEST, cases):
-        case = rehearsal.draw(_generator(seed, name), place.centre, place.number)
+    for name, place in _missing(record, challenge, TEST, cases):
+        case = challenge.draw(_generator(seed, name), place.centre, place.number)
         about = {"case": ids[place], "centre": case.centre}
         record.add(name, test_set.files_of(ids[place], case.sequences, case.labels), about)
 
 
 def _missing(
-    record: Record, rehearsal: Rehearsal, part: str, cases: Sequence[Place]
+    record: Record, challenge: MockChallenge, part: str, cases: Sequence[Place]
 ) -> Iterator[tuple[str, Place]]:
     """The cases that are not written yet, with their names in the record."""
-    for place in tqdm(cases, desc=f"{rehearsal.task} {part}", unit="case"):
+    for place in tqdm(cases, desc=f"{challenge.task} {part}", unit="case"):
         name = f"{part} {place.key}"
         if not record.holds(name):
             yield name, place
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    """What is drawn for a case does not depend on what was drawn before it."""
+    """The generator of a case; what is random in it does not depend on other cases."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
-def _warn_of_undealt(rehearsal: Rehearsal, training: Sequence[Place]) -> None:
+def _warn_of_undealt(challenge: MockChallenge, training: Sequence[Place]) -> None:
     dealt = {place.defect.name for place in training if place.defect}
-    missing = [d.name for d in rehearsal.defects if d.name not in dealt]
+    missing = [d.name for d in challenge.defects if d.name not in dealt]
     if missing:
         tqdm.write(
             f"note: {len(training)} cases of these centres do not show {', '.join(missing)}: take more cases (-n)",
@@ -246,13 +249,13 @@ def _warn_of_undealt(rehearsal: Rehearsal, training: Sequence[Place]) -> None:
 
 
 def _tell_of_defaults(
-    rehearsal: Rehearsal, asked: Sequence[str], chosen: Mapping[str, Sequence[str]]
+    challenge: MockChallenge, asked: Sequence[str], chosen: Mapping[str, Sequence[str]]
 ) -> None:
     names = {TRAIN: "training", VAL: "validation", TEST: "test"}
     for part, centres in chosen.items():
         if asked and not set(asked) & set(centres):
             tqdm.write(
-                f"note: {rehearsal.task} has no {names[part]} cases of centre {', '.join(asked)}: they are of"
+                f"note: {challenge.task} has no {names[part]} cases of centre {', '.join(asked)}: they are of"
                 f" {', '.join(centres)}",
                 sys.stderr,
             )

@@ -1,4 +1,4 @@
-"""Rehearsals: which cases there are, the layout on disk, and runs that stop and go on."""
+"""MockChallenges: which cases there are, the layout on disk, and runs that stop and go on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from nnunet_prompt.data.care_labels import TASKS
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import defects
-from nnunet_prompt.phantom.rehearsal import (
+from nnunet_prompt.phantom.mock_challenge import (
     Defect,
     DrawnCase,
-    Rehearsal,
+    MockChallenge,
     ValSet,
     chosen_centres,
+    mock_challenge_for,
     places,
-    rehearsal_for,
-    write_rehearsal,
+    write_mock_challenge,
 )
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValCase
@@ -46,7 +46,7 @@ def table(images: Sequence[str]) -> dict[str, bytes]:
     return {"all/cases.txt": " ".join(images).encode()}
 
 
-SMALL = Rehearsal(
+SMALL = MockChallenge(
     "whs",
     {"A": 20, "B": 10, "E": 1},
     ("A", "F"),
@@ -85,13 +85,13 @@ def test_each_defect_is_dealt_once_to_a_case_that_can_have_it() -> None:
 
 
 def test_the_folder(tmp_path: Path) -> None:
-    folder = write_rehearsal(SMALL, tmp_path / "out", 3, seed=7)
+    folder = write_mock_challenge(SMALL, tmp_path / "out", 3, seed=7)
     assert sorted(contents(folder)) == [
         "hidden_labels/Case ID1.nii.gz",
         "hidden_labels/Case ID2.nii.gz",
         "hidden_labels_val/1.nii.gz",
         "hidden_labels_val/2.nii.gz",
-        "rehearsal.json",
+        "mock_challenge.json",
         "test/images/Case ID1_LGE.nii.gz",
         "test/images/Case ID1_T2.nii.gz",
         "test/images/Case ID2_LGE.nii.gz",
@@ -107,7 +107,7 @@ def test_the_folder(tmp_path: Path) -> None:
         "val/2_image.nii.gz",
         "val/all/cases.txt",
     ]
-    record = json.loads((folder / "rehearsal.json").read_text())
+    record = json.loads((folder / "mock_challenge.json").read_text())
     assert record["complete"] and record["seed"] == 7 and not record["defects"]
     assert record["centres"] == {"train": ["A", "B", "E"], "val": ["B", "V"], "test": ["A", "F"]}
     assert record["cases"]["val V 1"] == {
@@ -132,10 +132,10 @@ def test_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_case_depends_on_the_seed_and_not_on_the_others(tmp_path: Path) -> None:
-    two = contents(write_rehearsal(SMALL, tmp_path / "two", 2, seed=1))
-    nine = contents(write_rehearsal(SMALL, tmp_path / "nine", 9, seed=1))
-    own = contents(write_rehearsal(SMALL, tmp_path / "own", 1, seed=1, centres=["B", "V"]))
-    other = contents(write_rehearsal(SMALL, tmp_path / "other", 2, seed=2))
+    two = contents(write_mock_challenge(SMALL, tmp_path / "two", 2, seed=1))
+    nine = contents(write_mock_challenge(SMALL, tmp_path / "nine", 9, seed=1))
+    own = contents(write_mock_challenge(SMALL, tmp_path / "own", 1, seed=1, centres=["B", "V"]))
+    other = contents(write_mock_challenge(SMALL, tmp_path / "other", 2, seed=2))
     images = [name for name in two if name.endswith(".nii.gz")]
     assert all(two[name] == nine[name] for name in images)
     assert all(two[name] != other[name] for name in images)
@@ -146,27 +146,27 @@ def test_a_case_depends_on_the_seed_and_not_on_the_others(tmp_path: Path) -> Non
 
 
 def test_defects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plain = contents(write_rehearsal(SMALL, tmp_path / "plain", 3))
+    plain = contents(write_mock_challenge(SMALL, tmp_path / "plain", 3))
     assert "note:" not in capsys.readouterr().err
     moved = replace(SMALL, rename=lambda path: "new" / path)
-    assert contents(write_rehearsal(moved, tmp_path / "unmoved", 3)) == plain
-    names = {n for n in contents(write_rehearsal(moved, tmp_path / "moved", 3, defects=True))}
+    assert contents(write_mock_challenge(moved, tmp_path / "unmoved", 3)) == plain
+    names = {n for n in contents(write_mock_challenge(moved, tmp_path / "moved", 3, defects=True))}
     assert {n for n in plain if n.startswith("train/A/")} <= {
         n.replace("train/new/", "train/") for n in names if n.startswith("train/new/")
     }
     assert not any(n.startswith("train/A/") for n in names) and "val/1_image.nii.gz" in names
-    folder = write_rehearsal(SMALL, tmp_path / "odd", 3, defects=True)
+    folder = write_mock_challenge(SMALL, tmp_path / "odd", 3, defects=True)
     assert "note:" not in capsys.readouterr().err
     odd = contents(folder)
     assert {n for n in odd if odd[n] != plain.get(n)} == {
-        "rehearsal.json",
+        "mock_challenge.json",
         "train/A/Case1_label.nii.gz",
         "train/B/Case1_label.nii",
         "train/E/Case1_label.nii.gz",
     }
-    record = json.loads((folder / "rehearsal.json").read_text())
+    record = json.loads((folder / "mock_challenge.json").read_text())
     assert record["cases"]["train E 1"]["defect"] == "only E"
-    write_rehearsal(SMALL, tmp_path / "few", 1, defects=True, centres=["A"])
+    write_mock_challenge(SMALL, tmp_path / "few", 1, defects=True, centres=["A"])
     assert "1 cases of these centres do not show only E, other" in capsys.readouterr().err
 
 
@@ -177,8 +177,8 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
         return draw(rng, centre, number)
 
     with pytest.raises(KeyboardInterrupt):
-        write_rehearsal(replace(SMALL, draw=stopped), tmp_path, 5)
-    assert json.loads((tmp_path / "rehearsal.json").read_text())["complete"] is False
+        write_mock_challenge(replace(SMALL, draw=stopped), tmp_path, 5)
+    assert json.loads((tmp_path / "mock_challenge.json").read_text())["complete"] is False
     kept = tmp_path / "train/A/Case1_image.nii.gz"
     before = kept.stat().st_mtime_ns
 
@@ -186,22 +186,22 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
         assert (centre, number) != ("B", 1)  # finished cases are not drawn again
         return draw(rng, centre, number)
 
-    write_rehearsal(replace(SMALL, draw=others), tmp_path, 5)
+    write_mock_challenge(replace(SMALL, draw=others), tmp_path, 5)
     assert kept.stat().st_mtime_ns == before
-    whole = contents(write_rehearsal(SMALL, tmp_path / "at_once", 5))
+    whole = contents(write_mock_challenge(SMALL, tmp_path / "at_once", 5))
     stopped_run = contents(tmp_path)
     assert all(stopped_run[name] == content for name, content in whole.items())
 
 
 def test_more_cases_later(tmp_path: Path) -> None:
-    few = contents(write_rehearsal(SMALL, tmp_path, 2))
-    more = contents(write_rehearsal(SMALL, tmp_path, 6))
+    few = contents(write_mock_challenge(SMALL, tmp_path, 2))
+    more = contents(write_mock_challenge(SMALL, tmp_path, 6))
     assert all(more[n] == few[n] for n in few if n.endswith(".nii.gz")) and len(more) > len(few)
 
 
 def test_tables_list_what_is_there(tmp_path: Path) -> None:
     for cases, count in ((2, 2), (9, 3), (2, 3)):
-        folder = write_rehearsal(SMALL, tmp_path, cases)
+        folder = write_mock_challenge(SMALL, tmp_path, cases)
         listed = (folder / "val/all/cases.txt").read_text().split()
         assert listed == [f"{i + 1}_image.nii.gz" for i in range(count)]
 
@@ -217,43 +217,43 @@ def test_each_part_takes_those_centres_that_it_has(
         "val": ["B", "V"],
         "test": ["A", "F"],
     }
-    write_rehearsal(SMALL, tmp_path / "three", 1, centres=["A", "V", "F"])
+    write_mock_challenge(SMALL, tmp_path / "three", 1, centres=["A", "V", "F"])
     assert not told()
-    folder = write_rehearsal(SMALL, tmp_path / "tested", 3, centres=["F"])
+    folder = write_mock_challenge(SMALL, tmp_path / "tested", 3, centres=["F"])
     assert told() == [
         "note: whs has no training cases of centre F: they are of A, B, E",
         "note: whs has no validation cases of centre F: they are of B, V",
     ]
-    cases = json.loads((folder / "rehearsal.json").read_text())["cases"]
+    cases = json.loads((folder / "mock_challenge.json").read_text())["cases"]
     assert list(cases) == [
         *("train A 1", "train B 1", "train E 1", "val B 1", "val V 1", "test F 1", "test F 2")
     ]
-    write_rehearsal(SMALL, tmp_path / "trained", 1, centres=["E"])
+    write_mock_challenge(SMALL, tmp_path / "trained", 1, centres=["E"])
     assert [line.split()[4] for line in told()] == ["validation", "test"]
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="0 cases asked for, expected at least one"):
-        write_rehearsal(SMALL, tmp_path, 0)
+        write_mock_challenge(SMALL, tmp_path, 0)
     with pytest.raises(
         DatasetError, match=r"whs has no cases of centre 'C', expected some of A, B, E, F, V$"
     ):
-        write_rehearsal(SMALL, tmp_path, 2, centres=["A", "C"])
+        write_mock_challenge(SMALL, tmp_path, 2, centres=["A", "C"])
     assert not list(tmp_path.iterdir())
-    write_rehearsal(SMALL, tmp_path, 1)
+    write_mock_challenge(SMALL, tmp_path, 1)
     with pytest.raises(DatasetError, match="seed is 0, expected 1: choose another folder"):
-        write_rehearsal(SMALL, tmp_path, 1, seed=1)
+        write_mock_challenge(SMALL, tmp_path, 1, seed=1)
     with pytest.raises(DatasetError, match="defects is False, expected True"):
-        write_rehearsal(SMALL, tmp_path, 1, defects=True)
+        write_mock_challenge(SMALL, tmp_path, 1, defects=True)
     with pytest.raises(DatasetError, match=r"centres is .* choose another folder"):
-        write_rehearsal(SMALL, tmp_path, 1, centres=["A"])
+        write_mock_challenge(SMALL, tmp_path, 1, centres=["A"])
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_a_rehearsal(task: str) -> None:
-    rehearsal = rehearsal_for(task)
-    assert rehearsal.task == task and rehearsal.centres and rehearsal.test_centres
-    assert rehearsal.val.centres
-    names = [d.name for d in rehearsal.defects]
+def test_every_task_is_a_mock_challenge(task: str) -> None:
+    challenge = mock_challenge_for(task)
+    assert challenge.task == task and challenge.centres and challenge.test_centres
+    assert challenge.val.centres
+    names = [d.name for d in challenge.defects]
     assert len(set(names)) == len(names) > 3
-    assert all(set(d.centres) <= set(rehearsal.centres) for d in rehearsal.defects)
+    assert all(set(d.centres) <= set(challenge.centres) for d in challenge.defects)
