@@ -61,7 +61,7 @@ weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py
 
 inference: $(STAMP)
-	$(BIN)/python benchmarks/inference.py $(if $(wildcard out/real),--real out/real)
+	$(BIN)/python benchmarks/inference $(if $(wildcard out/real),--real out/real)
 	$(BIN)/python benchmarks/training_step.py
 
 clean:

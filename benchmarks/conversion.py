@@ -3,7 +3,7 @@
     python benchmarks/conversion.py                     # all four tasks, a few minutes
     python benchmarks/conversion.py --tasks whs --rounds 1
 
-Made-up downloads in the layout and of the volume sizes of the real ones are drawn with a fixed seed. Then three
+Synthetic downloads in the layout and of the volume sizes of the real ones are generated with a fixed seed. Then three
 commands take turns, each a fresh process with an empty target: a SimpleITK loop on one core that reads every file that
 the conversion reads and writes every file that it writes; `nnunet-prompt convert TASK` on all cores; the same on one
 core. Start-up and imports count on both sides. Medians over the rounds go to benchmarks/results/conversion.md and
@@ -13,10 +13,8 @@ not counted and another one is tried.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -28,17 +26,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
-import numpy.typing as npt
+from harness import Array, Record, header, machine, report_earlier, row
 from scipy import ndimage
 
-RESULTS = Path(__file__).parent / "results"
 SEED = 20240817
 BAR = 1.25  # the wall time of conversion over that of SimpleITK may be at most this
 COMMAND = "python benchmarks/conversion.py"
 SIDES = ("SimpleITK, one core", "convert, all cores", "convert, one core")
 CALM = 1.15  # wall time over CPU time of a process on one core, up to which nothing else has disturbed it
-# what SimpleITK alone does: argv[1] lists the files to read, each with those to write it to
+# SimpleITK alone: argv[1] lists the files to read, each with those to write it to
 COPY = """
 import json, sys
 import SimpleITK as sitk
@@ -48,12 +46,11 @@ for source, targets in json.load(open(sys.argv[1])):
     for target in targets:
         sitk.WriteImage(image, target)
 """
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A made-up download: volumes of `shape` (x, y, z) and `spacing_mm` of so many patients."""
+    """A synthetic download: volumes of `shape` (x, y, z) and `spacing_mm` of so many patients."""
 
     name: str
     patients: int
@@ -71,7 +68,7 @@ TASKS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process took, in seconds, and how many bytes its images and label maps have."""
+    """The seconds of one process, and the bytes of its images and label maps."""
 
     wall: float
     cpu: float
@@ -80,23 +77,19 @@ class Run:
 
 def main() -> int:
     """Measures, prints and writes the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = harness.parser(__doc__)
     names = [t.name for t in TASKS]
     parser.add_argument("--tasks", nargs="+", default=names, choices=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tries", type=int, default=50, help="rounds, disturbed ones included")
     args = parser.parse_args()
-    record = RESULTS / "conversion.json"
-    results: dict[str, Any] = json.loads(record.read_text()) if record.is_file() else {}
+    record = Record("conversion")
+    results = record.earlier()
     for task in (t for t in TASKS if t.name in args.tasks):
         with tempfile.TemporaryDirectory() as folder:
             results[task.name] = measure(task, Path(folder), args.rounds, args.tries)
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "conversion.md").write_text(report(results))
-        record.write_text(json.dumps(results, indent=2) + "\n")
-    earlier = [name for name in results if name not in args.tasks]
-    if earlier:
-        print(f"measured in an earlier run: {', '.join(earlier)}", file=sys.stderr)
+        record.write(results, report(results))
+    report_earlier(results, args.tasks)
     print(report(results))
     return 0
 
@@ -114,8 +107,8 @@ def measure(task: Task, folder: Path, rounds: int, tries: int) -> dict[str, Any]
             now[side] = run(command(side, task, source, target, files), side, target)
             shutil.rmtree(target)
         calm = all(now[side].wall <= CALM * now[side].cpu for side in (SIDES[0], SIDES[2]))
-        told = ", ".join(f"{side} {now[side].wall:.2f} s" for side in SIDES)
-        print(f"{task.name}: {told}{'' if calm else ': disturbed, not counted'}", file=sys.stderr)
+        times = ", ".join(f"{side} {now[side].wall:.2f} s" for side in SIDES)
+        print(f"{task.name}: {times}{'' if calm else ': disturbed, not counted'}", file=sys.stderr)
         for side in SIDES if calm else ():
             runs[side].append(now[side])
         if len(runs[SIDES[0]]) == rounds:
@@ -127,7 +120,7 @@ def measure(task: Task, folder: Path, rounds: int, tries: int) -> dict[str, Any]
         "shape": task.shape,
         "rounds": rounds,
         "cores": cores(),
-        "machine": f"Python {platform.python_version()}, {cores()} cores, {platform.machine()}",
+        "machine": machine(cores()),
         "sides": {
             side: {
                 "wall_s": statistics.median(r.wall for r in runs[side]),
@@ -179,19 +172,28 @@ def report(results: Mapping[str, Any]) -> str:
     lines = [
         "# Conversion beside SimpleITK",
         "",
-        f"`{COMMAND}`: made-up downloads of the real volume sizes (seed {SEED}). SimpleITK alone, in one process on one"
-        " core, reads every file that the conversion reads and writes every file that it writes; `nnunet-prompt convert"
-        " TASK` does its work (examine, check, relabel, turn, report) on all cores, and on one. Medians of rounds in"
-        " which the three take turns; seconds of whole processes, start-up included.",
+        f"`{COMMAND}`: synthetic downloads of the real volume sizes (seed {SEED}). SimpleITK alone, in one process on"
+        " one core, reads every file that the conversion reads and writes every file that it writes; `nnunet-prompt"
+        " convert TASK` does its work (examine, check, relabel, reorient, report) on all cores, and on one. Medians of"
+        " rounds in which the three take turns; seconds of whole processes, start-up included.",
         "",
         f"Ratios are over SimpleITK; the bar is a wall time of at most {BAR} with all cores.",
     ]
     machines = dict.fromkeys(r["machine"] for r in results.values())
     lines += ["", *machines, ""]
-    lines += [
-        "| task | patients, volume | side | wall (s) | ratio | CPU (s) | ratio | files (MB) |",
-        "|---|---|---|---:|---:|---:|---:|---:|",
-    ]
+    lines += header(
+        *(
+            "task",
+            "patients, volume",
+            "side",
+            "wall (s)",
+            "ratio",
+            "CPU (s)",
+            "ratio",
+            "files (MB)",
+        ),
+        left=(0, 1, 2),
+    )
     for task in (t for t in TASKS if t.name in results):
         result = results[task.name]
         base = result["sides"][SIDES[0]]
@@ -199,15 +201,13 @@ def report(results: Mapping[str, Any]) -> str:
         about = f"{result['patients']}, {volume}; {result['rounds']} rounds"
         for side in SIDES:
             s = result["sides"][side]
-            lines.append(
-                f"| {task.name} | {about} | {side} | {s['wall_s']:.2f} | {s['wall_s'] / base['wall_s']:.2f}"
-                f" | {s['cpu_s']:.2f} | {s['cpu_s'] / base['cpu_s']:.2f} | {s['bytes'] / 1e6:.1f} |"
-            )
+            times = [f"{v:.2f}" for k in ("wall_s", "cpu_s") for v in (s[k], s[k] / base[k])]
+            lines.append(row(task.name, about, side, *times, f"{s['bytes'] / 1e6:.1f}"))
     return "\n".join(lines) + "\n"
 
 
 def write_download(task: Task, source: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Writes the made-up download and yields each of its files with the names under which it goes into a data set."""
+    """Writes the synthetic download and yields each of its files with the names under which it goes into a data set."""
     import SimpleITK as sitk
 
     rng = np.random.default_rng(SEED)
@@ -215,7 +215,7 @@ def write_download(task: Task, source: Path) -> Iterator[tuple[Path, list[str]]]
         for path, array, names in patient(task, number, rng):
             image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
             image.SetSpacing(task.spacing_mm)
-            if number % 2:  # every other patient is stored the other way round in the plane
+            if number % 2:  # every other patient is stored the other way around in the plane
                 image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
             (source / path).parent.mkdir(parents=True, exist_ok=True)
             sitk.WriteImage(image, str(source / path), useCompression=True)

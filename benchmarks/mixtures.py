@@ -18,12 +18,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from real import CONFIGURATION, PLANS, TASKS, folders, prepare, run
+import harness
+from harness import CONFIGURATION, CPU_PLANS, Record, header, prompt_dice, row, run
+from real import TASKS, folders, prepare
 from rich.console import Console
 
 from nnunet_prompt.training.trainer import PromptTrainer
 
-RESULTS = Path(__file__).parent / "results"
 TASK = next(task for task in TASKS if task.archive == "sunnybrook")
 TRAINER, HALF_PLANS, HALF_DATA = "nnUNetTrainerPromptTried", "nnUNetPromptHalfPlans", "half"
 KINDS = (
@@ -46,10 +47,8 @@ SETTINGS: dict[str, dict[str, float]] = {
 
 
 def main() -> int:
-    """Trains what is asked for and writes the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/real"))
+    """Trains the chosen settings and writes the table."""
+    parser = harness.parser(__doc__, data="folder with sunnybrook.tar.gz", output="out/real")
     parser.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
@@ -57,8 +56,8 @@ def main() -> int:
     console = Console()
     prepare(TASK, args.data / f"{TASK.archive}.tar.gz", args.output, console)
     make_half(args.output, console)
-    record = RESULTS / "mixtures.json"
-    results: dict[str, Any] = json.loads(record.read_text()) if record.is_file() else {}
+    record = Record("mixtures")
+    results = record.earlier()
     for name in args.only:
         key = f"{name}, seed {args.seed}"
         results[key] = {
@@ -66,9 +65,8 @@ def main() -> int:
             "mixture": asdict(PromptTrainer.mixture) | SETTINGS[name],
             "Dice": tried(SETTINGS[name], args, console),
         }
-        record.write_text(json.dumps(results, indent=1) + "\n")
-        record.with_suffix(".md").write_text(report(results))
-    console.print(report(results), markup=False)
+        record.write(results, report(results))
+    print(report(results))
     return 0
 
 
@@ -79,7 +77,7 @@ def make_half(output: Path, console: Console) -> None:
     target = folder / f"{HALF_PLANS}.json"
     if target.is_file():
         return
-    plans = json.loads((folder / f"{PLANS}.json").read_text())
+    plans = json.loads((folder / f"{CPU_PLANS}.json").read_text())
     own = plans["configurations"][CONFIGURATION]
     plans["plans_name"], own["data_identifier"] = HALF_PLANS, f"{HALF_DATA}_{CONFIGURATION}"
     for key, factor in (("spacing", 2.0), ("patch_size", 0.5)):
@@ -112,8 +110,7 @@ def tried(
     command = f"nnUNetv2_train {TASK.dataset_id} {CONFIGURATION} 0 -p {HALF_PLANS} -tr {TRAINER}"
     run([*command.split(), "-device", "cpu"], variables, console)
     model = results / TASK.folder / f"{TRAINER}__{HALF_PLANS}__{CONFIGURATION}"
-    kinds = json.loads((model / "fold_0/validation/summary.json").read_text())["prompt_kinds"]
-    return {kind: round(kinds[kind]["foreground_mean"]["Dice"], 4) for kind in KINDS}
+    return {k: round(dice, 4) for k, dice in prompt_dice(model / "fold_0", KINDS).items()}
 
 
 def report(results: dict[str, Any]) -> str:
@@ -125,12 +122,12 @@ def report(results: dict[str, Any]) -> str:
         "`python benchmarks/mixtures.py ../shared/data`; Sunnybrook at half the resolution within its slices, features"
         " 8, 16, 32, batch 2, AdamW 3e-3, fold 0 (16 held-out cases), one thread. Mean Dice by kind of prompt.",
         "",
-        "| setting | iterations | " + " | ".join(KINDS) + " |",
-        "|---|---:|" + "---:|" * len(KINDS),
+        *header("setting", "iterations", *KINDS),
+        *(
+            row(name, one["iterations"], *(f"{one['Dice'][kind]:.3f}" for kind in KINDS))
+            for name, one in results.items()
+        ),
     ]
-    for name, one in results.items():
-        cells = " | ".join(f"{one['Dice'][kind]:.3f}" for kind in KINDS)
-        lines.append(f"| {name} | {one['iterations']} | {cells} |")
     lines += ["", "What differs from what is shipped:", ""]
     for name, one in results.items():
         changed = {k: v for k, v in one["mixture"].items() if shipped.get(k) != v}

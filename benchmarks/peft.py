@@ -3,29 +3,27 @@
     python benchmarks/peft.py ../shared/data
 
 DATA holds hippocampus.tar.gz (nnU-Net raw layout). The base learns the anterior part on all cases but thirty. Of these,
-five or ten are shown to each tuning recipe with their posterior part, and twenty measure it. All train with the same
-plan, the same number of iterations and the same optimiser (AdamW, the learning rate of each recipe), one after the
+five or ten are shown to each tuning trainer with their posterior part, and twenty measure it. All train with the same
+plan, the same number of iterations and the same optimiser (AdamW, the learning rate of each trainer), one after the
 other; a finished step is not repeated. Writes benchmarks/results/peft.md and .json.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
-import shutil
 import statistics
-import tarfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
+import harness
 import numpy as np
 import real
+from harness import Record, label_only, prompt_dice
 from peft_report import report
 from rich.console import Console
 
@@ -82,9 +80,7 @@ class Run:
 
 def main() -> int:
     """Runs the comparison and writes its tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help=f"folder with {ARCHIVE}")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/peft"))
+    parser = harness.parser(__doc__, data=f"folder with {ARCHIVE}", output="out/peft")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     args = parser.parse_args()
     console, archive = Console(), args.data / ARCHIVE
@@ -99,21 +95,17 @@ def main() -> int:
                 train(Run(row, shots, seed, args.output), console)
     results = measure(args.seeds, args.output)
     text = report(results)
-    console.print(text, markup=False)
-    real.RESULTS.mkdir(exist_ok=True)
-    (real.RESULTS / "peft.md").write_text(text)
-    (real.RESULTS / "peft.json").write_text(json.dumps(results, indent=2) + "\n")
+    print(text)
+    Record("peft").write(results, text)
     return 0
 
 
 def prepare(archive: Path, output: Path, console: Console) -> None:
     """Two data sets of the same images, one for each structure, planned and split."""
     sources = output / "source"
-    if not (sources / "hippocampus" / "dataset.json").is_file():
-        with tarfile.open(archive) as tar:
-            tar.extractall(sources, filter="data")
+    both = harness.unpack(archive, sources, "hippocampus")
     for task, (name, value) in STRUCTURES.items():
-        one_structure(sources / "hippocampus", sources / task.archive, name=name, value=value)
+        label_only(both, sources / task.archive, name=name, value=value)
         real.prepare(task, archive, output, console)
         images = (sources / task.archive / "imagesTr").glob("*.nii.gz")
         cases = sorted(p.name.removesuffix("_0000.nii.gz") for p in images)
@@ -122,24 +114,8 @@ def prepare(archive: Path, output: Path, console: Console) -> None:
         (folder / "splits_final.json").write_text(split)
 
 
-def one_structure(source: Path, target: Path, *, name: str, value: int) -> None:
-    """The same images with one label: 1 where `source` has `value`. dataset.json is written last."""
-    if (target / "dataset.json").is_file():
-        return
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "labelsTr").mkdir(parents=True)
-    (target / "imagesTr").symlink_to((source / "imagesTr").resolve())
-    for path in sorted((source / "labelsTr").glob("*.nii.gz")):
-        image: Any = nib.load(path)
-        labels = (np.asarray(image.dataobj) == value).astype(np.uint8)
-        nib.save(nib.Nifti1Image(labels, image.affine), target / "labelsTr" / path.name)
-    described = json.loads((source / "dataset.json").read_text())
-    described["labels"] = {"background": 0, name: 1}
-    (target / "dataset.json").write_text(json.dumps(described, indent=1))
-
-
 def splits(cases: Sequence[str]) -> dict[real.Task, list[dict[str, list[str]]]]:
-    """nnU-Net's splits for both data sets: what the base trains on, no tuning sees and nothing measures."""
+    """nnU-Net's splits for both data sets: no training case of the base tunes or measures."""
     order = [cases[i] for i in np.random.default_rng(4).permutation(len(cases))]
     held_out, few, rest = (
         order[:HELD_OUT],
@@ -151,12 +127,12 @@ def splits(cases: Sequence[str]) -> dict[real.Task, list[dict[str, list[str]]]]:
 
 
 def start_file(seed: int, output: Path) -> Path:
-    """What every tuning starts from."""
+    """The checkpoint that every tuning starts from."""
     return output / f"start_seed{seed}.pth"
 
 
 def train_base(seed: int, output: Path, console: Console) -> None:
-    """Trains the base and adapts it to the new data set; its new head is fresh, by name."""
+    """Trains the base and adapts it to the new data set; its new head is newly initialised, by name."""
     base = real.Training(BASE, real.PROMPTED, LENGTH, seed, output)
     real.train(base, console)
     start = start_file(seed, output)
@@ -168,18 +144,10 @@ def train_base(seed: int, output: Path, console: Console) -> None:
 
 
 def command_of(run: Run) -> list[str] | None:
-    """What trains and validates a run, or goes on where it stopped; None where it is done."""
-    if (run.folder / "validation" / "summary.json").is_file():
-        return None
-    data = [str(NEW.dataset_id), real.CONFIGURATION, str(run.fold)]
-    command = ["nnUNetv2_train", *data, "-tr", run.trainer, "-p", real.PLANS, "-device", "cpu"]
-    if (run.folder / "checkpoint_final.pth").is_file():
-        return [*command, "--val"]
-    if (run.folder / "checkpoint_latest.pth").is_file():
-        return [*command, "--c"]
-    if run.trainer == real.PROMPTED:
-        return command
-    return [*command, "-pretrained_weights", str(start_file(run.seed, run.output))]
+    """The command that trains and validates a run, or resumes it; None where it is finished."""
+    options = f"{NEW.dataset_id} {real.CONFIGURATION} {run.fold} -tr {run.trainer} -p {real.PLANS}"
+    start = None if run.trainer == real.PROMPTED else start_file(run.seed, run.output)
+    return harness.training_command(run.folder, options, start)
 
 
 def train(run: Run, console: Console) -> None:
@@ -224,11 +192,8 @@ def cost(run: Run) -> dict[str, Any]:
 
 def by_kind(folders: Sequence[Path]) -> dict[str, list[float]]:
     """The validation's Dice for each kind of prompt, one number per folder."""
-    summaries = [json.loads((f / "validation" / "summary.json").read_text()) for f in folders]
-    return {
-        kind: [s["prompt_kinds"][kind]["foreground_mean"]["Dice"] for s in summaries]
-        for kind in VALIDATION_KINDS
-    }
+    found = [prompt_dice(folder, VALIDATION_KINDS) for folder in folders]
+    return {kind: [one[kind] for one in found] for kind in VALIDATION_KINDS}
 
 
 def trainer_of(name: str, output: Path, results: str) -> Any:
@@ -246,7 +211,7 @@ def trainer_of(name: str, output: Path, results: str) -> Any:
 
 
 def untuned(seed: int, output: Path) -> Path:
-    """The start checkpoint, validated as it is: its structure head is fresh, its object head follows prompts."""
+    """The start checkpoint, validated as it is: structure head newly initialised, object head following prompts."""
     from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
     trainer = trainer_of(real.PROMPTED, output, f"nnUNet_results_untuned{seed}")
@@ -257,8 +222,8 @@ def untuned(seed: int, output: Path) -> Path:
     return folder
 
 
-def step_seconds(output: Path, *, rounds: int = 12) -> dict[str, float]:
-    """The median time of a training step on random numbers; the recipes take turns, so that all meet the same load."""
+def step_seconds(output: Path, *, rounds: int = 11) -> dict[str, float]:
+    """The median time of a training step on random numbers; the rows take turns, so that all meet the same load."""
     import torch
 
     trainers = {
@@ -266,16 +231,15 @@ def step_seconds(output: Path, *, rounds: int = 12) -> dict[str, float]:
     }
     settings = next(iter(trainers.values())).configuration_manager
     data = torch.rand(settings.batch_size, 8, *settings.patch_size)
-    times: dict[str, list[float]] = {row: [] for row in ROWS}
-    for _ in range(rounds):
-        for row, trainer in trainers.items():
-            trainer.network.train()
-            with torch.no_grad():
-                target = [(o > 0).to(torch.int8) for o in trainer.network(data)]
-            start = time.perf_counter()
-            trainer.train_step({"data": data, "target": target})
-            times[row].append(time.perf_counter() - start)
-    return {row: statistics.median(seconds[2:]) for row, seconds in times.items()}
+    batches = {}
+    for row, trainer in trainers.items():
+        trainer.network.train()
+        with torch.no_grad():
+            target = [(o > 0).to(torch.int8) for o in trainer.network(data)]
+        batches[row] = {"data": data, "target": target}
+    calls = {row: partial(t.train_step, batches[row]) for row, t in trainers.items()}
+    times = harness.turns(calls, rounds)
+    return {row: statistics.median(seconds[1:]) for row, seconds in times.items()}
 
 
 if __name__ == "__main__":

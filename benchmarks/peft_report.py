@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
+
+from harness import header, machine, row
 
 from nnunet_prompt.training.validation import VALIDATION_KINDS
 
@@ -24,17 +24,17 @@ def report(results: dict[str, Any]) -> str:
         " the truth, the same for every row: one click at the deepest point, three clicks, one tight box in the middle"
         " slice or in 3D, centre lines in three slices; in every slice the tight box, one to five points; `mask` is a"
         " corrupted copy of the truth; `none` is the structure head alone. `no tuning` is the base as"
-        " `nnunet-prompt weights adapt` hands it over: it has seen no posterior part, and its structure head is fresh.",
+        " `nnunet-prompt weights adapt` hands it over: it has seen no posterior part, and its structure head is newly"
+        " initialised.",
         "",
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}. Seconds are those of a"
+        f"{machine()}. Seconds are those of a"
         " training step without data loading. Size is that of adapter.pth, or of all weights where there is none.",
         "",
-        "| | trained parameters | size (kB) | s / iteration |",
-        "|---|---:|---:|---:|",
+        *header("", "trained parameters", "size (kB)", "s / iteration"),
     ]
-    for row, costs in results["costs"].items():
+    for name, costs in results["costs"].items():
         number = "all" if costs["parameters"] is None else f"{costs['parameters']:,}"
-        lines.append(f"| {row} | {number} | {costs['bytes'] / 1000:.0f} | {costs['seconds']:.3f} |")
+        lines.append(row(name, number, f"{costs['bytes'] / 1000:.0f}", f"{costs['seconds']:.3f}"))
     for shots, rows in results["dice"].items():
         lines += ["", f"## Dice, {shots} cases", "", *dice_table(rows)]
     return "\n".join(lines) + "\n"
@@ -42,13 +42,9 @@ def report(results: dict[str, Any]) -> str:
 
 def dice_table(rows: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[str]:
     """One line per row and one column per kind of prompt: the mean over the seeds, and half their range."""
-    lines = [
-        "| | " + " | ".join(VALIDATION_KINDS) + " |",
-        "|---|" + "---:|" * len(VALIDATION_KINDS),
-    ]
-    for row, kinds in rows.items():
-        cells = [_cell(kinds[kind]) for kind in VALIDATION_KINDS]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    lines = header("", *VALIDATION_KINDS)
+    for name, kinds in rows.items():
+        lines.append(row(name, *(_cell(kinds[kind]) for kind in VALIDATION_KINDS)))
     return lines
 
 

@@ -15,27 +15,31 @@ benchmarks/results/ablations.md and .json beside those of ours.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import harness
+from harness import CONFIGURATION, RESULTS, TRAINERS, Record, run
+from harness import CPU_PLANS as PLANS
 from real_measure import measure
 from real_report import report
 from real_robust import robust_rows
 from rich.console import Console
 
-from nnunet_prompt.training.external_trainers import environment
+__all__ = [
+    "CONFIGURATION",
+    "PLANS",
+    "RESULTS",
+    "TRAINERS",
+    "measure",
+    "report",
+    "robust_rows",
+    "run",
+]
 
-RESULTS = Path(__file__).parent / "results"
-TRAINERS = Path(__file__).parent / "trainers"
-CONFIGURATION, PLANS = "3d_fullres", "nnUNetPromptCPUPlans"
 PLAIN, PROMPTED = "nnUNetTrainerPlainCPU", "nnUNetTrainerPromptCPU"
 LENGTHS = ("short", "long")
 
@@ -80,7 +84,7 @@ class Training:
         return results / self.task.folder / model / "fold_0"
 
     def variables(self) -> dict[str, str]:
-        """What makes it repeatable: its length, a seed, and one process."""
+        """nnU-Net's folders, and what makes the training repeatable: its length, a seed, and one process."""
         return folders(self.output, self.length, self.seed) | {
             "nnUNet_prompt_iterations": str(self.task.iterations[self.length]),
             "nnUNet_prompt_seed": str(self.seed),
@@ -93,8 +97,8 @@ def main() -> int:
     args = arguments()
     console = Console()
     ablation = args.trainer != PROMPTED
-    record = RESULTS / ("ablations.json" if ablation else "real.json")
-    results: dict[str, Any] = json.loads(record.read_text()) if record.is_file() else {}
+    record = Record("ablations" if ablation else "real")
+    results = record.earlier()
     for task in (t for t in TASKS if t.archive in args.tasks):
         archive = args.data / f"{task.archive}.tar.gz"
         if not archive.is_file():
@@ -108,24 +112,22 @@ def main() -> int:
                     sides[side].append(Training(task, trainer, length, seed, args.output))
                     train(sides[side][-1], console)
             truth = Path(folders(args.output, length, 0)["nnUNet_preprocessed"]) / task.folder
-            found = measure(sides["plain"], sides["ours"], truth / "gt_segmentations")
+            rows = measure(sides["plain"], sides["ours"], truth / "gt_segmentations")
             images = Path(folders(args.output, length, 0)["nnUNet_raw"]) / task.folder / "imagesTr"
-            robust = (
-                {}
-                if ablation
-                else robust_rows(
-                    sides["ours"], images, truth / "gt_segmentations", jitter=task.jitter
-                )
-            )
             key = f"{task.archive}, {length}" + (f", {args.trainer}" if ablation else "")
             results[key] = {
                 "iterations": task.iterations[length],
                 "seeds": args.seeds,
                 "trainer": args.trainer,
-                "rows": found,
-                **({"robust": robust} if robust else {}),
+                "rows": rows,
             }
-            save(results, record, console)
+            if not ablation:
+                results[key]["robust"] = robust_rows(
+                    sides["ours"], images, truth / "gt_segmentations", jitter=task.jitter
+                )
+            text = report(results, ablation=ablation)
+            print(text)
+            record.write(results, text)
     if not results:
         console.print(f"nothing to compare in {args.data}", style="red")
         return 1
@@ -133,11 +135,8 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "data", type=Path, help="folder with hippocampus.tar.gz and sunnybrook.tar.gz"
-    )
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/real"))
+    data = "folder with hippocampus.tar.gz and sunnybrook.tar.gz"
+    parser = harness.parser(__doc__, data=data, output="out/real")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     names = [t.archive for t in TASKS]
     parser.add_argument("--tasks", nargs="+", choices=names, default=names)
@@ -146,20 +145,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def save(results: dict[str, Any], record: Path, console: Console) -> None:
-    text = report(results, ablation=record.stem == "ablations")
-    console.print(text, markup=False)
-    RESULTS.mkdir(exist_ok=True)
-    record.with_suffix(".md").write_text(text)
-    record.write_text(json.dumps(results, indent=1) + "\n")
-
-
 def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
     """Unpacks, converts, plans and preprocesses one data set."""
-    source = output / "source" / task.archive
-    if not (source / "dataset.json").is_file():
-        with tarfile.open(archive) as tar:
-            tar.extractall(output / "source", filter="data")
+    source = harness.unpack(archive, output / "source", task.archive)
     variables = folders(output, "short", 0)
     plans = Path(variables["nnUNet_preprocessed"]) / task.folder / f"{PLANS}.json"
     if plans.is_file():
@@ -167,10 +155,9 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
     number, patients = str(task.dataset_id), task.patient_regex
     regex = f"--patient-regex {patients}".split() if patients else []
     convert = ["nnunet-prompt", "convert", "nnunet", str(source), "-d", number]
-    plan = "nnUNetv2_plan_and_preprocess -np 1 -npfp 1".split()
     for command in (
         [*convert, "--name", task.name, *regex],
-        [*plan, "-d", number, "-c", CONFIGURATION],
+        [*harness.PLAN_AND_PREPROCESS, number],
         ["nnunet-prompt", "plan", "-d", number, "-o", PLANS],
     ):
         run(command, variables, console)
@@ -178,42 +165,15 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
 
 def train(training: Training, console: Console) -> None:
     """Trains and validates fold 0, or resumes where it stopped."""
-    fold = training.fold
-    if (fold / "validation" / "summary.json").is_file():
-        return
-    command = f"nnUNetv2_train {training.task.dataset_id} {CONFIGURATION} 0 -p {PLANS}".split()
-    command += ["-tr", training.trainer, "-device", "cpu"]
-    if (fold / "checkpoint_final.pth").is_file():
-        command.append("--val")
-    elif (fold / "checkpoint_latest.pth").is_file():
-        command.append("--c")
-    run(command, training.variables(), console)
+    options = f"{training.task.dataset_id} {CONFIGURATION} 0 -p {PLANS} -tr {training.trainer}"
+    command = harness.training_command(training.fold, options)
+    if command is not None:
+        run(command, training.variables(), console)
 
 
 def folders(output: Path, length: str, seed: int) -> dict[str, str]:
     """nnU-Net's folders; each length and seed has results of its own."""
-    ours = environment()
-    ours["nnUNet_extTrainer"] = os.pathsep.join([str(TRAINERS), ours["nnUNet_extTrainer"]])
-    return {
-        "nnUNet_raw": str((output / "nnUNet_raw").resolve()),
-        "nnUNet_preprocessed": str((output / "nnUNet_preprocessed").resolve()),
-        "nnUNet_results": str((output / f"nnUNet_results_{length}_seed{seed}").resolve()),
-        "nnUNet_def_n_proc": "1",
-        "nnUNet_n_proc_DA": "1",  # nnU-Net's planner cannot do with 0, training in one process wants it
-        "nnUNet_compile": "f",
-        **ours,
-    }
-
-
-def run(command: list[str], variables: dict[str, str], console: Console) -> None:
-    """Runs a command of this environment, shown first; ends the comparison where it fails."""
-    console.print("$ " + " ".join(command), style="bold", markup=False)
-    program = Path(sys.executable).parent / command[0]
-    done = subprocess.run([str(program), *command[1:]], env=os.environ | variables, check=False)
-    if done.returncode:
-        raise SystemExit(
-            f"{command[0]} failed with exit code {done.returncode}; run it again to resume"
-        )
+    return harness.folders(output, f"nnUNet_results_{length}_seed{seed}") | harness.ONE_WORKER
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
+from harness import Array
 
 from nnunet_prompt.evaluation.metrics import score_masks
 from nnunet_prompt.io.nifti import read_label_volume
@@ -21,13 +21,12 @@ from nnunet_prompt.training.validation_prompts import (
 PLAIN, PLAIN_GATED = "plain nnU-Net", "plain nnU-Net, gated to the prompted slices"
 NONE, ROUGH = "ours, no prompt", "the rough mask itself"
 KINDS = (*FEW_KINDS, *SLICE_KINDS, "mask")
-Array = npt.NDArray[Any]
 Cases = dict[str, dict[str, float]]  # by case: the mean over its structures, by metric
 Change = Callable[[Array, Array, str], Array]
 
 
 class Trained(Protocol):
-    """What is asked of a training."""
+    """The part of a training that is measured."""
 
     seed: int
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from harness import header, machine, row
 from real_measure import NONE, PLAIN, PLAIN_GATED, ROUGH, means
 from real_robust import CLEAN, CLICKS, EXACT, click_row
 
@@ -28,24 +27,21 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
         " *in slices* are gated: a label may only appear in the slices where it is prompted, and plain nnU-Net, gated"
         " the same way, stands beside them. `mask` is a corrupted copy of the reference.",
         "",
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",
+        machine() + ".",
     ]
     for name, result in results.items():
         seeds = ", ".join(map(str, result["seeds"]))
         lines += ["", f"## {name}: {result['iterations']} iterations, seeds {seeds}", ""]
         lines += [result["note"], ""] if "note" in result else []
-        lines += ["| | " + " | ".join(METRICS) + " | Dice, difference to plain |"]
-        lines += ["|---|" + "---:|" * (len(METRICS) + 1)]
+        lines += header("", *METRICS, "Dice, difference to plain")
         rows, robust = result["rows"], result.get("robust", {})
-        for row, seeds_ in rows.items():
-            cells = [_cell(seeds_, metric, digits) for metric, digits in METRICS.items()]
-            lines.append(f"| {row} | " + " | ".join(cells) + f" | {_difference(rows, row)} |")
+        lines += [row(r, *_cells(found), _difference(rows, r)) for r, found in rows.items()]
         lines += _robust_table(robust)
         if not ablation:
-            lines += ["", "| what must hold | asked | found | |", "|---|---:|---:|---|"]
-            for text, asked, found in [*bars(name, rows), *robust_bars(name, robust)]:
-                kept = "met" if found >= asked - 1e-9 else f"**missed by {asked - found:.4f}**"
-                lines.append(f"| {text} | {asked:.4f} | {found:.4f} | {kept} |")
+            lines += ["", *header("what must hold", "asked", "found", "", left=(0, 3))]
+            for text, asked, value in [*bars(name, rows), *robust_bars(name, robust)]:
+                kept = "met" if value >= asked - 1e-9 else f"**missed by {asked - value:.4f}**"
+                lines.append(row(text, f"{asked:.4f}", f"{value:.4f}", kept))
     return "\n".join(lines) + "\n"
 
 
@@ -109,12 +105,8 @@ def _robust_table(rows: Mapping[str, Any]) -> list[str]:
     """Rows that are compared among themselves: wrong prompts with right ones, each click with the one before."""
     if not rows:
         return []
-    lines = ["", "| wrong prompts, and clicks on the largest error | " + " | ".join(METRICS) + " |"]
-    lines += ["|---|" + "---:|" * len(METRICS)]
-    for row, seeds in rows.items():
-        cells = [_cell(seeds, metric, digits) for metric, digits in METRICS.items()]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return lines
+    head = header("wrong prompts, and clicks on the largest error", *METRICS)
+    return ["", *head, *(row(name, *_cells(seeds)) for name, seeds in rows.items())]
 
 
 def dice(rows: Mapping[str, Any], row: str) -> float:
@@ -147,6 +139,10 @@ def _difference(rows: Mapping[str, Any], row: str) -> str:
     return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]{gated}"
 
 
+def _cells(seeds: Mapping[str, Any]) -> list[str]:
+    return [_cell(seeds, metric, digits) for metric, digits in METRICS.items()]
+
+
 def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
     values = [means(cases, metric) for cases in seeds.values()]
     if len(values) == 1:
@@ -156,18 +152,12 @@ def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
 
 def readme_table(results: Mapping[str, Any]) -> str:
     """The table of README: Dice and HD95 of each row, a pair of columns per data set and length."""
-    names = list(results)
-    lines = ["| | " + " | ".join(f"{name}: Dice | HD95 (mm)" for name in names) + " |"]
-    lines.append("|---|" + "---:|---:|" * len(names))
-    rows = dict.fromkeys(row for result in results.values() for row in result["rows"])
-    for row in rows:
-        cells = []
+    lines = header("", *(h for name in results for h in (f"{name}: Dice", "HD95 (mm)")))
+    for name in dict.fromkeys(name for result in results.values() for name in result["rows"]):
+        cells: list[str] = []
         for result in results.values():
-            found = result["rows"].get(row)
-            cells += (
-                ["", ""]
-                if found is None
-                else [_cell(found, "Dice", 3), _cell(found, "HD95 (mm)", 2)]
-            )
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+            found = result["rows"].get(name)
+            digits = zip(METRICS, (3, 2), strict=True)
+            cells += ["", ""] if found is None else [_cell(found, m, d) for m, d in digits]
+        lines.append(row(name, *cells))
     return "\n".join(lines) + "\n"

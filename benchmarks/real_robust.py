@@ -1,4 +1,4 @@
-"""Prompts that lie, and corrective clicks: what a trained model makes of them on its validation cases.
+"""Wrong prompts and corrective clicks: the scores of a trained model on its validation cases.
 
 Measured after the training, by the predictor and the session that users have. *exact* and *clean* are measured
 beside what is compared with them, in the same run.
@@ -9,22 +9,19 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from real_measure import Cases, rough_masks
+from harness import Array, HeldOut, predictor
+from real_measure import Cases, Trained, rough_masks
 from scipy import ndimage
 from tqdm import tqdm
 
 from nnunet_prompt.evaluation.metrics import score_masks
-from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.interact.play import LabelCase, Play, play_label
-from nnunet_prompt.io.nifti import read_label_volume, read_stored
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
 from nnunet_prompt.prompts.types import BoolArray, CasePrompts, PromptSet
 from nnunet_prompt.training.validation_prompts import SEED
@@ -33,30 +30,6 @@ EXACT, CLEAN = "box + points in slices, exact", "mask, clean"
 SHIFT, BORDER = 3, 2  # voxels
 CLICKS = 6
 THICK = 3.0  # slices thicker than this many voxels of the plane: masks change within them alone
-Array = npt.NDArray[Any]
-
-
-class Trained(Protocol):
-    """What is asked of a training."""
-
-    seed: int
-
-    @property
-    def fold(self) -> Path: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Validated:
-    """One validation case: its image, and in the file's frame its reference and what of it each label is."""
-
-    name: str
-    image: Any
-    truth: Array
-    spacing_mm: tuple[float, float, float]
-
-    @property
-    def masks(self) -> dict[int, BoolArray]:
-        return {int(v): self.truth == v for v in np.unique(self.truth) if v}
 
 
 def robust_rows(
@@ -65,15 +38,13 @@ def robust_rows(
     """Per row and seed the scores of each validation case; `jitter` is how many voxels boxes and points are off."""
     rows: dict[str, dict[str, Cases]] = {}
     for one in ours:
-        predictor = PromptPredictor.from_folder(
-            one.fold.parent, PredictOptions(folds=(0,), device="cpu", use_mirroring=False)
-        )
-        session = PromptSession(predictor)
+        trained = predictor(one.fold.parent, folds=(0,))
+        session = PromptSession(trained)
         names = sorted(p.name for p in (one.fold / "validation").glob("*.nii.gz"))
         for name in tqdm(names, desc=f"seed {one.seed}", unit="case", disable=None):
-            case = _read(name.removesuffix(".nii.gz"), images, truths)
+            case = HeldOut.read(name.removesuffix(".nii.gz"), images, truths)
             for row, prompts in _prompts(case, jitter).items():
-                mask = predictor.predict_prompts([case.image], prompts)
+                mask = trained.predict_prompts([case.image], prompts)
                 found = rows.setdefault(row, {}).setdefault(str(one.seed), {})
                 found[case.name] = _scores(case, mask)
             for feedback in (False, True):
@@ -87,13 +58,7 @@ def click_row(number: int, *, feedback: bool) -> str:
     return f"click {number}" + (", the mask given back" if feedback else "")
 
 
-def _read(name: str, images: Path, truths: Path) -> Validated:
-    image = read_stored(images / f"{name}_0000.nii.gz")
-    truth = read_label_volume(truths / f"{name}.nii.gz")
-    return Validated(name, image, truth.array, truth.spacing_mm)
-
-
-def _prompts(case: Validated, jitter: int) -> dict[str, CasePrompts]:
+def _prompts(case: HeldOut, jitter: int) -> dict[str, CasePrompts]:
     """The prompts of each row."""
     shown = {
         k: frozenset(label for label, mask in case.masks.items() if mask[..., k].any())
@@ -114,7 +79,7 @@ def _prompts(case: Validated, jitter: int) -> dict[str, CasePrompts]:
     return rows
 
 
-def _boxes_and_points(case: Validated, jitter: int) -> dict[int, PromptSet]:
+def _boxes_and_points(case: HeldOut, jitter: int) -> dict[int, PromptSet]:
     rng = np.random.default_rng([SEED, zlib.crc32(os.fsencode(case.name))])
     options = SimulationOptions(slice_axis=2, jitter=jitter)
     sets = {
@@ -127,7 +92,7 @@ def _boxes_and_points(case: Validated, jitter: int) -> dict[int, PromptSet]:
     }
 
 
-def _changes(case: Validated) -> Mapping[str, Callable[[BoolArray], BoolArray]]:
+def _changes(case: HeldOut) -> Mapping[str, Callable[[BoolArray], BoolArray]]:
     """The rough mask as it is, moved as a whole, and with less or more of a border."""
     near = ndimage.generate_binary_structure(3, 1)
     if case.spacing_mm[2] > THICK * min(case.spacing_mm[:2]):
@@ -158,7 +123,7 @@ def _changes(case: Validated) -> Mapping[str, Callable[[BoolArray], BoolArray]]:
 
 
 def _clicked(
-    session: PromptSession, case: Validated, *, feedback: bool
+    session: PromptSession, case: HeldOut, *, feedback: bool
 ) -> dict[str, dict[str, float]]:
     """The scores after each corrective click of the protocol *clicks* of `nnunet-prompt interact`."""
     session.set_image(case.image)
@@ -173,7 +138,7 @@ def _clicked(
     return {name: _rounded(np.mean(scores, axis=0)) for name, scores in found.items()}
 
 
-def _scores(case: Validated, mask: Array) -> dict[str, float]:
+def _scores(case: HeldOut, mask: Array) -> dict[str, float]:
     scores = [
         score_masks(reference, mask == label, spacing_mm=case.spacing_mm)
         for label, reference in case.masks.items()

@@ -11,15 +11,14 @@ seeds of the training from scratch. A finished step is not repeated. Writes benc
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import harness
 import real
+from harness import Record, machine, prompt_dice
 from peft_report import dice_table
 from rich.console import Console
 
@@ -36,9 +35,7 @@ SPACING = 3.0  # mm, of the source: so its organs have the size of the hippocamp
 
 def main() -> int:
     """Runs the comparison and writes its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="folder with hippocampus.tar.gz")
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/start"))
+    parser = harness.parser(__doc__, data="folder with hippocampus.tar.gz", output="out/start")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     args = parser.parse_args()
     console, archive = Console(), args.data / f"{TARGET.archive}.tar.gz"
@@ -52,10 +49,8 @@ def main() -> int:
             train(row, start, seed, args.output, console)
     results = measure(list(starts), args.seeds, args.output)
     text = report(results)
-    console.print(text, markup=False)
-    real.RESULTS.mkdir(exist_ok=True)
-    (real.RESULTS / "start.md").write_text(text)
-    (real.RESULTS / "start.json").write_text(json.dumps(results, indent=2) + "\n")
+    print(text)
+    Record("start").write(results, text)
     return 0
 
 
@@ -73,10 +68,9 @@ def pretrain(output: Path, console: Console) -> Path:
         prepared.touch()
     fold = Path(variables["nnUNet_results"]) / task.folder
     fold = fold / f"{real.PROMPTED}__{MOVED}__{real.CONFIGURATION}" / "fold_0"
-    if not (fold / "checkpoint_final.pth").is_file():
-        going = ["--c"] if (fold / "checkpoint_latest.pth").is_file() else []
-        options = ["-tr", real.PROMPTED, "-p", MOVED, "-device", "cpu", *going]
-        command = ["nnUNetv2_train", str(task.dataset_id), real.CONFIGURATION, "0", *options]
+    options = f"{task.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {MOVED}"
+    command = harness.training_command(fold, options)
+    if command is not None and not (fold / "checkpoint_final.pth").is_file():
         real.run(command, variables, console)
     options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
     final = str(fold / "checkpoint_final.pth")
@@ -127,32 +121,21 @@ def fold_of(row: str, seed: int, output: Path) -> Path:
 
 
 def train(row: str, start: Path | None, seed: int, output: Path, console: Console) -> None:
-    """Trains and validates one row, or goes on where it stopped."""
-    fold = fold_of(row, seed, output)
-    if (fold / "validation" / "summary.json").is_file():
-        return
-    options = ["-tr", real.PROMPTED, "-p", real.PLANS, "-device", "cpu"]
-    if (fold / "checkpoint_final.pth").is_file():
-        options.append("--val")
-    elif (fold / "checkpoint_latest.pth").is_file():
-        options.append("--c")
-    elif start is not None:
-        options += ["-pretrained_weights", str(start)]
-    variables = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).variables()
-    variables["nnUNet_results"] = str(results_folder(row, seed, output))
-    command = ["nnUNetv2_train", str(TARGET.dataset_id), real.CONFIGURATION, "0", *options]
-    real.run(command, variables, console)
+    """Trains and validates one row, or resumes it."""
+    options = f"{TARGET.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {real.PLANS}"
+    command = harness.training_command(fold_of(row, seed, output), options, start)
+    if command is not None:
+        variables = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).variables()
+        variables["nnUNet_results"] = str(results_folder(row, seed, output))
+        real.run(command, variables, console)
 
 
 def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str, Any]:
     """Per row and kind of prompt the Dice of each seed."""
-    dice: dict[str, dict[str, list[float]]] = {}
+    dice = {}
     for row in rows:
-        files = [fold_of(row, seed, output) / "validation" / "summary.json" for seed in seeds]
-        kinds = [json.loads(file.read_text())["prompt_kinds"] for file in files]
-        dice[row] = {
-            k: [one[k]["foreground_mean"]["Dice"] for one in kinds] for k in VALIDATION_KINDS
-        }
+        found = [prompt_dice(fold_of(row, seed, output), VALIDATION_KINDS) for seed in seeds]
+        dice[row] = {kind: [one[kind] for one in found] for kind in VALIDATION_KINDS}
     return {
         "iterations": TARGET.iterations[LENGTH],
         "source iterations": SOURCE.iterations[LENGTH],
@@ -175,7 +158,7 @@ def report(results: dict[str, Any]) -> str:
         " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW 3e-3, CPU, no mirroring at inference; prompts as in"
         " real.md, the same for every row.",
         "",
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",
+        machine() + ".",
         "",
         *dice_table(results["dice"]),
     ]

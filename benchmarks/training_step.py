@@ -1,4 +1,4 @@
-"""What training costs: our transform for one patch, and one iteration of ours beside one of stock nnU-Net.
+"""The cost of training: our transform for one patch, and one iteration of ours beside one of stock nnU-Net.
 
     python benchmarks/training_step.py                   # or: make inference, which runs it last
 
@@ -10,58 +10,51 @@ and .json. Prompts that need a forward pass of their own (the kind "refine") are
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
+from harness import CONFIGURATION, Record, header, row
+from harness import CPU_PLANS as PLANS
 from rich.console import Console
 
-from nnunet_prompt.training.external_trainers import environment
-
-RESULTS = Path(__file__).parent / "results"
 SIDE, SLICES, SEED = 128, 40, 20250914
 DATASET_ID, CASES = 821, 8
-PLANS, CONFIGURATION = "nnUNetPromptCPUPlans", "3d_fullres"
 TRANSFORM_BAR_MS, ITERATION_BAR = 10, 1.05
 
 
 def main() -> int:
     """Measures both and writes the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("out/training_step"))
+    parser = harness.parser(__doc__, output="out/training_step")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--small", action="store_true", help="a few rounds; writes no results")
     args = parser.parse_args()
     rounds = 3 if args.small else args.rounds
     console = Console()
-    os.environ.update(variables(args.output))
+    os.environ.update(harness.folders(args.output) | harness.ONE_WORKER)
     prepare(args.output, console)
     found = {
-        "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}",
+        "machine": harness.machine(),
         "transform": transform(rounds),
         "iteration": iterations(rounds),
     }
     text = report(found)
     print(text)
     if not args.small:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "training_step.md").write_text(text)
-        (RESULTS / "training_step.json").write_text(json.dumps(found, indent=2) + "\n")
+        Record("training_step").write(found, text)
     return 0
 
 
 def transform(rounds: int) -> dict[str, Any]:
-    """Seconds of our transform by its kind of prompts, and of copying the patch, which nobody can avoid."""
+    """Seconds of our transform by its kind of prompts, and of the default mixture."""
     import torch
 
     from nnunet_prompt.data.structures import Structure, StructureTable
@@ -78,14 +71,8 @@ def transform(rounds: int) -> dict[str, Any]:
     labels[0][inside & ((y - 20) ** 2 + (x - 20) ** 2 < 10**2)] = 2
     image = torch.zeros((1, SIDE, SIDE, SIDE))
     none = {f.name: 0.0 for f in fields(PromptMixture) if f.name in KINDS}
-    always = {
-        "p_box_only": 0.0,
-        "p_points_only": 0.0,
-        "p_sparse": 0.0,
-        "p_negative_area": 0.0,
-        "p_component": 0.0,
-        "p_union": 0.0,
-    }
+    names = "box_only points_only sparse negative_area component union".split()
+    always = dict.fromkeys((f"p_{name}" for name in names), 0.0)
     mixtures = {
         "boxes and points in 40 slices": replace(
             PromptMixture(), **{**none, "slices": 1.0}, **always
@@ -95,9 +82,9 @@ def transform(rounds: int) -> dict[str, Any]:
     steps = {}
     for name, mixture in mixtures.items():
         step = SimulatePrompts(Targets(table, style_for((1.0, 1.0, 1.0)), mixture), CaseNote())
-        steps[name] = _call(step, image, torch.from_numpy(labels))
+        steps[name] = partial(step, image=image, segmentation=torch.from_numpy(labels))
     np.random.seed(SEED)  # noqa: NPY002 - the transform draws from the global state
-    seconds = taking_turns(steps, 10 * rounds)
+    seconds = harness.turns(steps, 10 * rounds)
     return {name: statistics.median(several) for name, several in seconds.items()}
 
 
@@ -106,10 +93,6 @@ KINDS = ("promptless", "few", "slices", "scribbles", "mask", "continued", "refin
 
 def without_refine(mixture: Any) -> Any:
     return replace(mixture, refine=0.0) if hasattr(mixture, "refine") else mixture
-
-
-def _call(step: Any, image: Any, labels: Any) -> Callable[[], object]:
-    return lambda: step(image=image, segmentation=labels)
 
 
 def iterations(rounds: int) -> dict[str, Any]:
@@ -137,7 +120,7 @@ def iterations(rounds: int) -> dict[str, Any]:
         trainer.on_train_start()
         trainer.on_train_epoch_start()
         steps[name] = _iteration(trainer, loading[name])
-    seconds = taking_turns(steps, rounds)
+    seconds = harness.turns(steps, rounds)
     found: dict[str, Any] = {
         name: {
             "total": statistics.median(several),
@@ -165,19 +148,6 @@ def _iteration(trainer: Any, loading: list[float]) -> Callable[[], None]:
     return run
 
 
-def taking_turns(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """The seconds of each call, the first of each not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for call in steps.values():
-        call()
-    for _ in range(rounds):
-        for name, call in steps.items():
-            began = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
 def report(found: dict[str, Any]) -> str:
     """Both tables as Markdown."""
     milliseconds = {name: 1e3 * s for name, s in found["transform"].items()}
@@ -192,14 +162,11 @@ def report(found: dict[str, Any]) -> str:
         "",
         f"## The transform, one patch of {SIDE} x {SIDE} x {SIDE} voxels",
         "",
-        "| | ms | bar | |",
-        "|---|---:|---:|---|",
+        *header("", "ms", "bar", "", left=(0, 3)),
     ]
     for name, value in milliseconds.items():
-        bar = f"{TRANSFORM_BAR_MS}" if name == first else ""
-        lines.append(
-            f"| {name} | {value:.1f} | {bar} | {met(value, TRANSFORM_BAR_MS) if bar else ''} |"
-        )
+        bar = (TRANSFORM_BAR_MS, met(value, TRANSFORM_BAR_MS)) if name == first else ("", "")
+        lines.append(row(name, f"{value:.1f}", *bar))
     lines += [
         "",
         f"## One iteration, {CONFIGURATION} of {PLANS}: patch {patch}, batch {iteration['batch']}, features"
@@ -208,13 +175,11 @@ def report(found: dict[str, Any]) -> str:
         "Loading and augmentation run in the same process and count; in a usual training they run beside the network."
         ' Without prompts of the kind "refine".',
         "",
-        "| | s | of it loading |",
-        "|---|---:|---:|",
+        *header("", "s", "of it loading"),
     ]
     for name in ("stock nnU-Net", "ours"):
-        lines.append(
-            f"| {name} | {iteration[name]['total']:.3f} | {iteration[name]['loading']:.3f} |"
-        )
+        seconds = iteration[name]
+        lines.append(row(name, f"{seconds['total']:.3f}", f"{seconds['loading']:.3f}"))
     lines += [
         "",
         f"Ratio {iteration['ratio']:.3f}, bar {ITERATION_BAR}: {met(iteration['ratio'], ITERATION_BAR)}.",
@@ -227,40 +192,18 @@ def met(value: float, bar: float) -> str:
 
 
 def prepare(output: Path, console: Console) -> None:
-    """Draws, converts, plans and preprocesses the phantoms; done once."""
-    plans = output / "nnUNet_preprocessed"
-    if list(plans.glob(f"Dataset{DATASET_ID}_*/{PLANS}.json")):
+    """Makes, converts, plans and preprocesses the phantoms; done once."""
+    variables = harness.folders(output) | harness.ONE_WORKER
+    if list((output / "nnUNet_preprocessed").glob(f"Dataset{DATASET_ID}_*/{PLANS}.json")):
         return
-    train, number = str(output / "phantoms"), str(DATASET_ID)
-    nnunet = [sys.executable, "-m", "nnunet_prompt"]
+    phantoms, number = str(output / "phantoms"), str(DATASET_ID)
     for command in (
-        [*nnunet, "phantom", "heart", "-o", train, "-n", str(CASES), "--seed", "0"],
-        [*nnunet, "convert", "phantom", train, "-d", number],
-        [*PREPROCESS, number],
-        [*nnunet, "plan", "-d", number, "-o", PLANS],
+        ["nnunet-prompt", "phantom", "heart", "-o", phantoms, "-n", str(CASES), "--seed", "0"],
+        ["nnunet-prompt", "convert", "phantom", phantoms, "-d", number],
+        [*harness.PLAN_AND_PREPROCESS, number],
+        ["nnunet-prompt", "plan", "-d", number, "-o", PLANS],
     ):
-        console.print("$ " + " ".join(command), style="bold", markup=False)
-        done = subprocess.run(command, check=False)
-        if done.returncode:
-            raise SystemExit(
-                f"it failed with exit code {done.returncode}; remove {output} and run it again"
-            )
-
-
-PREPROCESS = [
-    sys.executable,
-    "-c",
-    "from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_and_preprocess_entry as run; run()",
-    *("-c", CONFIGURATION, "-np", "1", "-npfp", "1", "-d"),
-]
-
-
-def variables(output: Path) -> dict[str, str]:
-    """nnU-Net's folders; loaders without workers, nothing compiled."""
-    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    ours = {name: str((output / name).resolve()) for name in names}
-    small = {"nnUNet_def_n_proc": "1", "nnUNet_compile": "f", "nnUNet_n_proc_DA": "1"}
-    return ours | environment() | small
+        harness.run(command, variables, console)
 
 
 if __name__ == "__main__":

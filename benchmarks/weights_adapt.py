@@ -1,4 +1,4 @@
-"""What it costs to adapt a residual encoder U-Net of nnInteractive's size (102 M parameters).
+"""The cost of adapting a residual encoder U-Net of nnInteractive's size (102 M parameters).
 
     python benchmarks/weights_adapt.py                  # or: make weights
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,14 +20,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "weights_adapt.md"
+import harness
+from harness import CONFIGURATION, RESULTS, header, machine, row
+
 DATASET_ID = 501
-CONFIGURATION = "3d_fullres"
 LIMIT_S, LIMIT_FILES = 20, 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = harness.parser(__doc__)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -45,13 +45,9 @@ def main() -> None:
 def run(step: str, folder: str) -> str:
     """One step in a process of its own; what it printed."""
     environment = {**os.environ, "nnUNet_preprocessed": folder}
-    return subprocess.run(
-        [sys.executable, __file__, step, folder],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ).stdout
+    command = [sys.executable, __file__, step, folder]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return done.stdout
 
 
 def make_source(folder: Path) -> None:
@@ -107,31 +103,29 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return harness.max_rss_bytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def write_results(found: dict[str, Any]) -> None:
-    size = found["source"]
+    size, counts = found["source"], found["counts"].values()
     lines = [
         "# Adapting a residual encoder U-Net of nnInteractive's size",
         "",
         "`make weights`: one run of `weights adapt` in a process of its own, on a source with random weights.",
         "",
-        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}.",
+        machine() + ".",
         "",
-        "| | found | limit |",
-        "|---|---:|---:|",
-        f"| parameters | {found['parameters'] / 1e6:.1f} M | |",
-        f"| source file | {size / 1e6:.0f} MB | |",
-        f"| start checkpoint | {found['result'] / 1e6:.0f} MB | |",
-        f"| time | {found['seconds']:.1f} s | {LIMIT_S} s |",
-        f"| largest resident memory | {found['peak'] / 1e6:.0f} MB | |",
-        f"| of that, Python with torch before it begins | {found['before'] / 1e6:.0f} MB | |",
-        f"| largest resident memory / source file | {found['peak'] / size:.2f} | {LIMIT_FILES} |",
-        f"| tensors copied, widened, new, unused | {', '.join(map(str, found['counts'].values()))} | |",
+        *header("", "found", "limit"),
+        row("parameters", f"{found['parameters'] / 1e6:.1f} M", ""),
+        row("source file", f"{size / 1e6:.0f} MB", ""),
+        row("start checkpoint", f"{found['result'] / 1e6:.0f} MB", ""),
+        row("time", f"{found['seconds']:.1f} s", f"{LIMIT_S} s"),
+        row("largest resident memory", f"{found['peak'] / 1e6:.0f} MB", ""),
+        row("of that, Python with torch at the start", f"{found['before'] / 1e6:.0f} MB", ""),
+        row("largest resident memory / source file", f"{found['peak'] / size:.2f}", LIMIT_FILES),
+        row("tensors copied, widened, new, unused", ", ".join(map(str, counts)), ""),
     ]
-    RESULTS.write_text("\n".join(lines) + "\n")
+    (RESULTS / "weights_adapt.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
@@ -139,34 +133,12 @@ def plans_of() -> dict[str, Any]:
     """Plans of nnU-Net's residual encoder L with a patch of 192 voxels and without resampling."""
     from nnunet_prompt.weights.nnssl import RESENC_L
 
-    return {
-        "dataset_name": f"Dataset{DATASET_ID}_Benchmark",
-        "plans_name": "nnUNetPlans",
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": {}},
-        "configurations": {
-            CONFIGURATION: {
-                "data_identifier": "nnUNetPlans_3d_fullres",
-                "preprocessor_name": "DefaultPreprocessor",
-                "batch_size": 2,
-                "patch_size": [192, 192, 192],
-                "spacing": [1.0, 1.0, 1.0],
-                "normalization_schemes": ["ZScoreNormalization"],
-                "use_mask_for_norm": [False],
-                "batch_dice": False,
-                "architecture": {
-                    "network_class_name": (
-                        "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
-                    ),
-                    "arch_kwargs": RESENC_L,
-                    "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-                },
-            }
-        },
-    }
+    return harness.network_plans(
+        f"Dataset{DATASET_ID}_Benchmark",
+        {"patch_size": [192, 192, 192], "spacing": [1.0, 1.0, 1.0]},
+        network="ResidualEncoderUNet",
+        arguments=RESENC_L,
+    )
 
 
 def dataset_json() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 from dataclasses import replace
@@ -19,9 +20,9 @@ MODULES = ("tasks", "phantoms", "models", "clock", "steps", "report")
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in MODULES:
-        monkeypatch.delitem(sys.modules, f"inference_{name}", raising=False)
-    return {name: __import__(f"inference_{name}") for name in MODULES}
+    for name in ("harness", "inference", *(f"inference.{name}" for name in MODULES)):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return {name: importlib.import_module(f"inference.{name}") for name in MODULES}
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -217,9 +218,9 @@ def test_an_empty_report(parts: dict[str, Any]) -> None:
 @pytest.fixture
 def script(parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The benchmark itself, with a record of an earlier run."""
-    monkeypatch.delitem(sys.modules, "inference", raising=False)
-    module = __import__("inference")
-    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.delitem(sys.modules, "inference.__main__", raising=False)
+    module = importlib.import_module("inference.__main__")
+    monkeypatch.setattr(sys.modules["harness"], "RESULTS", tmp_path)
     (tmp_path / "inference.json").write_text('{"Liver": {}}')
     return module
 

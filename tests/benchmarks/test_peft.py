@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a check
 @pytest.fixture
 def peft(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("peft", "peft_report", "real"):
+    for name in ("harness", "peft", "peft_report", "real"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import peft
 
@@ -41,7 +41,7 @@ def source(folder: Path) -> Path:
 
 def test_one_structure_becomes_label_1_of_the_same_images(peft: Any, tmp_path: Path) -> None:
     target, both = tmp_path / "posterior", source(tmp_path / "both")
-    peft.one_structure(both, target, name="Posterior", value=2)
+    peft.label_only(both, target, name="Posterior", value=2)
     path = target / "labelsTr" / "a.nii.gz"
     labels = nib.load(path)
     assert np.asarray(labels.dataobj).ravel().tolist() == [0, 0, 1, 1, 0, 0]
@@ -50,7 +50,7 @@ def test_one_structure_becomes_label_1_of_the_same_images(peft: Any, tmp_path: P
     described = json.loads((target / "dataset.json").read_text())
     assert described["labels"] == {"background": 0, "Posterior": 1}
     path.unlink()
-    peft.one_structure(both, target, name="Posterior", value=2)  # done, so not repeated
+    peft.label_only(both, target, name="Posterior", value=2)  # done, so not repeated
     assert not path.exists()
 
 
@@ -65,12 +65,12 @@ def test_no_case_is_in_two_parts_and_ten_contain_five(peft: Any) -> None:
     assert not set(ten["train"]) & set(ten["val"])
 
 
-def test_every_row_has_a_recipe(peft: Any) -> None:
+def test_every_row_has_a_trainer(peft: Any) -> None:
     for trainer in peft.ROWS.values():
         assert (Path(trainers_dir()) / f"{trainer}.py").is_file()
 
 
-def test_a_run_starts_goes_on_and_is_not_repeated(peft: Any, tmp_path: Path) -> None:
+def test_a_run_starts_resumes_and_is_not_repeated(peft: Any, tmp_path: Path) -> None:
     run = peft.Run("LoRA, rank 4", 10, 3, tmp_path)
     assert run.fold == 1 and run.folder.name == "fold_1"
     assert "nnUNet_results_short_seed3" in str(run.folder)

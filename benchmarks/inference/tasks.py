@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy.typing as npt
+from harness import network_plans
 
 SEED = 20250914
-Array = npt.NDArray[Any]
 Triple = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 
@@ -154,16 +153,11 @@ def plans(task: Task, *, voxels: bool, reduced: bool) -> dict[str, Any]:
         whole = [math.prod(s[axis] for s in task.strides) for axis in range(3)]
         patch = tuple(-(-n // s) * s for n, s in zip(patch, whole, strict=True))
     spacing = [task.spacing_mm[a] for a in (2, 0, 1)] if voxels else task.plan_spacing
+    stages, channels = len(task.strides), len(task.channels)
     configuration = {
-        "data_identifier": "nnUNetPlans_3d_fullres",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
         "patch_size": list(patch),
         "spacing": list(spacing),
-        "normalization_schemes": ["ZScoreNormalization"] * len(task.channels),
-        "use_mask_for_norm": [False] * len(task.channels),
-        "batch_dice": False,
-        "architecture": architecture(task),
+        "normalization_schemes": ["ZScoreNormalization"] * channels,
     }
     for data, order in (("data", 3), ("seg", 1), ("probabilities", 1)):
         configuration |= {
@@ -175,43 +169,23 @@ def plans(task: Task, *, voxels: bool, reduced: bool) -> dict[str, Any]:
                 "force_separate_z": None,
             },
         }
-    return {
-        "dataset_name": task.dataset,
-        "plans_name": "nnUNetPlans",
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {
-            str(i): {} for i in range(len(task.channels))
-        },
-        "configurations": {"3d_fullres": configuration},
+    widths = {
+        "n_stages": stages,
+        "features_per_stage": [min(32 * 2**i, 320) for i in range(stages)],
+        "conv_op": "torch.nn.modules.conv.Conv3d",
+        "kernel_sizes": [list(k) for k in task.kernels],
+        "strides": [list(s) for s in task.strides],
+        "n_conv_per_stage": [2] * stages,
+        "n_conv_per_stage_decoder": [2] * (stages - 1),
+        "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
     }
-
-
-def architecture(task: Task) -> dict[str, Any]:
-    """The network of the plans, with nnU-Net's default widths."""
-    stages = len(task.strides)
-    return {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": stages,
-            "features_per_stage": [min(32 * 2**i, 320) for i in range(stages)],
-            "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": [list(k) for k in task.kernels],
-            "strides": [list(s) for s in task.strides],
-            "n_conv_per_stage": [2] * stages,
-            "n_conv_per_stage_decoder": [2] * (stages - 1),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
+    return network_plans(task.dataset, configuration, network="PlainConvUNet", arguments=widths)
 
 
 def coarse_shape(task: Task) -> Triple:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inference_phantoms import repeat
-from inference_tasks import SEED, Array, Task, Triple, coarse_spacing, plans
+from harness import CONFIGURATION, Array
 
-CONFIGURATION = "3d_fullres"
+from inference.phantoms import repeat
+from inference.tasks import SEED, Task, Triple, coarse_spacing, plans
+
 LEARNING_RATE = 3e-3
 FOREGROUND = 2 / 3  # of the patches are centred on a structure
 # clean prompts, as in the demo, and objects that enter at the border of a patch, as where tiles grow on

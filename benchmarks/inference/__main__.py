@@ -1,10 +1,10 @@
-"""What an answer costs: stock nnU-Net, a window per label, nnInteractive and ours on cases of the real sizes.
+"""The cost of an answer: stock nnU-Net, a window per label, nnInteractive and ours on cases of the real sizes.
 
-    python benchmarks/inference.py                       # or: make inference
-    python benchmarks/inference.py --real out/real       # with accuracy on real images, after benchmarks/real.py
-    python benchmarks/inference.py --small               # a smoke test of some minutes; writes no results
+    python benchmarks/inference                          # or: make inference
+    python benchmarks/inference --real out/real          # with accuracy on real images, after benchmarks/real.py
+    python benchmarks/inference --small                  # a smoke test of some minutes; writes no results
 
-Phantom cases of the four tasks are drawn with a fixed seed, with a box and points in every slice of every label. A
+Phantom cases of the four tasks are generated with a fixed seed, with a box and points in every slice of every label. A
 reduced network (the plan's default one where there is a GPU) is trained for a moment on other phantoms, so that masks
 are sensible. Then every side answers the case in a process of its own, the sides taking turns where a task has several
 rounds. A finished step is not repeated: remove OUTPUT to measure again. Writes benchmarks/results/inference.md and
@@ -17,39 +17,38 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference_report import all_tiles, report
-from inference_tasks import TASKS, Task, small
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import harness
+from harness import Record, medians
 from rich.console import Console
 
+from inference.report import all_tiles, report
+from inference.tasks import TASKS, Task, small
 from nnunet_prompt.errors import did_you_mean
-from nnunet_prompt.training.external_trainers import environment
 
-RESULTS = Path(__file__).parent / "results"
 SIDES = ("stock", "one_by_one", "full", "ours", "padded", "nninteractive", "ours_voxels")
 EXTRA = "left out: pip install nnunet-prompt[nninteractive]"
 REAL = ("Dataset802_SunnybrookLV", "Dataset801_Hippocampus")
+REAL_RESULTS = "nnUNet_results_short_seed0"
 REAL_MODEL = "nnUNetTrainerPromptCPU__nnUNetPromptCPUPlans__3d_fullres"
 
 
 def main() -> int:
-    """Runs what is not done yet and writes the tables."""
+    """Runs the unfinished steps and writes the tables."""
     args = arguments()
     if args.step:
         return step(args)
     console = Console()
-    record = RESULTS / "inference.json"
-    results: dict[str, Any] = {}
-    if record.is_file() and not args.small:
-        results = json.loads(record.read_text())
+    record = Record("inference")
+    results = {} if args.small else record.earlier()
     for task in (t for t in TASKS if t.name in args.tasks):
         results[task.name] = measure(small(task) if args.small else task, args, console)
     measured = set(args.tasks)
@@ -60,20 +59,16 @@ def main() -> int:
             return 1
         results["real"] = found
         measured.add("real")
-    earlier = [name for name in results if name not in measured]
-    if earlier:
-        console.print(f"measured in an earlier run: {', '.join(earlier)}", style="yellow")
+    harness.report_earlier(results, measured)
     text = report(results)
     print(text)
     if not args.small:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "inference.md").write_text(text)
-        record.write_text(json.dumps(results, indent=2) + "\n")
+        record.write(results, text)
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = harness.parser(__doc__)
     parser.add_argument("-o", "--output", type=Path, help="default: out/inference")
     parser.add_argument("--tasks", nargs="+", default=[t.name for t in TASKS])
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=SIDES)
@@ -96,7 +91,7 @@ def measure(task: Task, args: argparse.Namespace, console: Console) -> dict[str,
     """All steps of a task, or what is left of them."""
     found: dict[str, Any] = {
         "title": task.title,
-        "machine": f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}",
+        "machine": harness.machine(),
         "about": run("draw", task, args, console),
         "models": {"plain": run("plain", task, args, console)},
         "left_out": {},
@@ -131,8 +126,7 @@ def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The medians of a side's rounds; of memory the largest."""
     return runs[-1] | {
         "parts": {p: statistics.median(r["parts"][p] for r in runs) for p in runs[0]["parts"]},
-        "total": statistics.median(r["total"] for r in runs),
-        "forward": statistics.median(r["forward"] for r in runs),
+        **medians(runs, "total", "forward"),
         "peak": max(r["peak"] for r in runs),
         "rounds": len(runs),
     }
@@ -159,12 +153,21 @@ def process(
     record.parent.mkdir(parents=True, exist_ok=True)
     log = record.with_suffix(".log")
     partial = record.with_suffix(".part")
-    command = [sys.executable, __file__, "--step", *step, "--record", str(partial)]
+    command = [
+        sys.executable,
+        str(Path(__file__).parent),
+        "--step",
+        *step,
+        "--record",
+        str(partial),
+    ]
     command += ["-o", str(args.output), "--iterations", str(args.iterations)]
     command += ["--small"] if args.small else []
     began = time.perf_counter()
-    with log.open("w") as said:
-        child = subprocess.Popen(command, stdout=said, env=os.environ | variables(args.output))
+    with log.open("w") as output:
+        child = subprocess.Popen(
+            command, stdout=output, env=os.environ | harness.folders(args.output)
+        )
         try:
             _, status, usage = os.wait4(child.pid, 0)
         except BaseException:
@@ -172,11 +175,10 @@ def process(
             raise
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise SystemExit(f"{name} failed with exit code {child.returncode}; {log} has what it said")
-    unit = 1 if sys.platform == "darwin" else 1024
+        raise SystemExit(f"{name} failed with exit code {child.returncode}; see {log}")
     took = time.perf_counter() - began
     found: dict[str, Any] = json.loads(partial.read_text())
-    found |= {"peak": usage.ru_maxrss * unit, "process": took}
+    found |= {"peak": harness.max_rss_bytes(usage), "process": took}
     console.print(f"{took:.0f} s", highlight=False)
     partial.write_text(json.dumps(found, indent=2) + "\n")
     partial.replace(record)
@@ -185,11 +187,11 @@ def process(
 
 def step(args: argparse.Namespace) -> int:
     """One step; this is the child process."""
-    import inference_steps as steps
+    from inference import steps
 
     if args.step == "real":
         found = steps.real_step(
-            args.real / "nnUNet_results_seed0" / args.tasks[0] / REAL_MODEL,
+            args.real / REAL_RESULTS / args.tasks[0] / REAL_MODEL,
             args.real / "nnUNet_raw" / args.tasks[0],
         )
     else:
@@ -213,7 +215,7 @@ def real(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The accuracy of the models of benchmarks/real.py, by data set."""
     found = {}
     for dataset in REAL:
-        model = args.real / "nnUNet_results_seed0" / dataset / REAL_MODEL
+        model = args.real / REAL_RESULTS / dataset / REAL_MODEL
         if not (model / "fold_0" / "validation").is_dir():
             console.print(f"{model}: not trained, {dataset} is left out", style="yellow")
             continue
@@ -221,13 +223,6 @@ def real(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         command = ["real", "--tasks", dataset, "--real", str(args.real)]
         found[dataset] = process(command, record, args, console)
     return found
-
-
-def variables(output: Path) -> Mapping[str, str]:
-    """nnU-Net's folders, which it asks for when it is imported; nothing is compiled."""
-    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    ours = {name: str((output / name).resolve()) for name in names}
-    return ours | environment() | {"nnUNet_compile": "f"}
 
 
 if __name__ == "__main__":

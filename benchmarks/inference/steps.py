@@ -1,4 +1,4 @@
-"""The steps of the inference benchmark, each in a process of its own: draw, train, answer, score.
+"""The steps of the inference benchmark, each in a process of its own: generate, train, answer, score.
 
 OUTPUT/TASK/training.npz                 drawn cases to learn from
 OUTPUT/TASK/case, padded                 image files and prompts
@@ -9,15 +9,16 @@ OUTPUT/TASK/masks, records               what the sides answered, and what it to
 
 from __future__ import annotations
 
-import json
 import pickle
 import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inference_phantoms import draw, refine
-from inference_tasks import SEED, Array, Task
+from harness import Array
+
+from inference.phantoms import draw, refine
+from inference.tasks import SEED, Task
 
 TRAINING_CASES = 2
 LARGE = 1000  # voxels, above which a label's agreement counts
@@ -78,8 +79,8 @@ def pad(task: Task, folder: Path, image: Array, sets: dict[int, Any]) -> None:
 def model_step(task: Task, folder: Path, *, voxels: bool, iterations: int) -> dict[str, Any]:
     """Trains a model and exports it to those whom it is compared with."""
     import torch
-    from inference_models import train
 
+    from inference.models import train
     from nnunet_prompt.weights.export import export_model
 
     stored = np.load(folder / "training.npz")
@@ -97,8 +98,8 @@ def model_step(task: Task, folder: Path, *, voxels: bool, iterations: int) -> di
 
 def side_step(task: Task, folder: Path, side: str) -> dict[str, Any]:
     """One side's answer; the medians of its repeats in this process."""
-    from inference_clock import PARTS, Case, warm_up
-    from inference_sides import SIDES
+    from inference.clock import PARTS, Case, warm_up
+    from inference.sides import SIDES
 
     warm_up()
     files = folder / ("padded" if side == "padded" else "case")
@@ -156,6 +157,7 @@ def agreement(mask: Array, reference: Array, values: list[int]) -> dict[str, Any
 
 
 def dice(a: Array, b: Array) -> float:
+    """The Dice coefficient; two empty masks agree."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
 
@@ -248,8 +250,3 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
                 }
             )
     return {"rows": rows, "patch": list(sides["full"].engine.patch_size)}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found

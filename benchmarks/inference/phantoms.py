@@ -1,4 +1,4 @@
-"""Draws the cases of the inference benchmark, in the frame (posterior, left, superior)."""
+"""Generates the cases of the inference benchmark, in the frame (posterior, left, superior)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from inference_tasks import Array, Spacing, Task, Triple, coarse_shape, coarse_spacing
+from harness import Array
+
+from inference.tasks import Spacing, Task, Triple, coarse_shape, coarse_spacing
 
 Painted = tuple[Array, Array, list[Mapping[int, float]], Any]  # labels, tissues, contrasts, site
 
@@ -54,19 +56,16 @@ def _heart(rng: np.random.Generator, shape: Triple, spacing: Spacing) -> Painted
 def _short_axis(rng: np.random.Generator, shape: Triple, spacing: Spacing) -> Painted:
     from scipy.ndimage import distance_transform_edt
 
-    from nnunet_prompt.phantom.anatomy import draw_anatomy, paint
-    from nnunet_prompt.phantom.myops import EDEMA, MYOCARDIUM, SCAR, SITES, Tissue
+    from nnunet_prompt.phantom.anatomy import Tissue, draw_anatomy, paint
+    from nnunet_prompt.phantom.myops import EDEMA, MYOCARDIUM, SCAR, SITES
     from nnunet_prompt.phantom.scanner import positions
 
     row, column, through = positions(shape, spacing)
     places = [np.broadcast_to(p, shape) for p in (row, column, through - through.min())]
-    labels, names = np.zeros(shape, np.int64), np.zeros(shape, "U16")
+    labels = tissue = np.zeros(shape, np.uint8)
     while not (labels == SCAR).any():  # some hearts have none
         heart = draw_anatomy(rng, depth_mm=shape[2] * spacing[2])
-        labels, names = paint(rng, heart, (places[0], places[1], places[2]))
-    tissue = np.zeros(shape, np.uint8)
-    for kind in Tissue:
-        tissue[names == kind.name.lower()] = kind
+        labels, tissue = paint(rng, heart, (places[0], places[1], places[2]))
     away = distance_transform_edt(labels != SCAR, (spacing[0], spacing[1], 12.0))
     edema = (labels == MYOCARDIUM) & (away < 10)
     labels[edema], tissue[edema] = EDEMA, Tissue.EDEMA

@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from inference_clock import Case, Clock, Stopwatch, device, watched
+
+from inference.clock import Case, Clock, Stopwatch, device, watched
 
 CHECKPOINT = "checkpoint_final.pth"
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness import header, row
+
 PARTS = ("read", "preprocess", "network", "export")
 NAMES = {
     "stock": "(a) stock nnU-Net, automatic",
@@ -75,7 +77,7 @@ class Bar:
     def row(self) -> str:
         sign = "at most" if self.most else "at least"
         said = "met" if self.met else "**missed**"
-        return f"| {self.what} | {self.value:.3f} | {sign} {self.bar:g} | {said} | {self.note} |"
+        return row(self.what, f"{self.value:.3f}", f"{sign} {self.bar:g}", said, self.note)
 
 
 def report(results: Mapping[str, Any]) -> str:
@@ -87,13 +89,8 @@ def report(results: Mapping[str, Any]) -> str:
     every += real_bars(real) if real else [b for r in tasks.values() for b in recentred_bars(r)]
     lines = ["# What an answer costs", "", intro(tasks), SIDES]
     lines += dict.fromkeys(machine(r) for r in tasks.values())
-    lines += [
-        "",
-        "## The bars",
-        "",
-        "| | found | bar | | where the time goes |",
-        "|---|---:|---:|---|---|",
-    ]
+    lines += ["", "## The bars", ""]
+    lines += header("", "found", "bar", "", "where the time goes", left=(0, 3, 4))
     lines += [bar.row() for bar in every]
     for r in tasks.values():
         lines += ["", f"## {r['title']}", "", *task_lines(r)]
@@ -188,18 +185,15 @@ def task_lines(result: Mapping[str, Any]) -> Iterator[str]:
         + "."
     )
     yield ""
-    yield (
-        "| | time (s) | read | preprocess | network | export | forward passes | tiles | memory (GB) | Dice |"
+    yield from header(
+        *("", "time (s)", *PARTS, "forward passes", "tiles", "memory (GB)", "Dice"),
     )
-    yield "|---|" + "---:|" * 9
     for side, r in result["sides"].items():
-        parts = " | ".join(f"{r['parts'][p]:.2f}" for p in PARTS)
+        seconds = (r["total"], *(r["parts"][p] for p in PARTS), r["forward"])
         dice = result["scores"]["dice"].get(side)
         score = f"{mean(dice, list(dice)):.3f}" if dice else ""
-        yield (
-            f"| {NAMES[side]} | {r['total']:.2f} | {parts} | {r['forward']:.2f} | {r['tiles']} |"
-            f" {r['peak'] / 1e9:.2f} | {score} |"
-        )
+        times = [f"{s:.2f}" for s in seconds]
+        yield row(NAMES[side], *times, r["tiles"], f"{r['peak'] / 1e9:.2f}", score)
     for side, why in result.get("left_out", {}).items():
         yield f"| {NAMES[side]} | {why} |" + " |" * 8
     for side in ("ours", "ours_voxels", "nninteractive"):
@@ -258,17 +252,14 @@ def real_lines(real: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from ["", "## Real images", ""]
     yield "The models of `benchmarks/real.py` (seed 0) on their validation cases; boxes and points in every slice."
-    yield from [
-        "",
-        "| | patch | masks | tiles, ours | full window with prompts | all of it | Dice, ours | full window |",
-    ]
-    yield "|---|---|" + "---:|" * 6
+    columns = ("masks", "tiles, ours", "full window with prompts", "all of it", "Dice, ours")
+    yield from ["", *header("", "patch", *columns, "full window", left=(0, 1))]
     for dataset, found in real.items():
         rows = found["rows"]
         counts = [sum(r["tiles"][i] for r in rows) for i in range(3)]
         scores = [sum(r["dice"][i] for r in rows) / len(rows) for i in (0, 1)]
-        numbers = " | ".join([*map(str, counts), *(f"{s:.4f}" for s in scores)])
-        yield f"| {dataset.split('_')[-1]} | {by(found['patch'])} | {len(rows)} | {numbers} |"
+        numbers = [*counts, *(f"{s:.4f}" for s in scores)]
+        yield row(dataset.split("_")[-1], by(found["patch"]), len(rows), *numbers)
 
 
 def where(side: Mapping[str, Any]) -> str:
