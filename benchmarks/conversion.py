@@ -1,4 +1,4 @@
-"""How long conversion takes, beside what SimpleITK alone needs to read and write the same files on one core.
+"""The time of a conversion, beside that of SimpleITK alone reading and writing the same files on one core.
 
     python benchmarks/conversion.py                     # all four tasks, a few minutes
     python benchmarks/conversion.py --tasks whs --rounds 1
@@ -182,16 +182,7 @@ def report(results: Mapping[str, Any]) -> str:
     machines = dict.fromkeys(r["machine"] for r in results.values())
     lines += ["", *machines, ""]
     lines += header(
-        *(
-            "task",
-            "patients, volume",
-            "side",
-            "wall (s)",
-            "ratio",
-            "CPU (s)",
-            "ratio",
-            "files (MB)",
-        ),
+        *"task|patients, volume|side|wall (s)|ratio|CPU (s)|ratio|files (MB)".split("|"),
         left=(0, 1, 2),
     )
     for task in (t for t in TASKS if t.name in results):
@@ -225,7 +216,7 @@ def write_download(task: Task, source: Path) -> Iterator[tuple[Path, list[str]]]
 def patient(
     task: Task, number: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, Array, list[str]]]:
-    """The files of a patient: path, voxels (x, y, z), and the names of what they become."""
+    """The files of a patient: path, voxels (x, y, z), and the names of the files that they become."""
     anatomy = rng.normal(size=[max(2, n // 16) for n in task.shape])
     if task.name == "myops":
         folder = f"MyoPS_train/CenterB/Case2{number:03d}/Case2{number:03d}"

@@ -59,7 +59,7 @@ class Record:
 
 
 def report_earlier(results: Iterable[str], measured: Iterable[str]) -> None:
-    """Names on stderr what of the results was not measured in this run."""
+    """Names on stderr the results that are of an earlier run."""
     if earlier := [name for name in results if name not in set(measured)]:
         print(f"measured in an earlier run: {', '.join(earlier)}", file=sys.stderr)
 

@@ -55,7 +55,7 @@ def measure(
 
 
 def score(truths: Path, masks: Path, change: Change | None = None) -> Cases:
-    """The scores of each mask of a folder; `change` makes another one of truth, mask and the case's name."""
+    """The scores of each mask of a folder; `change` makes another one of reference, mask and the case's name."""
     found: Cases = {}
     for path in sorted(masks.glob("*.nii.gz")):
         volume, truth = read_label_volume(path), read_label_volume(truths / path.name)
@@ -74,7 +74,7 @@ def score(truths: Path, masks: Path, change: Change | None = None) -> Cases:
 
 
 def _gated(truth: Array, mask: Array, _: str) -> Array:
-    """The mask with each label only in the slices (last axis of the file) that show it in the truth."""
+    """The mask with each label only in the slices (last axis of the file) that show it in the reference."""
     kept = np.zeros_like(mask)
     for label in np.unique(mask[mask > 0]):
         shown = (truth == label).any((0, 1))

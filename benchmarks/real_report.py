@@ -1,4 +1,4 @@
-"""The tables of the comparison on real images, and what must hold in them."""
+"""The tables of the comparison on real images, and the bars that they have to reach."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
 
 
 def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """What the project asks of these rows: words, the least Dice, and what was found."""
+    """The bars of these rows: words, the least Dice, and the Dice found."""
     plain = dice(rows, PLAIN)
     gained = min(plain + 0.09, plain + (1 - plain) / 2)
     none, points, both = (dice(rows, row) for row in (NONE, "ours, points in slices", BOTH))
@@ -86,7 +86,7 @@ def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def robust_bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """What the project asks of wrong prompts and of corrective clicks; nothing where they were not measured."""
+    """The bars of wrong prompts and of corrective clicks; none where they were not measured."""
     if not rows or not name.endswith("long"):
         return []
     exact, clean = dice(rows, EXACT), dice(rows, CLEAN)

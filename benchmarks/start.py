@@ -111,7 +111,7 @@ def split_all_but_one(preprocessed: Path) -> None:
 
 
 def results_folder(row: str, seed: int, output: Path) -> Path:
-    """nnU-Net's results of one row: its folder does not know what a training started from."""
+    """nnU-Net's results of one row: nnU-Net's own folder does not tell the two starts apart."""
     return (output / f"nnUNet_results_{row.replace(' ', '_')}_seed{seed}").resolve()
 
 

@@ -96,7 +96,7 @@ def without_refine(mixture: Any) -> Any:
 
 
 def iterations(rounds: int) -> dict[str, Any]:
-    """Seconds of one iteration of both trainers, and what of it is loading."""
+    """Seconds of one iteration of both trainers, and the part of it that is loading."""
     import torch
 
     from nnunet_prompt.trainers.nnUNetTrainerPlainCPU import nnUNetTrainerPlainCPU

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def run(step: str, folder: str) -> str:
-    """One step in a process of its own; what it printed."""
+    """Runs one step in a process of its own and returns its output."""
     environment = {**os.environ, "nnUNet_preprocessed": folder}
     command = [sys.executable, __file__, step, folder]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)

@@ -88,7 +88,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(task: Task, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """All steps of a task, or what is left of them."""
+    """Runs all steps of a task that are not finished."""
     found: dict[str, Any] = {
         "title": task.title,
         "machine": harness.machine(),
@@ -135,7 +135,7 @@ def together(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def run(
     name: str, task: Task, args: argparse.Namespace, console: Console, *, suffix: str = ""
 ) -> dict[str, Any]:
-    """One step in a process of its own, with the most memory that it had; what it did before is not repeated."""
+    """Runs one step in a process of its own and adds its peak memory; a finished step is not repeated."""
     folder = args.output / task.name
     return process(
         [name, "--tasks", task.name], folder / "records" / f"{name}{suffix}.json", args, console

@@ -1,4 +1,4 @@
-"""What the sides of the inference benchmark measure with: seconds by part, forward passes, and a case's files."""
+"""The measurements of the sides of the inference benchmark: seconds by part, forward passes, and a case's files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Case:
     prompts: Path
     mask: Path
 
-    def said(self) -> Any:
+    def given(self) -> Any:
         """The prompts, made before the clock starts."""
         return pickle.loads(self.prompts.read_bytes())
 
@@ -72,7 +72,7 @@ def device() -> torch.device:
 
 
 def warm_up() -> None:
-    """Imports what the sides import when they first need it."""
+    """Imports the modules that the sides import lazily."""
     import scipy.ndimage  # noqa: F401
     import skimage.transform  # noqa: F401
     from nnunetv2.inference import export_prediction  # noqa: F401
@@ -80,7 +80,7 @@ def warm_up() -> None:
 
 
 class Stopwatch:
-    """What a method takes, all calls together."""
+    """The seconds of a method, all calls together."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self.method, self.seconds = method, 0.0

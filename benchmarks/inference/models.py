@@ -22,7 +22,7 @@ from inference.tasks import SEED, Task, Triple, coarse_spacing, plans
 
 LEARNING_RATE = 3e-3
 FOREGROUND = 2 / 3  # of the patches are centred on a structure
-# clean prompts, as in the demo, and objects that enter at the border of a patch, as where tiles grow on
+# clean prompts, as in the demo, and objects that enter at the border of a patch, as in the tiles that are added there
 CLEAN = {
     **{"promptless": 0.2, "few": 0.0, "slices": 0.7, "scribbles": 0.0, "mask": 0.0},
     **{"continued": 0.1, "p_beside": 0.0, "p_negative_area": 0.0, "p_beyond": 0.0, "hide": False},
@@ -78,7 +78,7 @@ def planned(task: Task, folder: Path, *, voxels: bool, reduced: bool) -> dict[st
 def train(
     task: Task, cases: list[tuple[Array, Array]], model: Path, *, voxels: bool, iterations: int
 ) -> dict[str, Any]:
-    """Trains on drawn cases (coarse grid) and writes a model folder of ours."""
+    """Trains on synthetic cases (coarse grid) and writes a model folder of ours."""
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -120,7 +120,7 @@ def train(
 def prepared(
     task: Task, case: tuple[Array, Array], manager: Any, settings: Any, described: dict[str, Any]
 ) -> tuple[Array, Array]:
-    """nnU-Net's preprocessing of a drawn case: image (C, *grid) and labels (1, *grid)."""
+    """nnU-Net's preprocessing of a synthetic case: image (C, *grid) and labels (1, *grid)."""
     official, images = case
     labels = np.zeros(official.shape, np.int8)
     for label, value in enumerate(task.values.values(), 1):
@@ -142,8 +142,8 @@ def patches(
 ) -> Iterator[tuple[Array, Array]]:
     """Random patches without end, most of them centred on a structure.
 
-    With `voxels`, the factors by which the drawn grid is coarser than the case's, half of the patches are refined to
-    it, because that model meets both: the case's own voxels, and the zoomed-out view.
+    With `voxels`, the factors by which the generated grid is coarser than the case's, half of the patches are refined
+    to it, because that model meets both: the case's own voxels, and the zoomed-out view.
     """
     rng = np.random.default_rng(SEED)
     inside = [[np.argwhere(seg[0] == k) for k in np.unique(seg) if k > 0] for _, seg in volumes]
@@ -165,7 +165,7 @@ def patches(
 
 
 def _cut(array: Array, centre: list[int], size: list[int]) -> Array:
-    """A patch (C, *size) round a voxel, moved into the volume; zero where the volume is smaller."""
+    """A patch (C, *size) around a voxel, moved into the volume; zero where the volume is smaller."""
     result = np.zeros((len(array), *size), array.dtype)
     source, target = [], []
     for c, n, whole in zip(centre, size, array.shape[1:], strict=True):

@@ -14,7 +14,7 @@ Painted = tuple[Array, Array, list[Mapping[int, float]], Any]  # labels, tissues
 
 
 def draw(task: Task, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Labels (official values) and images (C, ...) of one case in the drawn frame, on its coarse grid."""
+    """Labels (official values) and images (C, ...) of one case in the generated frame, on its coarse grid."""
     from nnunet_prompt.phantom.scanner import scan
 
     shape = coarse_shape(task)

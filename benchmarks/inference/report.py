@@ -19,7 +19,7 @@ NAMES = {
     "ours_voxels": "(d) **ours**, same model as (c)",
 }
 LARGE = 1000
-# of each task: what is divided by what, which measure, and the bar
+# of each task: numerator, denominator, measure, and the bar
 RATIOS = {
     "WholeHeart": (
         ("ours", "stock", "total", 0.3),
@@ -36,33 +36,33 @@ DRAWING, DICE_LOSS, AGREEMENT = 0.02, 0.005, 0.98
 INTRO = (
     "`make inference`: phantom cases of the real sizes with a fixed seed; in every slice of every label a box, one to"
     " five points, and the points of the other labels as negatives. One network per task with nnU-Net's plan,"
-    " {network}, trained for {iterations} iterations on other phantoms so that masks are sensible. Nobody mirrors."
+    " {network}, trained for {iterations} iterations on other phantoms so that masks are sensible. Without mirroring."
     " Every side is a process of its own; libraries and model are loaded before its clock starts, memory is the most"
     " that the whole process had."
 )
 SIDES = """
-* (a) `nnUNetPredictor` on what `weights export --format nnunet` wrote: structure heads, no prompts, one pass for all
+* (a) `nnUNetPredictor` on the export of `weights export --format nnunet`: structure heads, no prompts, one pass for all
   labels; read, preprocess, sliding window and export are nnU-Net's own functions.
-* (b) what one gets without an engine: one read and one preprocessing of the volume; then, for each label, its prompts
+* (b) without our sliding window: one read and one preprocessing of the volume; then, for each label, its prompts
   as channels of the whole volume and nnU-Net's sliding window over all of its tiles, object head only; its logits
   resampled to the file's grid, and per voxel the largest of them above zero.
 * ours, full window: our engine and every tile of the full window that sees a prompt of a label. Its masks are what ours
   are compared with.
-* (c) nnInteractive's session from PyPI on what `weights export --format nninteractive` wrote: a second model, without
-  resampling and with its own patch, which (d) then answers with, too. Auto-zoom is on. One object after the other; it
-  is told all prompts of an object and predicts once, the largest box last, because it looks where the last prompt is.
+* (c) nnInteractive's session from PyPI on the export of `weights export --format nninteractive`: a second model,
+  without resampling and with its own patch, which (d) then answers with, too. Auto-zoom is on. One object after the other; it
+  gets all prompts of an object and predicts once, the largest box last, because it looks where the last prompt is.
   Of the whole heart only: it takes one channel, and with the liver's flat patch its refinement raises an error
   (`random_sampling_fallback` of nnInteractive 2.6.0).
 * (d) `PromptPredictor`, all labels in one call, as `nnunet-prompt predict` runs it.
 
-Ours run a label's tiles of the full window where they are hardly more than tiles round its prompts ("all lattice
+Ours run a label's tiles of the full window where they are hardly more than tiles around its prompts ("all lattice
 tiles"); else fewer: those of them that make up most of its average, or tiles centred on the prompts.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number with what it has to keep; `most` tells whether the bar is above it or below."""
+    """A number with its bar; `most` tells whether the bar is above it or below."""
 
     what: str
     value: float
@@ -76,8 +76,8 @@ class Bar:
 
     def row(self) -> str:
         sign = "at most" if self.most else "at least"
-        said = "met" if self.met else "**missed**"
-        return row(self.what, f"{self.value:.3f}", f"{sign} {self.bar:g}", said, self.note)
+        kept = "met" if self.met else "**missed**"
+        return row(self.what, f"{self.value:.3f}", f"{sign} {self.bar:g}", kept, self.note)
 
 
 def report(results: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def report(results: Mapping[str, Any]) -> str:
     every = [bar for name, r in tasks.items() for bar in bars(name, r)]
     # a network that was trained for a moment is no measure of accuracy where there is a better one
     every += real_bars(real) if real else [b for r in tasks.values() for b in recentred_bars(r)]
-    lines = ["# What an answer costs", "", intro(tasks), SIDES]
+    lines = ["# The cost of an answer", "", intro(tasks), SIDES]
     lines += dict.fromkeys(machine(r) for r in tasks.values())
     lines += ["", "## The bars", ""]
     lines += header("", "found", "bar", "", "where the time goes", left=(0, 3, 4))
@@ -149,7 +149,7 @@ def recentred_bars(result: Mapping[str, Any]) -> Iterator[Bar]:
     if moved:
         loss = mean(scores["dice"]["full"], moved) - mean(scores["dice"]["ours"], moved)
         note = f"{mean(scores['dice']['ours'], moved):.4f} with {len(moved)} of {len(found)} labels"
-        yield Bar(f"{title}: fewer tiles, Dice to the truth lost", loss, DICE_LOSS, True, note)
+        yield Bar(f"{title}: fewer tiles, Dice to the reference lost", loss, DICE_LOSS, True, note)
     large = [found[k]["dice"] for k in moved if found[k]["voxels"] > LARGE]
     if large:
         note = f"labels above {LARGE} voxels"
@@ -175,7 +175,7 @@ def task_lines(result: Mapping[str, Any]) -> Iterator[str]:
     size = " x ".join(map(str, about["shape"]))
     yield (
         f"{size} voxels, {about['prompts']} positive prompts. Labels are {about['labelled']:.1%} of the volume, the box"
-        f" round all of them {about['box']:.1%}, that of one {about['boxes']:.1%}. Patch"
+        f" around all of them {about['box']:.1%}, that of one {about['boxes']:.1%}. Patch"
         f" {by(model['patch'])}, {model['parameters'] / 1e6:.2f} M parameters"
         + (
             f"; without resampling {by(result['models']['voxels']['patch'])}"
@@ -211,7 +211,7 @@ def tiles(side: str, found: Mapping[str, Any]) -> str:
     """How many tiles each label got."""
     grown = found.get("grown", {})
     counts = ", ".join(
-        f"{k}: {n}" + (f" ({grown[k]} grown)" if grown.get(k) else "")
+        f"{k}: {n}" + (f" ({grown[k]} added at borders)" if grown.get(k) else "")
         for k, n in found["by_label"].items()
     )
     return f"Tiles by label, {plain(side)}: {counts}."
@@ -232,7 +232,7 @@ def real_bars(real: Mapping[str, Any]) -> Iterator[Bar]:
             ours, full = (sum(r["dice"][i] for r in moved) / len(moved) for i in (0, 1))
             note = f"{len(moved)} masks, {ours:.4f} and {full:.4f}"
             yield Bar(
-                f"{title}: fewer tiles, Dice to the truth lost",
+                f"{title}: fewer tiles, Dice to the reference lost",
                 full - ours,
                 DICE_LOSS,
                 True,

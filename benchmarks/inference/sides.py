@@ -1,7 +1,7 @@
-"""What the inference benchmark compares. Each side answers one case in a process of its own.
+"""The sides of the inference benchmark. Each answers one case in a process of its own.
 
 A side takes a `Case` and its model and returns the seconds of its parts and how many tiles its network was given.
-Libraries and model are loaded before the clock starts. Nobody mirrors.
+Libraries and model are loaded before the clock starts. None mirrors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHECKPOINT = "checkpoint_final.pth"
 
 
 def stock(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
-    """(a) nnU-Net's own predictor without prompts, on what `weights export --format nnunet` wrote."""
+    """(a) nnU-Net's own predictor without prompts, on the export of `weights export --format nnunet`."""
     from nnunetv2.inference.export_prediction import export_prediction_from_logits
 
     predictor = _nnunet(model)
@@ -61,7 +61,7 @@ def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     from nnunet_prompt.io.nifti import read_nifti, write_labels_like
     from nnunet_prompt.prompts.encode import Window, encode
 
-    ours, said = _ours(model), case.said()
+    ours, given = _ours(model), case.given()
     settings, plans = ours.model.configuration, ours.model.plans
     predictor = _nnunet(None)
     predictor.manual_initialization(
@@ -78,7 +78,7 @@ def one_by_one(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
                 placed = ours.place(volumes, whole=True)
             to_grid = placed.file_to_reader.then(placed.grid.to_grid)
             image, merged = placed.image.array, Merged()
-            for label, prompts in with_negatives(said.labels).items():
+            for label, prompts in with_negatives(given.labels).items():
                 with clock.part("network"):
                     whole = Window((0, 0, 0), placed.image.shape)
                     channels = encode(to_grid.prompts(prompts), whole, ours.engine.style)
@@ -108,7 +108,7 @@ def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], d
     from nnunet_prompt.sliding_window.lazy_image import LazyImage
     from nnunet_prompt.sliding_window.sliding_window import Engine
 
-    predictor, said = _ours(model, window=window), case.said()
+    predictor, given = _ours(model, window=window), case.given()
 
     def run() -> dict[str, Any]:
         clock, tiles = Clock(), Stopwatch(LazyImage.tile)
@@ -126,7 +126,7 @@ def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], d
                 placed = predictor.place(volumes)
                 del volumes
             with clock.part("export"):
-                answer = predictor.answer(placed, said)
+                answer = predictor.answer(placed, given)
                 write_labels_like(case.mask, answer.labels, reference)
         clock.seconds["export"] -= network.seconds
         clock.seconds["network"] = network.seconds - tiles.seconds
@@ -145,7 +145,7 @@ def ours(case: Case, model: Path, *, window: str = "prompted") -> Callable[[], d
 def nninteractive(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     """(c) nnInteractive's session on our export, auto-zoom on, one object after the other.
 
-    It is said everything about an object before it predicts once, the largest box last, because it looks where the
+    It gets all prompts of an object before it predicts once, the largest box last, because it looks where the
     last prompt is: the least that it can be asked for.
     """
     from nnInteractive.inference.inference_session import nnInteractiveInferenceSession
@@ -156,7 +156,7 @@ def nninteractive(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
         device=device(), torch_n_threads=torch.get_num_threads(), enable_undo=False
     )
     session.initialize_from_trained_model_folder(str(model), 0, CHECKPOINT)
-    said = case.said()
+    given = case.given()
 
     def run() -> dict[str, Any]:
         clock = Clock()
@@ -169,13 +169,13 @@ def nninteractive(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
                 session.set_image(image[None])
                 session.preprocess_future.result()
                 labels = np.zeros(volume.shape, np.int32)
-            for label, prompts in with_negatives(said.labels).items():
+            for label, prompts in with_negatives(given.labels).items():
                 before = clock.tiles
                 with clock.part("network"):
                     session.reset_interactions()
                     found = np.zeros(image.shape, np.uint8)
                     session.set_target_buffer(found)
-                    _tell(session, prompts)
+                    _add(session, prompts)
                 with clock.part("export"):
                     labels.transpose(2, 1, 0)[found > 0] = label
                 by_label[str(label)] = clock.tiles - before
@@ -186,8 +186,8 @@ def nninteractive(case: Case, model: Path) -> Callable[[], dict[str, Any]]:
     return run
 
 
-def _tell(session: Any, prompts: Any) -> None:
-    """Says all prompts of an object and predicts; nnInteractive's axes are the file's, reversed."""
+def _add(session: Any, prompts: Any) -> None:
+    """Adds all prompts of an object and predicts; nnInteractive's axes are the file's, reversed."""
 
     def size(box: Any) -> float:
         return float(np.prod([b - a for a, b in zip(box.lower, box.upper, strict=True)]))

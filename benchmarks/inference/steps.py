@@ -1,10 +1,10 @@
 """The steps of the inference benchmark, each in a process of its own: generate, train, answer, score.
 
-OUTPUT/TASK/training.npz                 drawn cases to learn from
+OUTPUT/TASK/training.npz                 synthetic cases to train on
 OUTPUT/TASK/case, padded                 image files and prompts
 OUTPUT/TASK/plain, voxels                models of ours: with resampling, and without as nnInteractive needs it
-OUTPUT/TASK/stock, nninteractive         what `weights export` made of them
-OUTPUT/TASK/masks, records               what the sides answered, and what it took
+OUTPUT/TASK/stock, nninteractive         their exports (`weights export`)
+OUTPUT/TASK/masks, records               the masks of the sides, and their measurements
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MODEL_OF = {
 
 
 def draw_step(task: Task, folder: Path) -> dict[str, Any]:
-    """Draws the training cases and the case of the benchmark with its prompts."""
+    """Generates the training cases and the case of the benchmark with its prompts."""
     from nnunet_prompt.training.validation import simulated_prompts
 
     rng = np.random.default_rng([SEED, task.dataset_id])
@@ -45,8 +45,8 @@ def draw_step(task: Task, folder: Path) -> dict[str, Any]:
     save_prompts(folder / "case", sets)
     if task.padded:
         pad(task, folder, to_file(images[0]), sets)
-    boxes = {k: _box(m) for k, m in masks.items()}
-    union = _volume([(min(a), max(b)) for a, b in _sides(list(boxes.values()))])
+    boxes = [_box_voxels(mask) for mask in masks.values()]
+    union = _box_voxels(np.isin(truth, list(task.values.values())))
     del masks, images
     drawn = [draw(task, rng) for _ in range(TRAINING_CASES)]
     np.savez(
@@ -58,7 +58,7 @@ def draw_step(task: Task, folder: Path) -> dict[str, Any]:
         "shape": list(truth.shape),
         "labelled": float((truth > 0).mean()),
         "box": union / truth.size,
-        "boxes": float(np.mean([_volume(b) for b in boxes.values()])) / truth.size,
+        "boxes": float(np.mean(boxes)) / truth.size,
         "prompts": sum(len(s.boxes) + sum(p.positive for p in s.points) for s in sets.values()),
     }
 
@@ -77,7 +77,7 @@ def pad(task: Task, folder: Path, image: Array, sets: dict[int, Any]) -> None:
 
 
 def model_step(task: Task, folder: Path, *, voxels: bool, iterations: int) -> dict[str, Any]:
-    """Trains a model and exports it to those whom it is compared with."""
+    """Trains a model and exports it for the sides that it is compared with."""
     import torch
 
     from inference.models import train
@@ -118,7 +118,7 @@ def side_step(task: Task, folder: Path, side: str) -> dict[str, Any]:
 
 
 def score_step(task: Task, folder: Path) -> dict[str, Any]:
-    """Dice to the truth by side and label, and how ours agrees with the full window."""
+    """Dice to the reference by side and label, and how ours agrees with the full window."""
     from nnunet_prompt.io.nifti import read_labels
 
     truth = read_labels(folder / "case" / "truth.nii.gz")
@@ -163,7 +163,7 @@ def dice(a: Array, b: Array) -> float:
 
 
 def to_file(array: Array) -> Array:
-    """From the drawn frame to the file's."""
+    """From the generated frame to the file's."""
     return np.ascontiguousarray(array.transpose(1, 0, 2))
 
 
@@ -184,25 +184,16 @@ def save_prompts(folder: Path, sets: dict[int, Any]) -> None:
     (folder / "prompts.pkl").write_bytes(pickle.dumps(CasePrompts(sets)))
 
 
-def _box(mask: Array) -> list[tuple[int, int]]:
-    spans = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        spans.append((int(line[0]), int(line[-1]) + 1))
-    return spans
+def _box_voxels(mask: Array) -> int:
+    """The voxels of the tightest box around a mask."""
+    from scipy.ndimage import find_objects
 
-
-def _sides(boxes: list[list[tuple[int, int]]]) -> list[tuple[list[int], list[int]]]:
-    return [([b[a][0] for b in boxes], [b[a][1] for b in boxes]) for a in range(3)]
-
-
-def _volume(box: list[tuple[int, int]]) -> int:
-    (a, b), (c, d), (e, f) = box
-    return (b - a) * (d - c) * (f - e)
+    (box,) = find_objects(mask.astype(np.uint8))
+    return int(np.prod([side.stop - side.start for side in box]))
 
 
 def real_step(model: Path, raw: Path) -> dict[str, Any]:
-    """Accuracy of a model that benchmarks/real.py trained, on its validation cases: the tiles round the prompts
+    """Accuracy of a model that benchmarks/real.py trained, on its validation cases: the tiles around the prompts
     beside the full window, by label and case."""
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor

@@ -1,7 +1,7 @@
 """The four tasks of the inference benchmark: cases of the real sizes, and the plans that nnU-Net makes for them.
 
-Drawn volumes are (posterior, left, superior), files (left, posterior, superior). Spacings and shapes of plans are in
-nnU-Net's order, (superior, posterior, left).
+Generated volumes are (posterior, left, superior), files (left, posterior, superior). Spacings and shapes of plans are
+in nnU-Net's order, (superior, posterior, left).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Spacing = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task: its structures with their official values, and one case of `shape` and `spacing_mm` (drawn frame).
+    """A task: its structures with their official values, and one case of `shape` and `spacing_mm` (generated frame).
 
-    The anatomy is drawn on a grid coarser by `coarse` and then refined. `plan_spacing`, `patch`, `strides` and
-    `kernels` are what the planner of nnU-Net 2.8 says for the data set (3d_fullres); the CPU gets them by way of
+    The anatomy is generated on a grid coarser by `coarse` and then refined. `plan_spacing`, `patch`, `strides` and
+    `kernels` are those of nnU-Net 2.8's planner for the data set (3d_fullres); the CPU gets them by way of
     `nnunet-prompt plan`, or `cpu_patch` where it is given. `voxel_patch` is that of the model without resampling,
     None where nnInteractive is not asked: it takes one channel, and its refinement fails with flat patches. A side runs
     `repeats` times in each of `rounds` processes.

@@ -162,7 +162,7 @@ def test_the_bars(parts: dict[str, Any]) -> None:
     assert bars["left atrium: rasterising / forward passes"].value == pytest.approx(0.02)
     same = bars["left atrium: all lattice tiles, same mask as the full window"]
     assert same.value == 1 and same.met and same.note == "1 of 2 labels"
-    lost = bars["left atrium: fewer tiles, Dice to the truth lost"]
+    lost = bars["left atrium: fewer tiles, Dice to the reference lost"]
     assert lost.value == pytest.approx(0.01) and not lost.met
     lowest = bars["left atrium: lowest Dice with the full window"]
     assert lowest.value == 0.97 and not lowest.met
@@ -201,7 +201,7 @@ def test_the_report(parts: dict[str, Any]) -> None:
         "| (a) stock nnU-Net, automatic | 10.00 | 1.00 | 0.00 | 7.00 | 2.00 | 5.00 | 4 | 2.00 |  |"
         in text
     )
-    assert "Tiles by label, (d) ours: 1: 2, 2: 3 (1 grown)." in text
+    assert "Tiles by label, (d) ours: 1: 2, 2: 3 (1 added at borders)." in text
     assert "| left atrium: lowest Dice" not in text  # the real images tell more
     assert "With 5 iterations of training: lowest Dice with the full window 0.9700" in text
     assert "| left atrium: lowest Dice" in parts["report"].report({"LeftAtrium": result()})
@@ -212,7 +212,7 @@ def test_the_report(parts: dict[str, Any]) -> None:
 
 
 def test_an_empty_report(parts: dict[str, Any]) -> None:
-    assert parts["report"].report({}).startswith("# What an answer costs\n")
+    assert parts["report"].report({}).startswith("# The cost of an answer\n")
 
 
 @pytest.fixture
