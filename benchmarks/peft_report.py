@@ -22,8 +22,8 @@ def report(results: dict[str, Any]) -> str:
         f" other cases; Dice of the posterior part over {results['held out']} cases that none has seen, seed {seeds}."
         " Reduced plan (features 8, 16, 32, 64; batch 2), AdamW, CPU, no mirroring at inference. Prompts are drawn from"
         " the reference, the same for every row: one click at the deepest point, three clicks, one tight box in the"
-        " middle slice or in 3D, centre lines in three slices; in every slice the tight box, one to five points; `mask` is"
-        " a corrupted copy of the reference; `none` is the structure head alone. `no tuning` is the base as"
+        " middle slice or in 3D, centre lines in three slices; in every slice the tight box, one to five points; `mask`"
+        " is a corrupted copy of the reference; `none` is the structure head alone. `no tuning` is the base as"
         " `nnunet-prompt weights adapt` hands it over: it has seen no posterior part, and its structure head is newly"
         " initialised.",
         "",

@@ -68,8 +68,8 @@ def pretrain(output: Path, console: Console) -> Path:
         prepared.touch()
     fold = Path(variables["nnUNet_results"]) / task.folder
     fold = fold / f"{real.PROMPTED}__{MOVED}__{real.CONFIGURATION}" / "fold_0"
-    options = f"{task.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {MOVED}"
-    command = harness.training_command(fold, options)
+    training = f"{task.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {MOVED}"
+    command = harness.training_command(fold, training)
     if command is not None and not (fold / "checkpoint_final.pth").is_file():
         real.run(command, variables, console)
     options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
