@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LARGEST_LABEL = 2**31 - 1  # label maps are read as 32 bits
 _SHOWN = 60
@@ -31,6 +31,21 @@ def whole_number(
             f"{name}: expected a whole number from {lowest}{upper or ' on'}, such as {example}, found {shown(value)}"
         )
     return number
+
+
+def label_value(argument: str, label: Any, names: Mapping[int, str]) -> int:
+    """The value of a label that is given by value or by name. Raises `NNUNetPromptError` for an unknown name."""
+    if not isinstance(label, str):
+        return whole_number(argument, label, lowest=1, highest=LARGEST_LABEL, example=500)
+    value = next((value for value, name in names.items() if name == label.strip()), None)
+    if value is None and label.strip().isdecimal():
+        return whole_number(argument, int(label), lowest=1, highest=LARGEST_LABEL, example=500)
+    if value is None:
+        known = ", ".join(f"{name} ({value})" for value, name in names.items()) or "none"
+        raise NNUNetPromptError(
+            f"{argument}: no label is called {label!r}; known names: {known}; give names={{500: {label!r}}}"
+        )
+    return value
 
 
 def true_or_false(name: str, value: Any) -> bool:

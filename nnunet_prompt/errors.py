@@ -1,7 +1,8 @@
 """What can go wrong, and how the user hears of it.
 
-    PromptError (ValueError)      anything a user can mend
-    +-- PromptFileError           a prompts file that cannot be read as one
+    NNUNetPromptError (ValueError)  anything a user can repair
+    +-- PromptError               a prompt, or what is asked of one
+    |   +-- PromptFileError       a prompts file that cannot be read as one
     +-- ImageError                an image or label file that cannot be used
     +-- DatasetError              a data set, its dataset.json or its plans
     +-- ModelError                a model folder or a checkpoint
@@ -19,8 +20,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
-class PromptError(ValueError):
-    """Something the user gave is wrong, and the message says what and how to mend it."""
+class NNUNetPromptError(ValueError):
+    """Something the user gave is wrong, and the message says what and how to repair it.
+
+    All errors of the package are of this class, so that one `except` catches them:
+
+        try:
+            mask = predictor.predict("case_001.nii.gz", {500: Point((88, 97, 5))})
+        except NNUNetPromptError as error:
+            print(error)  # one line
+    """
+
+
+class PromptError(NNUNetPromptError):
+    """A prompt is wrong: its coordinates, its label, its mask, or what the model cannot do with it."""
 
 
 class PromptFileError(PromptError):
@@ -74,14 +87,14 @@ def unreadable_json(error: BaseException, way_out: str = "") -> str:
 
 
 def raise_system_error(error: BaseException) -> None:
-    """Raises `PromptError` with the system's reason if it refused something, so that no file is blamed for it."""
+    """Raises `NNUNetPromptError` with the system's reason if it refused something, so that no file is blamed for it."""
     reason = system_reason(error)
     if reason is None:
         return
     named = getattr(error, "filename", None)
     where = f"{named}: " if isinstance(named, str) else ""
     way_out = "; set TMPDIR to a folder that can be written" if "temporary" in reason else ""
-    raise PromptError(f"{where}{reason}{way_out}") from error
+    raise NNUNetPromptError(f"{where}{reason}{way_out}") from error
 
 
 @contextmanager
@@ -89,7 +102,7 @@ def refusing() -> Iterator[None]:
     """Turns what a check of ours raises into the refusal of a training."""
     try:
         yield
-    except PromptError as error:
+    except NNUNetPromptError as error:
         raise RefusedError(str(error)) from None
 
 

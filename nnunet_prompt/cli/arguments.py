@@ -18,6 +18,7 @@ from nnunet_prompt.cli.options import (
     whole_numbers,
 )
 from nnunet_prompt.dataset_conversion.care.arguments import add_care_arguments
+from nnunet_prompt.plugins import plugins
 
 # The downloads of the CARE challenges, each with a converter of its own.
 CARE = {
@@ -35,7 +36,8 @@ def none(parser: argparse.ArgumentParser) -> None:
     del parser
 
 
-def convert(parser: argparse.ArgumentParser) -> None:
+def convert(parser: argparse.ArgumentParser, *, added: bool = False) -> None:
+    """`added`: with the converters of other packages, which takes a moment to look for."""
     layouts = parser.add_subparsers(dest="layout", metavar="LAYOUT", required=True)
     known = {
         "msd": "Medical Segmentation Decathlon",
@@ -44,12 +46,7 @@ def convert(parser: argparse.ArgumentParser) -> None:
     }
     for name, summary in known.items():
         layout = _sub_command(layouts, name, summary)
-        layout.add_argument("source", type=Path, metavar="SOURCE", help="folder of the source data")
-        dataset_id(layout, "nnU-Net id of the new data set, 1 to 999")
-        layout.add_argument(
-            "--name",
-            help="name of the new data set, without Dataset<ID>_ (default: the source's own)",
-        )
+        _source(layout)
         if name == "nnunet":
             layout.add_argument(
                 "--patient-regex",
@@ -61,6 +58,24 @@ def convert(parser: argparse.ArgumentParser) -> None:
         add_care_arguments(_sub_command(layouts, name, f"CARE download of {summary}"), name)
     unify = _sub_command(layouts, "unify", "any of the four CARE downloads as one data set")
     add_care_arguments(unify, "unify")
+    for plugin in plugins("converters") if added else ():
+        if plugin.name not in layouts.choices:
+            summary = f"from the package {plugin.distribution}".replace("%", "%%")
+            _source(_sub_command(layouts, plugin.name, summary))
+
+
+def _source(layout: argparse.ArgumentParser) -> None:
+    layout.add_argument("source", type=Path, metavar="SOURCE", help="folder of the source data")
+    dataset_id(layout, "nnU-Net id of the new data set, 1 to 999")
+    layout.add_argument(
+        "--name",
+        help="name of the new data set, without Dataset<ID>_ (default: the source's own)",
+    )
+
+
+def convert_with_added(parser: argparse.ArgumentParser) -> None:
+    """As `convert`, with the converters of other packages."""
+    convert(parser, added=True)
 
 
 def phantom(parser: argparse.ArgumentParser) -> None:

@@ -37,11 +37,12 @@ class Verb:
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    add_all: Callable[[argparse.ArgumentParser], None] | None = None  # with those of other packages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns its exit code; misuse ends in `SystemExit(2)`, as argparse does it."""
-    parser = build_parser()
+    parser = build_parser(sys.argv[1:] if argv is None else argv)
     args, rest = parser.parse_known_args(argv)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -72,8 +73,11 @@ def _failed(error: BaseException, *, debug: bool) -> int:
     return 1
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs; also what the documentation of the options is made from."""
+def build_parser(typed: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all verbs; also what the documentation of the options is made from.
+
+    Arguments that other packages add are looked for only where their verb is among the words that are `typed`.
+    """
     parser = argparse.ArgumentParser(
         prog=PROG,
         description="Train and run promptable nnU-Nets.",
@@ -98,7 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-        verb.add_arguments(sub)
+        add = verb.add_arguments if verb.add_all is None or name not in typed else verb.add_all
+        add(sub)
     return parser
 
 
@@ -144,7 +149,12 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 VERBS = {
-    "convert": Verb("make an nnU-Net raw data set from a download", takes.convert, does.convert),
+    "convert": Verb(
+        "make an nnU-Net raw data set from a download",
+        takes.convert,
+        does.convert,
+        takes.convert_with_added,
+    ),
     "phantom": Verb(
         "generate phantoms: hearts, or mock downloads of whole challenges",
         takes.phantom,

@@ -14,6 +14,7 @@ from nnunet_prompt.cli.arguments import CARE
 from nnunet_prompt.cli.check import run_check
 from nnunet_prompt.cli.hints import next_command, note
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.plugins import plugin
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
@@ -40,13 +41,17 @@ def _convert(args: argparse.Namespace) -> int:
     from nnunet_prompt.dataset_conversion import msd, nnunet_raw
     from nnunet_prompt.phantom import heart_conversion as phantom_heart
 
+    known = {"msd": msd.convert, "phantom": phantom_heart.convert}
     if args.layout == "nnunet":
         folder = nnunet_raw.convert(
             args.source, args.dataset_id, name=args.name, patient_regex=args.patient_regex
         )
-    else:
-        known = {"msd": msd.convert, "phantom": phantom_heart.convert}
+    elif args.layout in known:
         folder = known[args.layout](args.source, args.dataset_id, name=args.name)
+    else:
+        folder = plugin("converters", args.layout).call(
+            args.source, args.dataset_id, name=args.name
+        )
     print(f"wrote {folder}")
     return 0
 

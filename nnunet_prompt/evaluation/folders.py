@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
-from nnunet_prompt.errors import ImageError, PromptError
-from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
+from nnunet_prompt.errors import PromptError
+from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
+from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.pairs import Extra, Missing, Pairs, listed, pair_files
 from nnunet_prompt.evaluation.processes import run_all
@@ -31,33 +31,9 @@ from nnunet_prompt.evaluation.results import (
 from nnunet_prompt.evaluation.results import METRICS as METRICS
 from nnunet_prompt.evaluation.results import format_notes as format_notes
 from nnunet_prompt.evaluation.results import format_table as format_table
-from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.guard import check_output_file
-from nnunet_prompt.io.image_files import read_label_file
-from nnunet_prompt.io.nifti import NiftiVolume
 
 MANY = 5  # cases that are not reported one by one
-MOST_VALUES = 512  # of a label map; an image has more
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One case and its files; more than one label file or prediction is an error of the case."""
-
-    case: str
-    labels: tuple[Path, ...]
-    predictions: tuple[Path, ...]
-    label_values: tuple[int, ...] | None
-    ignore: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The scores of one case by label value, or the reason why there are none."""
-
-    scores: Mapping[int, Scores] = field(default_factory=dict)
-    failure: str | None = None
-    notes: tuple[str, ...] = ()  # on the headers
 
 
 def evaluate_folders(
@@ -88,11 +64,11 @@ def evaluate_folders(
     case stands under "failed".
     """
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
-    output = _checked_output(output)
+    output = checked_output(output)
     if output is not None:
         named = [Path(names)] if isinstance(names, (str, Path)) else []
         check_output_file(output, [labels, predictions, *named])
-    values = _checked_values(label_values)
+    values = checked_values(label_values)
     num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
     known = read_names(names, labels, predictions)
     pairs = pair_files(labels, predictions, missing=missing, extra=extra)
@@ -102,25 +78,25 @@ def evaluate_folders(
         _check_values_meet([s for case, s in scored.items() if case in pairs.predictions])
     else:
         _check_values_occur(values, scored)
-    results = _results(pairs, scored, outcomes, known)
+    results = collect_results(pairs, scored, outcomes, known)
     results["rules"] |= {"missing": missing, "extra": extra}
-    return _reported(results, output)
+    return _reported(results, output, outcomes)
 
 
-def _outcomes(jobs: Sequence[_Job], num_processes: int) -> dict[str, _Outcome]:
-    done = run_all(_run, jobs, num_processes, died=_died)
+def _outcomes(jobs: Sequence[Job], num_processes: int) -> dict[str, Outcome]:
+    done = run_all(run_job, jobs, num_processes, died=job_died)
     cases = [job.case for job in jobs]
     return dict(zip(cases, tqdm(done, "evaluate", len(jobs), unit="case"), strict=True))
 
 
-def _checked_output(output: Path | str | None) -> Path | None:
+def checked_output(output: Path | str | None) -> Path | None:
     path = None if output is None else as_path("output", output)
     if path is not None and path.is_dir():
         raise PromptError(f"{path} is a folder: give a file, such as {path / 'metrics.json'}")
     return path
 
 
-def _checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | None:
+def checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | None:
     if label_values is None:
         return None
     given = items(label_values)
@@ -138,23 +114,25 @@ def _checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | Non
 
 def _jobs(
     pairs: Pairs, values: tuple[int, ...] | None, ignore: int | None, missing: Missing
-) -> list[_Job]:
+) -> list[Job]:
     return [
-        _Job(case, tuple(paths), tuple(pairs.predictions.get(case, ())), values, ignore)
+        Job(case, tuple(paths), tuple(pairs.predictions.get(case, ())), values, ignore)
         for case, paths in pairs.labels.items()
         if missing == "empty" or case in pairs.predictions
     ]
 
 
-def _results(
+def collect_results(
     pairs: Pairs,
     scored: Mapping[str, Mapping[int, Scores]],
-    outcomes: Mapping[str, _Outcome],
+    outcomes: Mapping[str, Outcome],
     names: Names,
 ) -> Evaluation:
+    """The evaluation of the cases in `scored`, whose outcomes hold what else is known of them."""
     failed = {case: o.failure for case, o in outcomes.items() if o.failure is not None}
     found = {value for scores in scored.values() for value in scores}
-    cases, mean, structures = summarise(scored, names.of(found))
+    added = {case: outcomes[case].added for case in scored}
+    cases, mean, structures = summarise(scored, names.of(found), added)
     named = any(structure["name"] for structure in structures.values())
     results: Evaluation = {
         "cases": cases,
@@ -213,76 +191,15 @@ def _numbers(values: Sequence[int]) -> str:
     return ", ".join(map(str, values[:8])) + (" ..." if len(values) > 8 else "")
 
 
-def _run(job: _Job) -> _Outcome:
-    """Scores a case; whatever is wrong with its files is its own affair."""
-    try:
-        return _score(job)
-    except PromptError as error:
-        return _Outcome(failure=" ".join(str(error).split()))
-    except (OSError, MemoryError, ValueError, ArithmeticError) as error:
-        where = " and ".join(str(path) for path in (*job.labels, *job.predictions))
-        why = " ".join(f"{type(error).__name__} {error}".split())
-        return _Outcome(failure=f"{where}: cannot be scored ({why})")
-
-
-def _died(job: _Job) -> _Outcome:
-    where = " and ".join(str(path) for path in (*job.labels, *job.predictions))
-    return _Outcome(failure=f"{where}: its process died, perhaps for lack of memory: use fewer")
-
-
-def _score(job: _Job) -> _Outcome:
-    for paths in (job.labels, job.predictions):
-        if len(paths) > 1:
-            names = " and ".join(str(path) for path in paths)
-            raise ImageError(f"{names} all belong to case {job.case!r}: keep one of them")
-    truth = read_label_file(job.labels[0])
-    notes = [f"{truth.path}: {note}" for note in truth.notes]
-    found = _label_values(truth)
-    reference, predicted = truth.array, np.zeros_like(truth.array)
-    if job.predictions:
-        prediction = read_label_file(job.predictions[0])
-        _check_same_grid(truth, prediction)
-        notes += [f"{prediction.path}: {note}" for note in prediction.notes]
-        found |= _label_values(prediction)
-        predicted = prediction.array
-    if job.ignore is not None:
-        ignored = reference == job.ignore
-        reference, predicted = (np.where(ignored, 0, m) for m in (reference, predicted))
-    values = tuple(sorted(found - {job.ignore})) if job.label_values is None else job.label_values
-    scores = score_label_maps(reference, predicted, spacing_mm=truth.spacing_mm, labels=values)
-    if job.ignore is not None and job.label_values is None:  # values only there were never there
-        scores = {value: s for value, s in scores.items() if not np.isnan(s.dice)}
-    return _Outcome(scores, notes=tuple(notes))
-
-
-def _label_values(volume: NiftiVolume) -> set[int]:
-    """The values of a label map but 0. Raises `ImageError` for those that only an image has."""
-    values = np.unique(volume.array[volume.array != 0])
-    if values.size and values[0] < 0:
-        raise ImageError(
-            f"{volume.path}: label values must be 0 or above, found {values[0]}: give a label map, not an image"
-        )
-    if values.size > MOST_VALUES:
-        raise ImageError(
-            f"{volume.path}: expected a label map, found {values.size} different values: it is an image"
-        )
-    return set(map(int, values))
-
-
-def _check_same_grid(truth: NiftiVolume, prediction: NiftiVolume) -> None:
-    if not same_geometry(truth, prediction):
-        raise ImageError(
-            f"{prediction.path}: must be on the grid of {truth.path}, found"
-            f" {geometry_difference(prediction, truth)}"
-        )
-
-
-def _reported(results: Evaluation, output: Path | None) -> Evaluation:
+def _reported(
+    results: Evaluation, output: Path | None, outcomes: Mapping[str, Outcome]
+) -> Evaluation:
     done = "scored as empty" if results["rules"]["missing"] == "empty" else "left out"
     lines = _about(results.get("missing", []), f"no prediction, {done}")
     lines += _about(results.get("unmatched", []), "no label file, not scored")
     lines += [f"{case}: not scored: {why}" for case, why in results.get("failed", {}).items()]
     lines += [line for notes in results.get("headers", {}).values() for line in notes]
+    lines += dict.fromkeys(line for o in outcomes.values() for line in o.broken)
     for line in lines:
         print(f"warning: {line}", file=sys.stderr)
     if output is not None:

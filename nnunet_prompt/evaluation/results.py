@@ -88,14 +88,28 @@ class Evaluation(TypedDict):
 
 
 def summarise(
-    scored: Mapping[str, Mapping[int, Scores]], names: Mapping[int, str]
+    scored: Mapping[str, Mapping[int, Scores]],
+    names: Mapping[int, str],
+    added: Mapping[str, Mapping[int, Mapping[str, float | None]]] | None = None,
 ) -> tuple[dict[str, CaseScores], CaseScores, dict[str, StructureCounts]]:
-    """Cases, means and counts, ready for JSON: None for NaN, keys are text."""
+    """Cases, means and counts, ready for JSON: None for NaN, keys are text. `added` has the metrics of plug-ins."""
     mean: CaseScores = {}
     structures: dict[str, StructureCounts] = {}
+    cases = {
+        case: {
+            str(label): {
+                **{metric: mean_of([value]) for metric, value in asdict(row).items()},
+                **(added or {}).get(case, {}).get(label, {}),
+            }
+            for label, row in scores.items()
+        }
+        for case, scores in scored.items()
+    }
     for label in sorted({label for scores in scored.values() for label in scores}):
         rows = [scores[label] for scores in scored.values() if label in scores]
-        mean[str(label)] = {m: mean_of([getattr(row, m) for row in rows]) for m in METRICS}
+        values = [scores[str(label)] for scores in cases.values() if str(label) in scores]
+        metrics = dict.fromkeys(metric for row in values for metric in row)
+        mean[str(label)] = {m: mean_of([_number(row.get(m)) for row in values]) for m in metrics}
         n = sum(not np.isnan(row.dice) for row in rows)
         structures[str(label)] = {
             "name": names.get(label),
@@ -104,13 +118,6 @@ def summarise(
             "only_label": sum(only_label(row) for row in rows),
             "only_prediction": sum(only_prediction(row) for row in rows),
         }
-    cases = {
-        case: {
-            str(label): {metric: mean_of([value]) for metric, value in asdict(row).items()}
-            for label, row in scores.items()
-        }
-        for case, scores in scored.items()
-    }
     return cases, mean, structures
 
 
@@ -130,6 +137,10 @@ def mean_of(values: Sequence[float]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
 def format_table(results: Evaluation) -> str:
     """The means of `evaluate_folders` as text to print: one line per label value, a dash for null.
 
@@ -138,11 +149,13 @@ def format_table(results: Evaluation) -> str:
     _check_form(results)
     named = any(s["name"] for s in results["structures"].values())
     head = ("structure", "label", "n") if named else ("label", "n")
-    rows = [(*head, *METRICS)]
+    added = dict.fromkeys(metric for means in results["mean"].values() for metric in means)
+    metrics = tuple(dict.fromkeys((*METRICS, *added)))
+    rows = [(*head, *metrics)]
     for label, means in results["mean"].items():
         structure = results["structures"][label]
         own = (structure["name"] or "-", label) if named else (label,)
-        rows.append((*own, str(structure["n"]), *(_cell(means[metric]) for metric in METRICS)))
+        rows.append((*own, str(structure["n"]), *(_cell(means.get(metric)) for metric in metrics)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

@@ -5,7 +5,9 @@ Raises `PromptError` or `ImageError` in one line with a sample of the right form
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +16,7 @@ import numpy as np
 from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, shown, whole_number
 from nnunet_prompt.errors import DatasetError, ImageError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.prompts.coerce import as_prompt_set
 from nnunet_prompt.prompts.types import CasePrompts, Shape
 
@@ -90,19 +93,29 @@ def as_options(options: Any) -> PredictOptions:
 
 
 def as_sources(images: Any) -> list[NiftiVolume | Path]:
-    """The channels of one case: volumes and paths; one alone may stand without a list."""
+    """The channels of one case: paths and volumes, also of images in memory; one alone may stand without a list."""
+    from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
     from nnunet_prompt.io.nifti import NiftiVolume
 
-    alone = isinstance(images, (str, PathLike, NiftiVolume))
+    alone = isinstance(images, (str, PathLike, NiftiVolume)) or is_in_memory(images)
     parts = [images] if alone else images
     if not isinstance(parts, (list, tuple)) or not all(
-        isinstance(part, (str, PathLike, NiftiVolume)) for part in parts
+        isinstance(part, (str, PathLike, NiftiVolume)) or is_in_memory(part) for part in parts
     ):
-        raise PromptError(
-            "images: expected a path, a NiftiVolume or a list of them, one per channel, such as"
-            f" read_nifti('case_0000.nii.gz'), found {shown(images)}"
+        raise ImageError(
+            f"images: expected {KINDS}, or a list of them, one per channel, such as 'case_0000.nii.gz', found"
+            f" {shown(images)}"
         )
-    return [p if isinstance(p, NiftiVolume) else as_path("images", p) for p in parts]
+    found: list[NiftiVolume | Path] = []
+    for part in parts:
+        if isinstance(part, NiftiVolume):
+            found.append(part)
+        elif is_in_memory(part):
+            # headers are of files: what is in memory lies where its affine states
+            found += [replace(volume, header=None) for volume in volumes_in_memory(part)]
+        else:
+            found.append(as_path("images", part))
+    return found
 
 
 def as_volumes(images: Any, reader: ImageReader | None = None) -> list[NiftiVolume]:
@@ -122,6 +135,24 @@ def as_volumes(images: Any, reader: ImageReader | None = None) -> list[NiftiVolu
     return volumes
 
 
+def check_channels(images: Sequence[NiftiVolume], expected: int) -> None:
+    """Raises `ImageError` unless there are as many channels as a model takes, all on one grid."""
+    if len(images) != expected:
+        files = Counter(v.path.name for v in images)
+        found = ", ".join(n if k == 1 else f"{n} with {k} channels" for n, k in files.items())
+        raise ImageError(
+            f"this model takes {expected} image channel(s) per case, found {len(images)}: {found};"
+            " name them CASE_0000.nii.gz, CASE_0001.nii.gz ..."
+        )
+    first = images[0]
+    for other in images[1:]:
+        if not same_geometry(other, first):
+            raise ImageError(
+                f"{other.path}: has another geometry than {first.path}: {geometry_difference(other, first)};"
+                " channels of one case must be registered and resampled to the same geometry"
+            )
+
+
 def _is_name(part: Any) -> bool:
     return isinstance(part, (str, int, np.integer)) and not isinstance(part, (bool, np.bool_))
 
@@ -135,7 +166,7 @@ def _check_voxels(volume: NiftiVolume) -> None:
     # a minimum is NaN where a voxel is; this is the cheapest way to ask
     if array.dtype.kind == "f" and array.size and not np.isfinite([array.min(), array.max()]).all():
         raise ImageError(
-            f"{volume.path}: expected finite voxels, found NaN or infinity; read_nifti sets them to 0"
+            f"{volume.path}: expected finite voxels, found NaN or infinity; np.nan_to_num sets them to numbers"
         )
     if np.shape(affine) != (4, 4) or not np.isfinite(affine).all():
         raise ImageError(

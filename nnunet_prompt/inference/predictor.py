@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from nnunet_prompt.arguments import as_path, shown
+from nnunet_prompt.arguments import as_path, one_of
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
-from nnunet_prompt.inference.given import Label, as_case_prompts, as_names, as_options, as_volumes
+from nnunet_prompt.inference.given import (
+    Label,
+    as_case_prompts,
+    as_names,
+    as_options,
+    as_volumes,
+    check_channels,
+)
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
 from nnunet_prompt.inference.merge import (
     LabelMap,
@@ -29,18 +35,20 @@ from nnunet_prompt.inference.merge import (
 from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.object_logits import ObjectLogits, on_file
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, identity, pls_map
 from nnunet_prompt.prompts.types import CasePrompts
+from nnunet_prompt.prompts.world import FromWorld
 from nnunet_prompt.sliding_window.canvas import Found
 from nnunet_prompt.sliding_window.forward import networks
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, check_whole, prepare
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.sliding_window.tile_cache import TileCache
 
-Images = NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]  # the channels of one case
+Images = (
+    NiftiVolume | Path | str | Any
+)  # an image as `io.in_memory` lists them, or the channels of a case in a list
 Prompts = CasePrompts | Mapping[Label, Any]  # or label or name to what `as_prompt_set` takes
 
 
@@ -60,17 +68,28 @@ class Answer:
 class PromptPredictor:
     """A loaded model. It keeps nothing of one case for the next.
 
+        predictor = PromptPredictor("MODEL", device="cpu")
+        mask = predictor.predict("case_001.nii.gz", {"LV": Point((88, 97, 5))})  # (X, Y, Z)
+        mask = predictor.predict_structures("case_001.nii.gz", ["LV"])
+
     Not safe for several threads but for one thing: `place`, which changes nothing in it and does not ask the network,
     may run in one thread while another case is answered in a second one.
     """
 
-    def __init__(self, model: LoadedModel, options: PredictOptions = PredictOptions()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        model: LoadedModel | Path | str,
+        options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+        *,
+        device: str | None = None,
+    ) -> None:
+        """Loads a model folder once; `device` goes before that of the `options`. Raises `ModelError`."""
+        options = as_options(options)
+        options = options if device is None else replace(options, device=device)
         if not isinstance(model, LoadedModel):
-            raise PromptError(
-                f"model: expected a LoadedModel, found {shown(model)}; PromptPredictor.from_folder opens a folder"
-            )
+            model = load_model(as_path("model", model), options)
         self.model = model
-        self.options = as_options(options)
+        self.options = options
         self.reader = model.reader
         network, *others = networks(model.network, model.weights, model.device)
         self.engine = Engine(
@@ -94,7 +113,7 @@ class PromptPredictor:
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     ) -> PromptPredictor:
         """Loads a model folder once. Raises `ModelError`."""
-        return cls(load_model(as_path("model", model), as_options(options)), options)
+        return cls(as_path("model", model), options)
 
     @property
     def n_image_channels(self) -> int:
@@ -104,13 +123,36 @@ class PromptPredictor:
     def table(self) -> StructureTable:
         return self.model.table
 
-    def predict_prompts(self, images: Images, prompts: Prompts) -> LabelMap:
-        """What the prompts point at: label ids of the prompts on the file grid of `images[0]`.
+    def predict(
+        self, image: Images, prompts: Prompts, *, space: Literal["voxel", "world"] = "voxel"
+    ) -> LabelMap:
+        """What the prompts point at: a label map (X, Y, Z) on the grid of the image, 0 where nothing is.
 
-        `images` are volumes or paths, `prompts` also a dictionary of labels or names to prompts. Points of the other
-        labels serve each label as negatives. Where `prompts.slices` is given, a label appears only in slices where it
-        was prompted. Raises `ImageError` for images that do not fit the model or each other, and `PromptError` for what
-        is no prompt and for prompts outside the image.
+        image: a path, a nibabel or SimpleITK image, (array, affine) or (array, spacing), or a list of channels; an
+            array is (X, Y, Z) in nibabel's order, an affine leads to RAS mm, a spacing is in mm
+        prompts: label or name to a `Point`, `Box`, `Scribble`, `PromptSet`, boolean mask, or a list of them
+        space: "voxel" of that array, or "world", RAS mm; masks are arrays of the image's shape in either
+
+            mask = predictor.predict((array, affine), {500: [Point((88, 97, 5)), Box((70, 80, 5), (110, 120, 6))]})
+
+        Points of the other labels serve each label as negatives. Raises `ImageError` for images that do not fit the
+        model or each other, and `PromptError` for what is no prompt and for prompts outside the image.
+        """
+        one_of("space", space, ("voxel", "world"))
+        case_prompts = as_case_prompts(prompts, self.table)
+        if space == "voxel":
+            return self.predict_prompts(image, case_prompts)
+        if case_prompts.frame != "file":
+            raise PromptError('space: expected "voxel" for prompts in the frame PLS, found "world"')
+        volumes = as_volumes(image, self.reader)
+        world = FromWorld(volumes[0].affine, volumes[0].shape)
+        sets = {label: world.prompts(said) for label, said in case_prompts.labels.items()}
+        return self.predict_prompts(volumes, replace(case_prompts, labels=sets))
+
+    def predict_prompts(self, images: Images, prompts: Prompts) -> LabelMap:
+        """As `predict`, in voxels, or in the frame that `CasePrompts` states.
+
+        Where `prompts.slices` is given, a label appears only in slices where it was prompted.
         """
         prompts = as_case_prompts(prompts, self.table)  # before the image is worked on
         return self.answer(self.place(images), prompts).labels
@@ -125,7 +167,11 @@ class PromptPredictor:
     def predict_structures(self, images: Images, wanted: str | Sequence[str] = ()) -> LabelMap:
         """What the model knows without prompts: official values on the file grid of `images[0]`, in one pass.
 
-        `wanted` (names or official values) restricts the structures. Raises like `predict_prompts`.
+        `images` as in `predict`; `wanted` (names or official values) restricts the structures:
+
+            mask = predictor.predict_structures((array, affine), ["LV", 200])
+
+        Raises `DatasetError` for a structure that the model does not know, and like `predict`.
         """
         names = as_names(wanted)
         for name in names:
@@ -149,7 +195,7 @@ class PromptPredictor:
         """
         images = as_volumes(images, self.reader)
         moved = [self.reader.apply(v) for v in images]
-        _check_images(moved, self.n_image_channels)
+        check_channels(moved, self.n_image_channels)
         first = images[0]
         reader = self.reader.map(first)
         channels = [v.array for v in moved]
@@ -251,20 +297,3 @@ class PromptPredictor:
         resampler = self.model.configuration.resampling_fn_probabilities
         case.grid.paste(found, resampler, decode, case.file_to_reader.apply(labels))
         return labels
-
-
-def _check_images(images: Sequence[NiftiVolume], expected: int) -> None:
-    if len(images) != expected:
-        files = Counter(v.path.name for v in images)
-        found = ", ".join(n if k == 1 else f"{n} with {k} channels" for n, k in files.items())
-        raise ImageError(
-            f"this model takes {expected} image channel(s) per case, found {len(images)}: {found};"
-            " name them CASE_0000.nii.gz, CASE_0001.nii.gz ..."
-        )
-    first = images[0]
-    for other in images[1:]:
-        if not same_geometry(other, first):
-            raise ImageError(
-                f"{other.path}: has another geometry than {first.path}: {geometry_difference(other, first)};"
-                " channels of one case must be registered and resampled to the same geometry"
-            )

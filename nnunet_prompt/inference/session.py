@@ -1,23 +1,16 @@
-"""A session for tools: one image, prompts that come one after the other, and only the tiles run that a prompt changes.
-
-session = PromptSession("path/to/model")
-session.set_image("heart.nii.gz")
-session.add_point((120, 96, 40), label=500)
-session.add_box((70, 80, 40), (110, 120, 41), label="LV")
-mask = session.predict()  # label map on the image file's grid
-session.undo()
-"""
+"""A session for tools: one image, one prompt after the other, and only the tiles run that a prompt changes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, items, shown, three_numbers
+from nnunet_prompt.arguments import as_path, items, one_of, shown, three_numbers
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.given import (
     Label,
@@ -30,33 +23,46 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompts.checks import Coordinate, as_vertices
 from nnunet_prompt.prompts.coerce import Prompt, as_prompt, as_prompt_set
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
+from nnunet_prompt.prompts.world import FromWorld
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.grid import Placed
     from nnunet_prompt.inference.merge import LabelMap
-    from nnunet_prompt.inference.predictor import Answer, PromptPredictor
-    from nnunet_prompt.io.nifti import NiftiVolume
+    from nnunet_prompt.inference.predictor import Answer, Images, PromptPredictor
 
 _LOG = logging.getLogger(__name__)
 Triple = Coordinate | Sequence[float]
+PromptSpace = Literal["voxel", "world"]
 
 
 class PromptSession:
     """An open image of a model, with its prompts.
 
-    Prompts count voxels of the image file's array, in nibabel's axis order; a mask is a boolean array of its shape and
-    takes the place of the label's mask before. What is predicted depends on the prompts that are there, not on the way
-    there, but for where tiles lie: those that still hold all prompts of a label stay. Not safe for several threads.
+        session = PromptSession("MODEL", device="cpu")
+        session.set_image("case_001.nii.gz")
+        session.add_point((88, 97, 5), label=500)
+        session.add_box((70, 80, 5), (110, 120, 6), label="LV")
+        mask = session.predict()  # (X, Y, Z), the labels and 0
+        session.undo()
+
+    Prompts count voxels of the image's array, in nibabel's axis order (X, Y, Z), or mm of the world (RAS) with
+    `space="world"`. Labels are values, or names of the model's structures. A mask is a boolean array of the image's
+    shape and takes the place of the label's mask before. What is predicted depends on the prompts that are there, not
+    on the way there, but for where tiles lie: those that still hold all prompts of a label stay. Not safe for several
+    threads.
     """
 
     def __init__(
         self,
         model: PromptPredictor | Path | str,
         options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+        *,
+        device: str | None = None,
     ) -> None:
         """Opens a model folder, or takes a predictor, whose own options then hold.
 
-        Raises `ModelError` for a folder without a model and `PromptError` for anything else.
+        `device` ("cpu", "cuda" or "mps") goes before that of the `options`. Raises `ModelError` for a folder without
+        a model and `NNUNetPromptError` for anything else.
         """
         from nnunet_prompt.inference.predictor import PromptPredictor
         from nnunet_prompt.sliding_window.tile_cache import TileCache
@@ -65,26 +71,32 @@ class PromptSession:
         if isinstance(model, PromptPredictor):
             self.predictor = model
         else:
-            self.predictor = PromptPredictor.from_folder(as_path("model", model), options)
+            self.predictor = PromptPredictor(as_path("model", model), options, device=device)
         self._cache = TileCache()
         self._case: Placed | None = None
+        self._affine: npt.NDArray[np.float64] = np.eye(4)
         self._answer: Answer | None = None
         self._said: list[tuple[int, Prompt]] = []
         self.tiles_run = 0
 
-    def set_image(
-        self, images: NiftiVolume | Path | str | Sequence[NiftiVolume | Path | str]
-    ) -> None:
-        """Opens an image: a file, or the channels of a case in the model's order. Forgets all prompts.
+    def set_image(self, images: Images) -> None:
+        """Opens an image, or the channels of a case in the model's order as a list. Forgets all prompts.
+
+        An image is a path (or a folder with a DICOM series), a nibabel or SimpleITK image, (array, affine) with an
+        array (X, Y, Z) in nibabel's order and a 4x4 affine to RAS mm, or (array, spacing) with three numbers in mm:
+
+            session.set_image((array, (1.5, 1.5, 8.0)))
+            session.set_image(["case_001_0000.nii.gz", "case_001_0001.nii.gz"])
 
         What a header contradicts is logged as a warning. Raises `ImageError` for an image that cannot be read or does
-        not fit the model, and `PromptError` for what is no image; the one before stays open.
+        not fit the model, and for what is no image; the one before stays open.
         """
         volumes = as_volumes(images, self.predictor.reader)
         for volume in volumes:
             for note in volume.notes:
                 _LOG.warning("%s: %s", volume.path, note)
         self._case = self.predictor.place(volumes)
+        self._affine = volumes[0].affine
         self._cache.clear()
         self.reset()
 
@@ -102,21 +114,59 @@ class PromptSession:
         self.predictor.model.capability.check_supported(said, value)
         self._said.append((value, given.copy() if isinstance(given, np.ndarray) else given))
 
-    def add_point(self, position: Triple, label: Label = 1, *, positive: bool = True) -> None:
-        """Adds a click on a voxel; raises as `add`."""
-        self.add(Point(three_numbers("position", position), positive), label)
+    def add_point(
+        self,
+        position: Triple,
+        label: Label = 1,
+        *,
+        positive: bool = True,
+        space: PromptSpace = "voxel",
+    ) -> None:
+        """Adds a click at a voxel, or at a position in mm; raises as `add`.
+
+        session.add_point((88, 97, 5), label="LV", positive=False)
+        session.add_point((-12.5, 40.0, 103.2), label=500, space="world")  # RAS mm
+        """
+        given = three_numbers("position", position)
+        world = self._world(space)
+        place = given if world is None else world.positions("point", [given])[0]
+        self.add(Point(place, positive), label)
 
     def add_box(
-        self, lower: Triple, upper: Triple, label: Label = 1, *, positive: bool = True
+        self,
+        lower: Triple,
+        upper: Triple,
+        label: Label = 1,
+        *,
+        positive: bool = True,
+        space: PromptSpace = "voxel",
     ) -> None:
-        """Adds a box, half-open in voxels: in one slice k it reaches from k to k + 1. Raises as `add`."""
-        self.add(Box(three_numbers("lower", lower), three_numbers("upper", upper), positive), label)
+        """Adds a box, half-open in voxels: in one slice k it reaches from k to k + 1. Raises as `add`.
+
+        In mm it lies between two opposite corners, in any order; of an image that is rotated against the world it
+        becomes the smallest box of voxels around it, and it is cut off at the border of the image.
+        """
+        corners = three_numbers("lower", lower), three_numbers("upper", upper)
+        world = self._world(space)
+        self.add(Box(*corners, positive) if world is None else world.box(*corners, positive), label)
 
     def add_scribble(
-        self, path: Sequence[Triple], label: Label = 1, *, positive: bool = True
+        self,
+        path: Sequence[Triple],
+        label: Label = 1,
+        *,
+        positive: bool = True,
+        space: PromptSpace = "voxel",
     ) -> None:
-        """Adds a line through voxels; raises as `add`."""
-        self.add(Scribble(as_vertices(path), positive), label)
+        """Adds a line through voxels, or through positions in mm; raises as `add`.
+
+        session.add_scribble([(80, 90, 5), (88, 97, 5), (95, 99, 5)], label=500)
+        """
+        vertices = as_vertices(path)
+        world = self._world(space)
+        if world is not None:
+            vertices = world.positions("scribble vertex", vertices)
+        self.add(Scribble(vertices, positive), label)
 
     def add_masks(self, label_map: LabelMap, labels: Sequence[Label] | Label | None = None) -> None:
         """Begins with masks that are there, such as automatic ones, to be corrected by clicks: adds the part of each of
@@ -159,7 +209,9 @@ class PromptSession:
         )
 
     def predict(self) -> LabelMap:
-        """The label map on the image file's grid. `tiles_run` then tells how many tiles had to be run for it.
+        """The label map on the image's grid: (X, Y, Z), unsigned integers, the labels of the prompts and 0.
+
+        `tiles_run` is then the number of tiles that had to be run for it.
 
         Raises `PromptError` without an image.
         """
@@ -173,6 +225,11 @@ class PromptSession:
         )
         self.tiles_run = self._cache.misses - before
         return self._answer.labels
+
+    def _world(self, space: PromptSpace) -> FromWorld | None:
+        """The way from mm to voxels of the open image; None where coordinates count voxels."""
+        one_of("space", space, ("voxel", "world"))
+        return None if space == "voxel" else FromWorld(self._affine, self._open().file_shape)
 
     def _open(self) -> Placed:
         if self._case is None:

@@ -24,6 +24,7 @@ from nnunet_prompt.errors import PromptError, PromptFileError
 from nnunet_prompt.io.image_cases import find_key
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files import own_form, slicer
+from nnunet_prompt.prompt_files.added import is_added, read_added
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.label_text import understand
 from nnunet_prompt.prompt_files.located import Located, MaskAt, Warn, place
@@ -268,7 +269,7 @@ def load_prompts(
     if path.name.lower().endswith(OF_ONE_CASE):
         FileOfCase(path).check(axes or DEFAULT_AXES)
         return file
-    content = _load(path)
+    content = read_added(path) if is_added(path) else _load(path)
     if slicer.is_markups(content):
         slicer.parse_markups(content, path.name, ())
         return file

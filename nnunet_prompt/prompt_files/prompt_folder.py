@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import ENDINGS
 from nnunet_prompt.prompt_files import own_form, slicer
+from nnunet_prompt.prompt_files.added import added_ending, read_added
 from nnunet_prompt.prompt_files.located import Located
 from nnunet_prompt.prompt_files.napari import Axes, parse_napari
 from nnunet_prompt.prompt_files.prompts_json import (
@@ -52,6 +54,8 @@ class FileOfCase:
     def read(self, case: str, axes: Axes) -> tuple[Located, ...] | RawCase:
         """The prompts in it. Raises `PromptFileError` (or `ImageError` for a label map) in one line."""
         name = self.path.name.lower()
+        if not name.endswith(_ENDINGS):
+            return self._of_own_form(read_added(self.path), case)
         if name.endswith(".json"):
             return self._read_json(case)
         if name.endswith(".fcsv"):
@@ -75,6 +79,10 @@ class FileOfCase:
             raise PromptFileError(
                 f"{self.path.name}: expected an object, found {shorten(content)}; for example {own_form.SAMPLE}"
             )
+        return self._of_own_form(content, case)
+
+    def _of_own_form(self, content: dict[str, Any], case: str) -> tuple[Located, ...] | RawCase:
+        """The prompts of a case in an object of our own form, or of a prompts.json."""
         found: dict[str | None, tuple[Located, ...] | RawCase] = {}
         if "format" in content:
             found.update(own_form.parse_own_form(content, self.path))
@@ -91,12 +99,15 @@ class FileOfCase:
 
 def is_prompts_name(name: str) -> bool:
     """Whether a file name ends like one of the forms that can be read, and is not hidden."""
-    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
+    return not name.startswith(".") and (
+        name.lower().endswith(_ENDINGS) or added_ending(name) is not None
+    )
 
 
 def stem_of(name: str) -> str:
     """The name without its ending, in composed form."""
-    ending = next((e for e in _ENDINGS if name.lower().endswith(e) and len(name) > len(e)), "")
+    known = (e for e in _ENDINGS if name.lower().endswith(e) and len(name) > len(e))
+    ending = next(known, added_ending(name) or "")
     return composed(name[: len(name) - len(ending)])
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.prompts.types import Coordinate, Shape
+from nnunet_prompt.prompts.checks import Coordinate, Shape
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 Space = Literal["voxel", "zyx", "RAS", "LPS"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -89,6 +90,60 @@ def enclosing(corners: FloatArray) -> Edges:
     middle = np.floor((low + high) / 2 + 0.5)
     low, high = np.where(flat, middle - 0.5, low), np.where(flat, middle + 0.5, high)
     return Edges(_three(low), _three(high), rotated)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FromWorld:
+    """Brings prompts in mm of the world (RAS+) to the voxels of an array with this affine (4x4) and shape.
+
+    Positions are exact, not rounded to a voxel; a box becomes the smallest block of voxels around it, cut off at the
+    border of the array. Raises `PromptError` for a position or a whole box outside the array.
+    """
+
+    affine: npt.NDArray[Any]
+    shape: Shape
+
+    def positions(self, kind: str, given: Sequence[Coordinate]) -> tuple[Coordinate, ...]:
+        """The voxel positions of positions in mm; `kind` is what a message calls them."""
+        found = []
+        for mm, voxel in zip(given, to_voxels("RAS", self.affine)(given), strict=True):
+            if not ((voxel >= -0.5) & (voxel < np.asarray(self.shape) - 0.5)).all():
+                raise PromptError(
+                    f"{kind} {tuple(mm)} mm (voxel {[round(float(v), 2) for v in voxel]}) lies outside the image, whose"
+                    f" shape is {self.shape}; the world is RAS mm: of LPS, change the signs of x and y"
+                )
+            found.append(_three(voxel))
+        return tuple(found)
+
+    def box(self, corner: Coordinate, opposite: Coordinate, positive: bool = True) -> Box:
+        """The box between two opposite corners in mm; one that is flat along an axis takes the slice it lies in."""
+        ends = np.array([corner, opposite], np.float64)
+        corners = [(float(x), float(y), float(z)) for x, y, z in itertools.product(*ends.T)]
+        edges = enclosing(to_voxels("RAS", self.affine)(corners))
+        low = np.clip(np.asarray(edges.lower) + 0.5, 0, self.shape)
+        high = np.clip(np.asarray(edges.upper) + 0.5, 0, self.shape)
+        if not (low < high).all():
+            raise PromptError(
+                f"box {tuple(corner)} to {tuple(opposite)} mm lies outside the image, whose shape is {self.shape};"
+                " world coordinates are RAS mm"
+            )
+        return Box(_three(low), _three(high), positive)
+
+    def prompts(self, given: PromptSet) -> PromptSet:
+        """A whole set; masks, which are arrays of voxels already, and extents stay as they are."""
+        return PromptSet(
+            tuple(
+                Point(self.positions("point", [p.position])[0], p.positive, p.extent)
+                for p in given.points
+            ),
+            tuple(self.box(b.lower, b.upper, b.positive) for b in given.boxes),
+            tuple(
+                Scribble(self.positions("scribble vertex", s.path), s.positive, s.extent)
+                for s in given.scribbles
+            ),
+            given.mask,
+            given.negative_mask,
+        )
 
 
 def carry_mask(

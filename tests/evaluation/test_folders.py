@@ -258,10 +258,10 @@ def test_a_case_for_which_memory_is_short_fails_alone(
         folders.predict(f"{case}.nii.gz", _map(c1=1))
 
     def scores(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr("nnunet_prompt.evaluation.folders.score_label_maps", score_label_maps)
+        monkeypatch.setattr("nnunet_prompt.evaluation.case.score_label_maps", score_label_maps)
         raise MemoryError("no more")
 
-    monkeypatch.setattr("nnunet_prompt.evaluation.folders.score_label_maps", scores)
+    monkeypatch.setattr("nnunet_prompt.evaluation.case.score_label_maps", scores)
     results = folders.evaluate()
     assert list(results["failed"]) == ["a"] and list(results["cases"]) == ["b"]
     assert "labels/a.nii.gz" in results["failed"]["a"] and "no more" in results["failed"]["a"]
