@@ -1,7 +1,7 @@
 """Checks of what a caller of the Python API hands over.
 
-Each function returns the value in the one type that the package works with, or raises `PromptError` in one line: the
-argument, what was expected, what was found and a sample.
+Each function returns the value in the one type that the package works with, or raises `NNUNetPromptError`, for
+coordinates `PromptError`, in one line: the argument, what was expected, what was found and a sample.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def whole_number(
     number = _index(value)
     if number is None or number < lowest or (highest is not None and number > highest):
         upper = "" if highest is None else f" up to {highest}"
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{name}: expected a whole number from {lowest}{upper or ' on'}, such as {example}, found {shown(value)}"
         )
     return number
@@ -54,14 +54,14 @@ def true_or_false(name: str, value: Any) -> bool:
         return bool(value)
     if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
         return bool(value)
-    raise PromptError(f"{name}: expected True or False, found {shown(value)}")
+    raise NNUNetPromptError(f"{name}: expected True or False, found {shown(value)}")
 
 
 def finite_number(name: str, value: Any, example: float) -> float:
     """A real number that is neither infinite nor NaN; truth values and texts do not count."""
     number = _real(value)
     if number is None or not math.isfinite(number):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{name}: expected a finite number, such as {example}, found {shown(value)}"
         )
     return number
@@ -94,21 +94,23 @@ def as_path(name: str, value: Any) -> Path:
     """A path from a `Path` or a text that is not empty."""
     if isinstance(value, (str, os.PathLike)) and str(value).strip() and "\0" not in str(value):
         return Path(os.fsdecode(value))
-    raise PromptError(f"{name}: expected a path, such as 'case_001.nii.gz', found {shown(value)}")
+    raise NNUNetPromptError(
+        f"{name}: expected a path, such as 'case_001.nii.gz', found {shown(value)}"
+    )
 
 
 def check_type(name: str, value: Any, kind: type[Any], sample: str) -> None:
-    """Raises `PromptError` for a value of another type than `kind`; `sample` is one of the right type."""
+    """Raises `NNUNetPromptError` for a value of another type than `kind`; `sample` is one of the right type."""
     if not isinstance(value, kind):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{name}: expected {kind.__name__}, such as {sample}, found {shown(value)}"
         )
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raises `PromptError` for a value that is none of `allowed`."""
+    """Raises `NNUNetPromptError` for a value that is none of `allowed`."""
     if not isinstance(value, str) or value not in allowed:
-        raise PromptError(f"{name}: expected {' or '.join(allowed)}, found {shown(value)}")
+        raise NNUNetPromptError(f"{name}: expected {' or '.join(allowed)}, found {shown(value)}")
 
 
 def shown(value: Any) -> str:

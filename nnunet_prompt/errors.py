@@ -40,23 +40,23 @@ class PromptFileError(PromptError):
     """A prompts file is not readable, not JSON, or holds what a prompts file cannot hold."""
 
 
-class ImageError(PromptError):
+class ImageError(NNUNetPromptError):
     """An image or a label map cannot be read, or does not fit what it is used with."""
 
 
-class DatasetError(PromptError):
+class DatasetError(NNUNetPromptError):
     """A data set, its dataset.json, its splits or its plans cannot be used."""
 
 
-class ModelError(PromptError):
+class ModelError(NNUNetPromptError):
     """A model folder or a checkpoint is missing, incomplete or not ours."""
 
 
-class OutputError(PromptError):
+class OutputError(NNUNetPromptError):
     """An output cannot be written (a full disc, a read-only place), or would take the place of an input."""
 
 
-class RefusedError(PromptError, SystemExit):
+class RefusedError(NNUNetPromptError, SystemExit):
     """A training that cannot work is refused before it starts.
 
     It is also a `SystemExit`, because stock `nnUNetv2_train` catches nothing: so it ends with the one line of the

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.submit import SubmitOptions, submit
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts
@@ -119,7 +119,7 @@ def answer(input_folder: Path, output: Path) -> tuple[dict[str, npt.NDArray[Any]
             options=PredictOptions(device="cpu"),
             how=SubmitOptions(overwrite=True),
         )
-    except PromptError as error:
+    except NNUNetPromptError as error:
         said = str(error)
         assert "\n" not in said
     files = sorted(output.iterdir()) if output.is_dir() else []

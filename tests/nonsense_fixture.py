@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 NOTHING: list[Any] = [None, (), [], {}, set(), "", "\0", b"x", object(), type, lambda: 0]
 NUMBERS: list[Any] = [
@@ -29,10 +29,10 @@ NONSENSE: list[Any] = [*NOTHING, *NUMBERS, *TEXTS, *COORDINATES]
 
 
 def refuses(call: Callable[[Any], object], values: Iterable[Any] = NONSENSE) -> None:
-    """Every value raises `PromptError` in one short line."""
+    """Every value raises `NNUNetPromptError` in one short line."""
     for value in values:
         try:
-            with pytest.raises(PromptError) as error:
+            with pytest.raises(NNUNetPromptError) as error:
                 call(value)
         except BaseException as other:
             raise AssertionError(f"{value!r} ({type(value).__name__})") from other

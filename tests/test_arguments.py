@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt import arguments
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from tests.nonsense_fixture import NOTHING, NUMBERS, TEXTS, refuses
 
 Triple = namedtuple("Triple", "x y z")
@@ -25,9 +25,9 @@ def test_whole_numbers(value: Any) -> None:
 def test_what_is_no_whole_number() -> None:
     refuses(lambda v: arguments.whole_number("n", v, lowest=1, highest=9))
     told = r"^n: expected a whole number from 1 up to 9, such as 2, found 10 \(int\)$"
-    with pytest.raises(PromptError, match=told):
+    with pytest.raises(NNUNetPromptError, match=told):
         arguments.whole_number("n", 10, lowest=1, highest=9, example=2)
-    with pytest.raises(PromptError, match=r"from 0 on, such as 1, found '3' \(str\)$"):
+    with pytest.raises(NNUNetPromptError, match=r"from 0 on, such as 1, found '3' \(str\)$"):
         arguments.whole_number("n", "3", lowest=0)
 
 
@@ -42,7 +42,7 @@ def test_three_numbers(value: Any) -> None:
 def test_what_is_not_three_numbers() -> None:
     refuses(lambda v: arguments.three_numbers("p", v))
     with pytest.raises(
-        PromptError, match=r"^p: .*such as \(15, 33, 11\), found \(1, 2\) \(tuple\)$"
+        NNUNetPromptError, match=r"^p: .*such as \(15, 33, 11\), found \(1, 2\) \(tuple\)$"
     ):
         arguments.three_numbers("p", (1, 2))
     assert "of shape (9, 9)" in _told(lambda: arguments.three_numbers("p", np.zeros((9, 9))))
@@ -73,6 +73,6 @@ def test_long_values_are_shown_short() -> None:
 
 
 def _told(call: Any) -> str:
-    with pytest.raises(PromptError) as error:
+    with pytest.raises(NNUNetPromptError) as error:
         call()
     return str(error.value)

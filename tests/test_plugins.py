@@ -115,7 +115,7 @@ def test_help_lists_a_converter_without_importing_it(
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("fake_package:crash", "failed (KeyError: 'bug\\\\nin two lines')"),
+        ("fake_package:crash", "failed (KeyError: 'bug\\nin two lines')"),
         ("fake_package:leave", "failed (SystemExit: 3)"),
         ("fake_package:gone", "cannot be imported (AttributeError: "),
         ("nowhere:convert", "cannot be imported (ModuleNotFoundError: No module named 'nowhere')"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.challenge.submit import SubmitOptions, submit
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.given import as_label_map
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
@@ -71,7 +71,7 @@ def test_what_is_refused(
     call: Callable[[], Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PromptError, match=message) as error:
+    with pytest.raises(NNUNetPromptError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -83,9 +83,9 @@ def test_prompts_of_a_path_as_text(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(OWN)
     file = load_prompts(str(tmp_path / "p.json")).for_images({"a": str(path)})
     wrong: Any = str(path)
-    with pytest.raises(PromptError, match="image: expected NiftiVolume"):
+    with pytest.raises(NNUNetPromptError, match="image: expected NiftiVolume"):
         file.prompts("a", wrong)
-    with pytest.raises(PromptError, match="images: expected Mapping"):
+    with pytest.raises(NNUNetPromptError, match="images: expected Mapping"):
         file.for_images(wrong)
 
 

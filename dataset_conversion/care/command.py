@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_prompt.data.conversion import run_converter
-from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io.guard import check_output_file
 
 from .arguments import add_care_arguments
@@ -46,7 +46,7 @@ def run_care(
         return run_converter(lambda: _convert(args, convert))
     try:
         return run_inspection(args, examine)
-    except PromptError as error:
+    except NNUNetPromptError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

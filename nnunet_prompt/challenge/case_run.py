@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.low_memory import (
     DeadlineExceeded,
@@ -262,7 +262,7 @@ class CaseRun:
     ) -> None:
         text = str(reason)
         if isinstance(reason, Exception) and not isinstance(
-            reason, (PromptError, DeadlineExceeded)
+            reason, (NNUNetPromptError, DeadlineExceeded)
         ):
             text = f"{type(reason).__name__}: {text}"
         line = textwrap.shorten(text, LONGEST_REASON, placeholder=" ...") + more

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.atomic import PARTIAL
 from nnunet_prompt.io.image_cases import (
     ImageCase,
@@ -50,11 +50,11 @@ def check_output(
 
     Every case has its mask and nothing else lies there; each mask has the shape and the affine of its image, holds
     integers, and a label only in slices where it was prompted, so nothing in null slices. How many channels a case has
-    is told by the files alone: 1 but for names such as Case7_0000 beside Case7_0001. Raises `PromptError` if a folder
-    or prompts.json as a whole cannot be used.
+    is told by the files alone: 1 but for names such as Case7_0000 beside Case7_0001. Raises `NNUNetPromptError` if a
+    folder or prompts.json as a whole cannot be used.
     """
     if not output_folder.is_dir():
-        raise PromptError(f"{output_folder}: no such folder; it must hold the masks to check")
+        raise NNUNetPromptError(f"{output_folder}: no such folder; it must hold the masks to check")
     images = image_files(input_folder / "images")
     prompts = read_prompts_json(input_folder / "prompts.json")
     cases = group_images(images, keys=prompts.cases, n_channels=count_channels(images))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_prompt.challenge.case_run import Trouble
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.atomic import partials_of, replacing
 from nnunet_prompt.prompt_files.prompts_json import load_json
 
@@ -50,7 +50,10 @@ class Report:
     """
 
     def __init__(self, path: Path | None, output_folder: Path, notes: Sequence[str] = ()) -> None:
-        """Reads and rewrites the file. Raises `PromptError` if it cannot be written, or is anything but a report."""
+        """Reads and rewrites the file.
+
+        Raises `NNUNetPromptError` if it cannot be written, or is anything but a report.
+        """
         self.path = path
         self.output = str(output_folder.resolve())
         self.notes = list(notes)
@@ -62,7 +65,7 @@ class Report:
         self._save(self.earlier)
 
     def add(self, entries: Mapping[str, Entry]) -> None:
-        """Takes in cases and rewrites the file. Raises `PromptError` if that fails."""
+        """Takes in cases and rewrites the file. Raises `NNUNetPromptError` if that fails."""
         self.entries.update(entries)
         if self.path is not None:  # else a file of many cases would be copied for each of them
             self._save({**self.earlier, **self.entries})
@@ -84,19 +87,21 @@ class Report:
             with replacing(self.path) as partial:
                 partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"{self.path}: the report cannot be written: {error.strerror}"
             ) from error
 
 
 def check_report_path(path: Path, *, input_folder: Path, output_folder: Path) -> None:
-    """Raises `PromptError` for a report in the output, where an evaluator might stumble over it, or in the input."""
+    """Raises `NNUNetPromptError` for a report in the output, where an evaluator might stumble over it, or in the
+    input.
+    """
     for folder, why in (
         (output_folder, "holds masks and nothing else"),
         (input_folder, "is never written to"),
     ):
         if path.resolve().is_relative_to(folder.resolve()):
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"{path}: the report must lie outside {folder}, which {why}: name another place"
             )
 
@@ -113,8 +118,8 @@ def _earlier(path: Path, output: str) -> dict[str, Entry]:
         content = load_json(path)
         cases = {case: _from_json(case, value) for case, value in content["cases"].items()}
         return cases if content["output"] == output else {}
-    except (PromptError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise PromptError(
+    except (NNUNetPromptError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise NNUNetPromptError(
             f"{path}: already exists and is not the report of a run: name another file"
         ) from error
 

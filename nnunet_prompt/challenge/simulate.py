@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import warn
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.image_cases import image_files, without_ending
@@ -52,11 +52,13 @@ class SimulateOptions:
         one_of("order", self.order, ("xy", "yx"))
         object.__setattr__(self, "inclusive", true_or_false("inclusive", self.inclusive))
         if not 1 <= self.max_points <= MAX_POINTS:
-            raise PromptError(f"--max-points must be 1 to {MAX_POINTS}, found {self.max_points}")
+            raise NNUNetPromptError(
+                f"--max-points must be 1 to {MAX_POINTS}, found {self.max_points}"
+            )
         if not 0 <= self.jitter <= LARGEST_JITTER:
-            raise PromptError(f"--jitter must be 0 to {LARGEST_JITTER}, found {self.jitter}")
+            raise NNUNetPromptError(f"--jitter must be 0 to {LARGEST_JITTER}, found {self.jitter}")
         if self.seed < 0:
-            raise PromptError(f"--seed must not be negative, found {self.seed}")
+            raise NNUNetPromptError(f"--seed must not be negative, found {self.seed}")
         _ = self.convention
 
     @property
@@ -71,11 +73,11 @@ def simulate_prompts(
     """Writes the prompts of the label maps in a folder, or of one file, to `output` and returns their number.
 
     A case id is a file name without ending. What is drawn for a case depends on the seed, its id and its labels only.
-    Raises `PromptError` if there is nothing to read; if some files cannot be read, the others are written first.
+    Raises `NNUNetPromptError` if there is nothing to read; if some files cannot be read, the others are written first.
     """
     labels, output = as_path("labels", labels), as_path("output", output)
     if not isinstance(options, SimulateOptions):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"options: expected SimulateOptions, such as SimulateOptions(seed=1), found {shown(options)}"
         )
     check_output_file(output, [labels])
@@ -86,14 +88,14 @@ def simulate_prompts(
         case = without_ending(path.name)
         try:
             if case in cases:
-                raise PromptError(f"{path}: case {case!r} is there with two file endings")
+                raise NNUNetPromptError(f"{path}: case {case!r} is there with two file endings")
             volume = read_label_file(path)
             for note in volume.notes:
                 warn(f"{path}: {note}")
             in_pls = pls_map(volume.affine, volume.shape).apply(volume.array)
             if in_pls.min(initial=0) < 0:
-                raise PromptError(f"{path}: labels must be 0 or above, found {in_pls.min()}")
-        except PromptError as error:
+                raise NNUNetPromptError(f"{path}: labels must be 0 or above, found {in_pls.min()}")
+        except NNUNetPromptError as error:
             failures.append(str(error))
             continue
         rng = np.random.default_rng([options.seed, zlib.crc32(case.encode("utf-8", "replace"))])
@@ -104,7 +106,7 @@ def simulate_prompts(
         write_prompts_json(output, cases, convention=options.convention)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise PromptError(f"{failures[0]}{more}; {len(cases)} case(s) written to {output}")
+        raise NNUNetPromptError(f"{failures[0]}{more}; {len(cases)} case(s) written to {output}")
     return len(cases)
 
 
@@ -138,22 +140,25 @@ def slice_prompts(
 
 def _check_drawing(labels: object, rng: object) -> None:
     if not isinstance(labels, np.ndarray) or labels.ndim != 3 or labels.dtype.kind not in "bui":
-        raise PromptError(
+        raise NNUNetPromptError(
             f"labels: expected a label map, an array of integers with three axes, found {shown(labels)}"
         )
     if not isinstance(rng, np.random.Generator):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"rng: expected a generator, such as np.random.default_rng(0), found {shown(rng)}"
         )
 
 
 def label_files(labels: Path) -> list[Path]:
-    """The label maps of a folder, of any format, sorted, or the one file. Raises `PromptError` where there is none."""
+    """The label maps of a folder, of any format, sorted, or the one file.
+
+    Raises `NNUNetPromptError` where there is none.
+    """
     if labels.is_dir():
         files = sorted(p for p in labels.iterdir() if image_ending(p.name) and p.is_file())
         return files or image_files(labels)  # which raises
     if not labels.exists():
-        raise PromptError(f"{labels}: no such file or folder; it must hold label maps")
+        raise NNUNetPromptError(f"{labels}: no such file or folder; it must hold label maps")
     if not image_ending(labels.name):
-        raise PromptError(f"{labels}: expected a .nii.gz or .nii file, or a folder of them")
+        raise NNUNetPromptError(f"{labels}: expected a .nii.gz or .nii file, or a folder of them")
     return [labels]

@@ -20,7 +20,7 @@ from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.check import Expected
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
-from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
 from nnunet_prompt.inference.case_runner import Predictor, make_folder, tell, warn
 from nnunet_prompt.inference.case_runner import report as report_reading
 from nnunet_prompt.inference.given import as_options
@@ -49,7 +49,7 @@ class SubmitOptions:
     report          a JSON file with what became of each case; it lies outside the input and the output folder
     budget_minutes  every case has its mask by then, if need be from the prompts alone
 
-    Raises `PromptError` for anything else.
+    Raises `NNUNetPromptError` for anything else.
     """
 
     convention: GivenConvention = ALL_OPEN
@@ -85,9 +85,9 @@ def submit(
 ) -> int:
     """Runs the challenge folder and returns how many cases are degraded. The model is loaded once.
 
-    Raises `PromptError` at the end if an image has no mask, or, if `strict`, if any case is degraded; at the start if
-    the folders, the report or the model cannot be used or there is no prompts.json. One that cannot be read as a whole
-    names no label, so all masks are empty (refused if `strict`).
+    Raises `NNUNetPromptError` at the end if an image has no mask, or, if `strict`, if any case is degraded; at the
+    start if the folders, the report or the model cannot be used or there is no prompts.json. One that cannot be read as
+    a whole names no label, so all masks are empty (refused if `strict`).
     """
     check_type("how", how, SubmitOptions, "SubmitOptions(strict=True)")
     budget, options = how.start(), as_options(options)
@@ -117,7 +117,7 @@ def run_cases(
     """Writes the mask of every case and returns what went wrong, which it also tells on stderr.
 
     Masks that are there already are kept unless told otherwise. Keys of `prompts` without an image are troubles too.
-    Raises `PromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave
+    Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave
     something to guess.
     """
     budget = budget or how.start()
@@ -197,7 +197,9 @@ def _settle(
     reading = settle(prompts, named, how.convention)
     report_reading(reading)
     if how.strict and reading.guessed:
-        raise PromptError(f"--strict, and prompts.json leaves something open: {reading.guessed[0]}")
+        raise NNUNetPromptError(
+            f"--strict, and prompts.json leaves something open: {reading.guessed[0]}"
+        )
     return reading
 
 
@@ -218,7 +220,7 @@ def _check_folders(
 def _add(report: Report, entries: Mapping[str, Entry]) -> None:
     try:
         report.add(entries)
-    except PromptError as error:  # the masks matter more
+    except NNUNetPromptError as error:  # the masks matter more
         warn(str(error))
 
 
@@ -226,11 +228,11 @@ def _conclude(troubles: Sequence[Trouble], output_folder: Path, *, strict: bool)
     degraded = {t.case for t in troubles}
     lost = sorted({t.case for t in troubles if not t.has_mask})
     if lost:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{output_folder}: {len(lost)} case(s) have no mask: {', '.join(lost)} (reasons above)"
         )
     if strict and degraded:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{output_folder}: --strict, and {len(degraded)} case(s) are degraded:"
             f" {', '.join(sorted(degraded))} (reasons above)"
         )

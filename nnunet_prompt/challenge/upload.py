@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, UploadForm, find_entries
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import (
     Predictor,
     all_failures,
@@ -67,12 +67,12 @@ def predict_upload(
     """Predicts every image of a download and packs the masks; `form` is a key of `FORMS`.
 
     Masks that are there are kept, so that a stopped run continues; another model needs another output folder. Raises
-    `PromptError` for a download or a model that does not fit the form, before anything is predicted, and after the
-    last case if one failed: then there is no zip, an earlier one is removed, and the other cases keep their masks.
+    `NNUNetPromptError` for a download or a model that does not fit the form, before anything is predicted, and after
+    the last case if one failed: then there is no zip, an earlier one is removed, and the other cases keep their masks.
     """
     chosen = _form(form)
     if not _TEAM.fullmatch(team):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"team {team!r}: expected letters, digits, blanks, dots, _ and -, as it becomes part of a file name"
         )
     root = output / f"{chosen.zip_name}-{team}"
@@ -101,11 +101,11 @@ def predict_upload(
 def write_masks(predictor: Predictor, entries: Sequence[Entry], *, root: Path) -> tuple[int, int]:
     """Writes the mask of each entry that has none below `root`; returns how many are new, and how many were there.
 
-    Raises `PromptError` before the first case if the model does not fit the entries, and after the last if a case
+    Raises `NNUNetPromptError` before the first case if the model does not fit the entries, and after the last if a case
     failed.
     """
     if predictor.n_image_channels != 1:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"the model takes {predictor.n_image_channels} image channels, expected 1: an upload has one image per case"
         )
     asked = {e.mask.name: e.mask.ask(predictor.table) for e in entries}
@@ -119,7 +119,7 @@ def write_masks(predictor: Predictor, entries: Sequence[Entry], *, root: Path) -
     named = [(entry.member, entry) for entry in missing]
     run = each_case(named, load=stages.load, work=stages.predict, write=stages.write, verb="upload")
     if run.failed:
-        raise PromptError(f"{all_failures(run.failed, len(entries))}; no zip is written")
+        raise NNUNetPromptError(f"{all_failures(run.failed, len(entries))}; no zip is written")
     return len(missing), len(entries) - len(missing)
 
 
@@ -173,7 +173,7 @@ class _Stages:
 
 def _form(name: str) -> UploadForm:
     if name not in FORMS:
-        raise PromptError(f"upload {name!r}: expected one of {', '.join(FORMS)}")
+        raise NNUNetPromptError(f"upload {name!r}: expected one of {', '.join(FORMS)}")
     return FORMS[name]
 
 

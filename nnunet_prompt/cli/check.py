@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 
 class _Check(argparse.Action):
@@ -38,7 +38,9 @@ def run_check(args: argparse.Namespace) -> int:
     from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
 
     if args.report is not None:
-        raise PromptError("--report: reports on a run, and --check runs nothing: give one of both")
+        raise NNUNetPromptError(
+            "--report: reports on a run, and --check runs nothing: give one of both"
+        )
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)
     for line in checked.guessed:

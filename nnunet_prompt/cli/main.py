@@ -24,7 +24,7 @@ from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import evaluate, interact, predict, train, weights
 from nnunet_prompt.cli import verbs as does
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 PROG = "nnunet-prompt"
 DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             if pressed:  # a library made something else of it
                 return _stopped()
-            if not isinstance(error, (PromptError, OSError)):
+            if not isinstance(error, (NNUNetPromptError, OSError)):
                 raise
             return _failed(error, debug=args.debug)
 

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_prompt.cli.main import main as command_line
-from nnunet_prompt.errors import ModelError, PromptError
+from nnunet_prompt.errors import ModelError, NNUNetPromptError
 
 
 def self_check(model: Path, folder: Path) -> str:
     """Segments one phantom heart with `nnunet-prompt submit` on the CPU, in `folder`, and returns what came out.
 
     The model may be of any organ: the phantom is its image in every channel, and what it finds is not judged. Raises
-    `PromptError` if the network cannot be built, if the case is degraded, or if the mask lies on another grid or holds
-    a label that was not asked for.
+    `NNUNetPromptError` if the network cannot be built, if the case is degraded, or if the mask lies on another grid or
+    holds a label that was not asked for.
     """
     from nnunet_prompt.inference.model_folder import load_model
     from nnunet_prompt.inference.options import PredictOptions
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             print(self_check(args.model, Path(folder)))
-    except (PromptError, OSError) as error:
+    except (NNUNetPromptError, OSError) as error:
         print(f"self-check: error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_prompt.cli.hints import next_command, note
 from nnunet_prompt.cli.options import DEVICES, at_least, fold
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _handed_on(args: argparse.Namespace, request: TrainRequest) -> Iterator[str]
 
 
 def _run_nnunet(request: TrainRequest) -> None:
-    """Runs nnU-Net; raises `PromptError` for an error that the user can do something about."""
+    """Runs nnU-Net; raises `NNUNetPromptError` for an error that the user can do something about."""
     from nnunetv2.run.run_training import run_training_entry
     from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -173,15 +173,17 @@ def _run_nnunet(request: TrainRequest) -> None:
         refused = _REFUSED.search(str(error))
         if refused is None:
             raise
-        raise PromptError(refused[1]) from error
+        raise NNUNetPromptError(refused[1]) from error
     except (RuntimeError, AssertionError, MemoryError) as error:
         text = " ".join(str(error).split()).split("; your network:")[0]  # a whole tensor follows
         advice = next((known for words, known in _KNOWN.items() if words in text), None)
         if advice is not None or isinstance(error, MemoryError):
-            raise PromptError(f"{advice or _KNOWN['out of memory']} ({text[:200]})") from error
+            raise NNUNetPromptError(
+                f"{advice or _KNOWN['out of memory']} ({text[:200]})"
+            ) from error
         last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if last.parts[-3:-1] == ("nnunetv2", "run"):  # it refuses its arguments
-            raise PromptError(f"nnU-Net refuses {request.dataset}: {text[:200]}") from error
+            raise NNUNetPromptError(f"nnU-Net refuses {request.dataset}: {text[:200]}") from error
         raise
 
 

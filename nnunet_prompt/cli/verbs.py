@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from nnunet_prompt.cli.arguments import CARE
 from nnunet_prompt.cli.check import run_check
 from nnunet_prompt.cli.hints import next_command, note
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.plugins import plugin
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from nnunet_prompt.inference.options import PredictOptions
 
 
@@ -41,17 +44,14 @@ def _convert(args: argparse.Namespace) -> int:
     from nnunet_prompt.dataset_conversion import msd, nnunet_raw
     from nnunet_prompt.phantom import heart_conversion as phantom_heart
 
-    known = {"msd": msd.convert, "phantom": phantom_heart.convert}
-    if args.layout == "nnunet":
-        folder = nnunet_raw.convert(
-            args.source, args.dataset_id, name=args.name, patient_regex=args.patient_regex
-        )
-    elif args.layout in known:
-        folder = known[args.layout](args.source, args.dataset_id, name=args.name)
-    else:
-        folder = plugin("converters", args.layout).call(
-            args.source, args.dataset_id, name=args.name
-        )
+    known: dict[str, Callable[..., Path]] = {
+        "msd": msd.convert,
+        "nnunet": nnunet_raw.convert,
+        "phantom": phantom_heart.convert,
+    }
+    run = known.get(args.layout) or plugin("converters", args.layout).call
+    more = {"patient_regex": args.patient_regex} if args.layout == "nnunet" else {}
+    folder = run(args.source, args.dataset_id, name=args.name, **more)
     print(f"wrote {folder}")
     return 0
 
@@ -128,7 +128,9 @@ def plan(args: argparse.Namespace) -> int:
         trainer = ("-tr", "nnUNetTrainerPromptCPU", "-p", written.stem)
         next_command("nnunet-prompt", "train", number, "3d_fullres", "0", *trainer)
     elif given.keys() & {"features", "batch_size"}:
-        raise PromptError("--no-resampling: --features and --batch-size are those of reduced plans")
+        raise NNUNetPromptError(
+            "--no-resampling: --features and --batch-size are those of reduced plans"
+        )
     else:
         written = no_resampling_plans(args.dataset_id, **given)
         print(f"wrote {written}")
@@ -164,18 +166,20 @@ def _predict_upload(args: argparse.Namespace) -> int:
     from nnunet_prompt.challenge.upload import NO_TEAM, predict_upload
 
     if args.upload is None:
-        raise PromptError("--team names the zip of an upload: give --upload, too")
+        raise NNUNetPromptError("--team names the zip of an upload: give --upload, too")
     if args.prompts is not None or args.structures or args.refine is not None:
-        raise PromptError(
+        raise NNUNetPromptError(
             "--upload: neither prompts nor --refine nor --structures, its form states what is written"
         )
     given = (args.order, args.base, args.inclusive)
     if given != ("auto",) * 3 or args.axes is not None or args.whole_names:
-        raise PromptError(
+        raise NNUNetPromptError(
             "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form states what is read"
         )
     if args.num_parts > 1 or args.dask is not None:
-        raise PromptError("--upload: neither --num-parts nor --dask, its zip is made in one run")
+        raise NNUNetPromptError(
+            "--upload: neither --num-parts nor --dask, its zip is made in one run"
+        )
     made = predict_upload(
         args.images,
         args.output,

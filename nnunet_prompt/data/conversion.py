@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError, PromptError, unreadable_json
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError, unreadable_json
 
 
 def converter_parser(summary: str) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def run_converter(convert: Callable[[], Path]) -> int:
     """Runs a conversion for the command line: prints the folder or one line of error, returns the exit code."""
     try:
         folder = convert()
-    except (PromptError, OSError) as error:
+    except (NNUNetPromptError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

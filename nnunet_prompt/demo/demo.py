@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_prompt.demo.progress import showing
-from nnunet_prompt.errors import OutputError, PromptError
+from nnunet_prompt.errors import NNUNetPromptError, OutputError
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Stage:
 def run_demo(output: Path, *, seed: int = 0) -> None:
     """Runs the demo in `output`: a few minutes on two cores. Stopped or failed, it goes on where it was.
 
-    Raises `PromptError` if a command fails, with its last line and the name of the file that has the others, and
+    Raises `NNUNetPromptError` if a command fails, with its last line and the name of the file that has the others, and
     `OutputError` for a folder that cannot be written, or that has a `train` or `test` of its owner.
     """
     from rich.console import Console
@@ -193,7 +193,7 @@ def _run(stage: Stage, output: Path, *, variables: Mapping[str, str], console: C
             show(line)
             last = line
     if process.returncode:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"`{shlex.join(stage.command)}` failed: {last} (its whole output is in {log})"
         )
     marker.write_text(shlex.join(stage.command), encoding="utf-8")
@@ -234,7 +234,7 @@ def _executable(command: Sequence[str]) -> list[str]:
     beside = Path(sysconfig.get_path("scripts")) / program
     found = str(beside) if beside.exists() else shutil.which(program)
     if found is None:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{program}: no such command; it comes with nnU-Net: pip install nnunetv2"
         )
     return [found, *arguments]

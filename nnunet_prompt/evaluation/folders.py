@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
@@ -59,9 +59,9 @@ def evaluate_folders(
     Warns on stderr of cases that are missing, unmatched or failed, and of headers that contradict themselves.
     `num_processes` above 1 needs `if __name__ == "__main__"`.
 
-    Raises `PromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they share
-    no label value or hold none of `label_values`, so that nothing but zeros would come out; what is wrong with a single
-    case stands under "failed".
+    Raises `NNUNetPromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they
+    share no label value or hold none of `label_values`, so that nothing but zeros would come out; what is wrong with a
+    single case stands under "failed".
     """
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
     output = checked_output(output)
@@ -92,7 +92,7 @@ def _outcomes(jobs: Sequence[Job], num_processes: int) -> dict[str, Outcome]:
 def checked_output(output: Path | str | None) -> Path | None:
     path = None if output is None else as_path("output", output)
     if path is not None and path.is_dir():
-        raise PromptError(f"{path} is a folder: give a file, such as {path / 'metrics.json'}")
+        raise NNUNetPromptError(f"{path} is a folder: give a file, such as {path / 'metrics.json'}")
     return path
 
 
@@ -101,12 +101,12 @@ def checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | None
         return None
     given = items(label_values)
     if given is None:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"label_values: expected a list such as [500, 200], found {shown(label_values)}"
         )
     values = [whole_number("label_values", v, lowest=0, example=500) for v in given]
     if not values or 0 in values:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"label values must be one or more and not the background 0, found {values}"
         )
     return tuple(dict.fromkeys(values))
@@ -171,7 +171,7 @@ def _check_values_meet(scored: Sequence[Mapping[int, Scores]]) -> None:
     reference = sorted({value for value, s in rows if not only_prediction(s)})
     predicted = sorted({value for value, s in rows if not only_label(s)})
     if reference and predicted and not set(reference) & set(predicted):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"label maps and predictions share no value: the label maps hold {_numbers(reference)}, the predictions"
             f" {_numbers(predicted)}: renumber one of them, or state what to score with --values {reference[0]}"
         )
@@ -181,7 +181,7 @@ def _check_values_occur(values: Sequence[int], scored: Mapping[str, Mapping[int,
     """Chosen values that are in no file would give a table without a number."""
     dice = [s.dice for scores in scored.values() for s in scores.values()]
     if dice and np.isnan(dice).all():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"label values: expected values that occur, found {_numbers(values)}, which no label map and no prediction"
             " holds: leave out --values to score all"
         )

@@ -43,7 +43,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from nnunet_prompt.arguments import finite_number, items, shown, whole_number
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -96,7 +96,7 @@ def score_masks(truth: Array, prediction: Array, *, spacing_mm: Sequence[float])
     """All metrics of two masks of one shape, 2D or 3D; what is not zero is inside.
 
     `spacing_mm` has one entry per array axis, in the order of the axes. Only the bounding box of
-    the union is worked on. Raises `PromptError` if shapes or spacing do not fit, or if an array
+    the union is worked on. Raises `NNUNetPromptError` if shapes or spacing do not fit, or if an array
     holds other than whole numbers (probabilities need a threshold first).
     """
     pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
@@ -109,15 +109,17 @@ def score_label_maps(
     """The metrics of each of `labels` in two integer label maps of one shape, in the order given.
 
     A label that occurs in neither map scores NaN throughout. There is no ignore label here: whoever
-    has one sets its voxels to 0 in both maps. Raises `PromptError` like `score_masks`, or if the
+    has one sets its voxels to 0 in both maps. Raises `NNUNetPromptError` like `score_masks`, or if the
     background 0 is among the labels.
     """
     values = items(labels)
     if values is None:
-        raise PromptError(f"labels: expected a list such as [500, 200], found {shown(labels)}")
+        raise NNUNetPromptError(
+            f"labels: expected a list such as [500, 200], found {shown(labels)}"
+        )
     labels = [whole_number("labels", v, lowest=0, example=500) for v in values]
     if 0 in labels:
-        raise PromptError(f"labels must not hold the background 0, found {labels}")
+        raise NNUNetPromptError(f"labels must not hold the background 0, found {labels}")
     pair = _pair(_whole("truth", truth), _whole("prediction", prediction), spacing_mm)
     box = _bounding_box((pair.truth != 0) | (pair.prediction != 0))
     truth, prediction = pair.truth[box], pair.prediction[box]
@@ -163,7 +165,7 @@ def surface(mask: Array) -> Mask:
     """The surface voxels of a mask, in its shape: those that have a face neighbour outside."""
     inside = _mask("mask", mask)
     if inside.ndim == 0:
-        raise PromptError(f"mask: expected an array, found {shown(mask)}")
+        raise NNUNetPromptError(f"mask: expected an array, found {shown(mask)}")
     eroded: Mask = binary_erosion(inside, border_value=0)
     return inside & ~eroded
 
@@ -173,11 +175,11 @@ def surface_distances(
 ) -> SurfaceDistances:
     """The distances between the surfaces of two masks of one shape, both ways.
 
-    Raises `PromptError` if a mask is empty, and like `score_masks`.
+    Raises `NNUNetPromptError` if a mask is empty, and like `score_masks`.
     """
     pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
     if not (pair.truth.any() and pair.prediction.any()):
-        raise PromptError("surface distances need two masks that are not empty")
+        raise NNUNetPromptError("surface distances need two masks that are not empty")
     box = _bounding_box(pair.truth | pair.prediction)
     return _distances(pair.truth[box], pair.prediction[box], pair.spacing_mm)
 
@@ -219,11 +221,11 @@ def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair
     _check_one_shape(truth, prediction)
     try:
         numbers = [finite_number("spacing_mm", s, 1.5) for s in items(spacing_mm) or ()]
-    except PromptError:
+    except NNUNetPromptError:
         numbers = []
     spacing = np.array(numbers, np.float64)
     if spacing.shape != (truth.ndim,) or not (spacing > 0).all():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"spacing_mm must be {truth.ndim} positive numbers, found {shown(spacing_mm)}"
         )
     diagonal = float(np.linalg.norm(np.array(truth.shape) * spacing))
@@ -234,7 +236,7 @@ def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair
 
 def _check_one_shape(truth: Array, prediction: Array) -> None:
     if truth.shape != prediction.shape or truth.ndim == 0:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"reference and prediction must have the same shape, found {truth.shape} and {prediction.shape}"
         )
 
@@ -245,14 +247,14 @@ def _mask(name: str, array: Any) -> Mask:
 
 
 def _whole(name: str, array: Any) -> Array:
-    """A mask or label map; raises `PromptError` for fractions, NaN and what is no number."""
+    """A mask or label map; raises `NNUNetPromptError` for fractions, NaN and what is no number."""
     try:
         found = np.asarray(array)
     except (TypeError, ValueError):  # such as lists of unequal length
         found = np.empty(0, object)
     if found.dtype.kind in "bui" or (found.dtype.kind == "f" and (found == np.rint(found)).all()):
         return found
-    raise PromptError(
+    raise NNUNetPromptError(
         f"{name}: expected a mask or a label map of whole numbers, found {shown(found)};"
         " give probabilities a threshold first, such as p > 0.5"
     )

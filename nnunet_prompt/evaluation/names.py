@@ -15,7 +15,7 @@ from typing import Any
 
 from nnunet_prompt.arguments import shown
 from nnunet_prompt.data.structures import BLOCK
-from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 
 SAMPLE = "500=LV,200=myocardium"
 NamesLike = Mapping[int, str] | str | Path | None
@@ -43,7 +43,8 @@ class Names:
 def read_names(names: NamesLike, labels: Path, predictions: Path) -> Names:
     """The names that are given, else those of the dataset.json in or above `labels`, or in `predictions`.
 
-    Raises `PromptError` for what is no names. A dataset.json that was only found, and does not name values, is skipped.
+    Raises `NNUNetPromptError` for what is no names. A dataset.json that was only found, and does not name values, is
+    skipped.
     """
     if names is not None:
         return _given(names)
@@ -52,7 +53,7 @@ def read_names(names: NamesLike, labels: Path, predictions: Path) -> Names:
         if path.is_file():
             try:
                 return _of_file(path)
-            except PromptError:
+            except NNUNetPromptError:
                 continue  # it was only found there, and no number depends on its names
     return Names()
 
@@ -61,7 +62,7 @@ def _given(names: Mapping[int, str] | str | Path) -> Names:
     if isinstance(names, Mapping):
         return _own([(value, name) for value, name in names.items()])
     if not isinstance(names, (str, Path)):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"names: expected {SAMPLE}, a dictionary such as {{500: 'LV'}} or the path of a dataset.json,"
             f" found {shown(names)}"
         )
@@ -76,7 +77,7 @@ def _pair(part: str) -> tuple[Any, str]:
     if name.isdecimal() and not value.isdecimal():
         value, name = name, value
     if not equals or not value.isdecimal():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"names: expected value=name with commas between, such as {SAMPLE}, found {part!r}"
         )
     return int(value), name
@@ -87,12 +88,12 @@ def _own(pairs: list[tuple[Any, Any]]) -> Names:
     for value, name in pairs:
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if not number or not isinstance(name, str) or not name.strip():
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"names: expected a label value from 1 on and a name, such as {SAMPLE},"
                 f" found {shown(value)}={shown(name)}"
             )
         if value in found or name in found.values():
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"names: {value}={name} names a value or uses a name for the second time"
             )
         found[value] = name

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nnunet_prompt.arguments import one_of
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.image_files import image_ending, without_image_ending
 from nnunet_prompt.io.names import composed
 
@@ -51,31 +51,31 @@ class Pairs:
 def pair_files(labels: Path, predictions: Path, *, missing: Missing, extra: Extra) -> Pairs:
     """Matches the files of two folders by case; subfolders are not searched.
 
-    Raises `PromptError` if one is no folder, if they are one folder or look swapped, if they share no case, and, unless
-    `missing` and `extra` say otherwise, if a case lacks its prediction or its label file.
+    Raises `NNUNetPromptError` if one is no folder, if they are one folder or look swapped, if they share no case, and,
+    unless `missing` and `extra` say otherwise, if a case lacks its prediction or its label file.
     """
     one_of("missing", missing, get_args(Missing))
     one_of("extra", extra, get_args(Extra))
     pairs = Pairs(files_by_case(labels), files_by_case(predictions))
     if labels.samefile(predictions):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{labels} and {predictions} are one folder: give the label maps first and then the predictions"
         )
     if not pairs.labels.keys() & pairs.predictions.keys():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{labels} and {predictions} share no case: expected the files <case>.nii.gz and"
             f" <case>.nii.gz or <case>{PREDICTION_SUFFIX}.nii.gz, found for example"
             f" {_example(pairs.labels)} and {_example(pairs.predictions)}"
         )
     _check_not_swapped(labels, predictions, pairs)
     if pairs.missing and missing == "error":
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{predictions}: {len(pairs.missing)} of {len(pairs.labels)} cases of {labels} have no prediction"
             f" ({listed(pairs.missing)}): --missing skip leaves these cases out, --missing empty scores them as"
             " empty masks"
         )
     if pairs.extra and extra == "error":
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{labels}: {len(pairs.extra)} of {len(pairs.predictions)} cases of {predictions} have no label file"
             f" ({listed(pairs.extra)}): label maps come first and predictions second; --extra skip scores only"
             " the cases that have both"
@@ -103,7 +103,7 @@ def _check_not_swapped(labels: Path, predictions: Path, pairs: Pairs) -> None:
         why = f"{predictions} has the name of a folder of label maps, {labels} has not"
     else:
         return
-    raise PromptError(
+    raise NNUNetPromptError(
         f"{why}: label maps come first and predictions second; if they do, rename what misleads"
     )
 
@@ -122,14 +122,16 @@ def _without_ending(path: Path) -> str:
 
 
 def files_by_case(folder: Path) -> dict[str, list[Path]]:
-    """The label files of a folder by case id, sorted; raises `PromptError` if it is no folder."""
+    """The label files of a folder by case id, sorted; raises `NNUNetPromptError` if it is no folder."""
     if not folder.is_dir():
-        raise PromptError(f"{folder} is not a folder: give the folder that holds the label files")
+        raise NNUNetPromptError(
+            f"{folder} is not a folder: give the folder that holds the label files"
+        )
     files: dict[str, list[Path]] = {}
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{folder} cannot be read ({error.strerror}): give a folder that can"
         ) from error
     for path in paths:

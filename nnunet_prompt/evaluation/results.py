@@ -30,7 +30,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from nnunet_prompt.arguments import shown
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
 from nnunet_prompt.io.nifti import replacing
@@ -187,20 +187,20 @@ def format_notes(results: Evaluation) -> str:
 
 def _check_form(results: object) -> None:
     if not isinstance(results, Mapping) or not {"mean", "structures", "counts"} <= results.keys():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"results: expected what evaluate_folders returns, found {shown(results)}"
         )
 
 
 def write_json(results: Evaluation, output: Path) -> None:
-    """Writes the results; raises `PromptError` where that cannot be."""
+    """Writes the results; raises `NNUNetPromptError` where that cannot be."""
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as partial:
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{output} cannot be written ({error.strerror}): give a path that can"
         ) from error
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.pipeline import pipelined
 from nnunet_prompt.io.atomic import make_folder as make_folder
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -116,16 +116,16 @@ def each_case(
 
 def reason_of(error: BaseException) -> str:
     """Why a case failed, in one line; with the kind of error where it is none that we raise ourselves."""
-    if isinstance(error, PromptError):
+    if isinstance(error, NNUNetPromptError):
         return str(error)
     first_line = next(iter(str(error).strip().splitlines()), "no reason given")
     return f"{type(error).__name__}: {first_line}"
 
 
-def all_failures(failed: dict[str, str], total: int) -> PromptError:
+def all_failures(failed: dict[str, str], total: int) -> NNUNetPromptError:
     """The one line at the end for the failures of `total` cases."""
     first, reason = next(iter(failed.items()))
-    return PromptError(
+    return NNUNetPromptError(
         f"{len(failed)} of {total} cases have no mask; the first is {first}: {reason}"
     )
 

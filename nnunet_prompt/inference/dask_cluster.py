@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Run, reason_of, tell, warn
 from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.options import PredictOptions
@@ -67,8 +67,8 @@ def predict_on_cluster(
     """Has the workers of the scheduler `options.dask` predict cases; like `inference.predict_folder.predict_cases`.
 
     `cases` are those without a finished mask; what else has its name is removed first. Ctrl-C cancels what has not
-    begun; what has begun is done and written. Raises `PromptError` without Dask, and where no scheduler answers or it
-    goes away.
+    begun; what has begun is done and written. Raises `NNUNetPromptError` without Dask, and where no scheduler answers
+    or it goes away.
     """
     assert options.dask is not None
     run: Run[Tally | None] = Run()
@@ -186,11 +186,11 @@ def _use_threads() -> None:
 
 @contextmanager
 def _client(scheduler: str) -> Iterator[Any]:
-    """A connection to a scheduler, by its address or its file. Raises `PromptError` where there is none."""
+    """A connection to a scheduler, by its address or its file. Raises `NNUNetPromptError` where there is none."""
     try:
         distributed = importlib.import_module("distributed")
     except ImportError:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"--dask {scheduler}: Dask is not installed here; pip install 'nnunet-prompt[dask]'"
         ) from None
     try:
@@ -202,7 +202,7 @@ def _client(scheduler: str) -> Iterator[Any]:
             )
             client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, KeyError) as error:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"--dask {scheduler}: no Dask scheduler answers ({error}); expected the address of one that runs, such as"
             " tcp://host:8786, or its scheduler file"
         ) from None
@@ -236,7 +236,7 @@ def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], No
         for future in waiting:
             job = running.pop(future)
             if future.cancelled():
-                raise PromptError(
+                raise NNUNetPromptError(
                     "--dask: the scheduler is gone or was restarted; run the same command again to resume"
                 )
             error = future.exception()  # of a case that kills its workers, say

@@ -1,6 +1,6 @@
 """Brings the arguments of a predictor or a session into the form that they work with.
 
-Raises `PromptError` or `ImageError` in one line with a sample of the right form.
+Raises `PromptError`, `ImageError` or `NNUNetPromptError` in one line with a sample of the right form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, shown, whole_number
-from nnunet_prompt.errors import DatasetError, ImageError, PromptError
+from nnunet_prompt.errors import DatasetError, ImageError, NNUNetPromptError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.prompts.coerce import as_prompt_set
@@ -40,7 +40,7 @@ def as_label(label: Any, table: StructureTable) -> int:
             raise PromptError(f"label: {error}; any number above 0 may be given, too") from error
     try:
         return whole_number("label", label, lowest=1, highest=LARGEST_LABEL)
-    except PromptError:
+    except NNUNetPromptError:
         known = ", ".join(f"{s.name!r} ({s.official})" for s in table.structures[:3])
         raise PromptError(
             f"label: expected a whole number above 0, found {shown(label)}; it is at most {LARGEST_LABEL},"
@@ -80,14 +80,14 @@ def as_names(wanted: Any) -> tuple[str, ...]:
     """Names or official values of structures; one alone may stand without a list."""
     parts = [wanted] if isinstance(wanted, (str, int)) else items(wanted)
     if parts is None or not all(_is_name(part) for part in parts):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"wanted: expected names or values of structures, such as ['LV', 'scar'] or [500], found {shown(wanted)}"
         )
     return tuple(part if isinstance(part, str) else str(int(part)) for part in parts)
 
 
 def as_options(options: Any) -> PredictOptions:
-    """Raises `PromptError` for what is no `PredictOptions`."""
+    """Raises `NNUNetPromptError` for what is no `PredictOptions`."""
     check_type("options", options, PredictOptions, "PredictOptions(device='cpu')")
     return cast("PredictOptions", options)
 

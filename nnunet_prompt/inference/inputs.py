@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nnunet_prompt.data.plans_reader import WORLD, ImageReader
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import warn
 from nnunet_prompt.io.dicom import dicom_files
 from nnunet_prompt.io.image_files import image_ending, mask_ending
@@ -16,8 +16,8 @@ def input_files(images: Path, reader: ImageReader) -> list[Path]:
     """The image files of a model, sorted; a folder with a DICOM series stands for itself.
 
     In a folder these are the files with the ending of the model's data set, or where there are none, those that the
-    model's reader knows. Raises `PromptError` where there is no image, and where a folder holds image files as well as
-    a DICOM series.
+    model's reader knows. Raises `NNUNetPromptError` where there is no image, and where a folder holds image files as
+    well as a DICOM series.
     """
     check_there(images)
     if images.is_file():
@@ -28,7 +28,7 @@ def input_files(images: Path, reader: ImageReader) -> list[Path]:
     slices = dicom_files(images) if reader.name in WORLD else []
     others = [p for p in own or known if p not in slices]
     if others and slices:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{images}: holds image files ({others[0].name}) and a DICOM series ({slices[0].name}), expected one of"
             f" both: give the file (-i {others[0]}), or a folder with the series alone"
         )
@@ -36,7 +36,7 @@ def input_files(images: Path, reader: ImageReader) -> list[Path]:
         return [images]
     if not others:
         found = f"found {named[0].name}" if named else "found none"
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{images}: no {' or '.join(_own_endings(reader))} file in it; the model's reader {reader.name} knows"
             f" {', '.join(reader.endings)}, {found}"
         )
@@ -50,13 +50,15 @@ def input_files(images: Path, reader: ImageReader) -> list[Path]:
 
 
 def check_there(images: Path) -> None:
-    """Raises `PromptError` where no model could find an image."""
+    """Raises `NNUNetPromptError` where no model could find an image."""
     if images.is_file():
         return
     if not images.is_dir():
-        raise PromptError(f"{images}: no such folder or file; it must hold the images")
+        raise NNUNetPromptError(f"{images}: no such folder or file; it must hold the images")
     if not _named(images) and not dicom_files(images):
-        raise PromptError(f"{images}: no .nii.gz or other image file and no DICOM series in it")
+        raise NNUNetPromptError(
+            f"{images}: no .nii.gz or other image file and no DICOM series in it"
+        )
 
 
 def mask_name(case: str, image: Path, reader: ImageReader) -> str:
@@ -70,7 +72,7 @@ def _named(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise PromptError(f"{folder}: cannot be listed: {error.strerror}") from error
+        raise NNUNetPromptError(f"{folder}: cannot be listed: {error.strerror}") from error
     return [p for p in entries if image_ending(p.name) and p.is_file()]
 
 

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class DeadlineExceeded(Exception):
-    """The time for a case is over. No `PromptError`, which some take for an image that they can do without."""
+    """The time for a case is over. No `NNUNetPromptError`, which some take for an image that they can do without."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

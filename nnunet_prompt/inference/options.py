@@ -14,7 +14,7 @@ from nnunet_prompt.arguments import (
     true_or_false,
     whole_number,
 )
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
 Case = TypeVar("Case")
@@ -59,28 +59,32 @@ class PredictOptions:
     def __post_init__(self) -> None:
         self._check_types()
         if not 0 < self.step_size <= 1:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"step size: expected more than 0 and at most 1, found {self.step_size}"
             )
         if self.device is not None and not _is_one_of(self.device, ("cpu", "cuda", "mps")):
-            raise PromptError(f"device: expected cpu, cuda or mps, found {shown(self.device)}")
+            raise NNUNetPromptError(
+                f"device: expected cpu, cuda or mps, found {shown(self.device)}"
+            )
         if not _is_one_of(self.window, ("prompted", "full")):
-            raise PromptError(f"window: expected prompted or full, found {shown(self.window)}")
+            raise NNUNetPromptError(
+                f"window: expected prompted or full, found {shown(self.window)}"
+            )
         if self.axes is not None and not _is_one_of(self.axes, ("zyx", "xyz")):
-            raise PromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
+            raise NNUNetPromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
         check_type("convention", self.convention, GivenConvention, "GivenConvention('yx')")
         if self.num_parts < 1:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"number of parts: expected a number from 1 up, found {self.num_parts}"
             )
         if not 0 <= self.part_id < self.num_parts:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"part id: expected a number from 0 to {self.num_parts - 1}, as there are {self.num_parts} part(s)"
                 f" (--num-parts), found {self.part_id}"
             )
 
     def _check_types(self) -> None:
-        """Coerces numpy's numbers; what is of another type raises `PromptError`."""
+        """Coerces numpy's numbers; what is of another type raises `NNUNetPromptError`."""
         if self.folds is not None:
             object.__setattr__(self, "folds", _folds(self.folds))
         step = finite_number("step size", self.step_size, 0.5)
@@ -94,11 +98,11 @@ class PredictOptions:
             number = whole_number(name, value, lowest=-MOST, highest=MOST, example=1)
             object.__setattr__(self, name, number)
         if not isinstance(self.checkpoint, str) or not self.checkpoint:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"checkpoint: expected a file name, such as checkpoint_best.pth, found {shown(self.checkpoint)}"
             )
         if self.dask is not None and not isinstance(self.dask, str):
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"dask: expected the address of a scheduler, such as tcp://node:8786, found {shown(self.dask)}"
             )
 
@@ -112,7 +116,7 @@ class PredictOptions:
         return cases[self.part_id :: self.num_parts]
 
     def resolved_device(self) -> str:
-        """The device to use. Raises `PromptError` where the wanted one is absent."""
+        """The device to use. Raises `NNUNetPromptError` where the wanted one is absent."""
         import torch
 
         available = {
@@ -123,7 +127,7 @@ class PredictOptions:
         if self.device is None:
             return "cuda" if available["cuda"] else "cpu"
         if not available[self.device]:
-            raise PromptError(f"device {self.device}: this machine has none; use -device cpu")
+            raise NNUNetPromptError(f"device {self.device}: this machine has none; use -device cpu")
         return self.device
 
 
@@ -135,7 +139,9 @@ def _folds(folds: object) -> tuple[int | str, ...]:
     """Folds by number, or "all"; one alone may stand without a list."""
     parts = [folds] if isinstance(folds, (int, str)) else items(folds)
     if not parts:
-        raise PromptError(f"folds: expected numbers or 'all', such as (0, 1), found {shown(folds)}")
+        raise NNUNetPromptError(
+            f"folds: expected numbers or 'all', such as (0, 1), found {shown(folds)}"
+        )
     return tuple(part if _is_fold_name(part) else _fold(part) for part in parts)
 
 

@@ -87,7 +87,7 @@ class MaskedCase:
 
 
 def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
-    """Reads the images and prompts of a case and preprocesses it. Raises `PromptError` for what does not fit.
+    """Reads the images and prompts of a case and preprocesses it. Raises `NNUNetPromptError` for what does not fit.
 
     It may run in one thread while `predict_case` runs in another one.
     """
@@ -122,7 +122,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
 
 
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
-    """Asks the network. Raises `PromptError` for prompts outside the image."""
+    """Asks the network. Raises `NNUNetPromptError` for prompts outside the image."""
     tally = None
     if loaded.prompts is None:
         labels = predictor.answer_structures(loaded.placed, asked.structures)

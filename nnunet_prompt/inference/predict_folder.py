@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nnunet_prompt.arguments import as_path
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import (
     Run,
     StagedPredictor,
@@ -67,8 +67,8 @@ def predict_folder(
     With `refine`, a folder of automatic masks, prompts correct these: each prompted label begins with its part of the
     automatic mask, the others stay as they are, and a case without prompts keeps its mask.
     Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
-    `options.overwrite`, and always with `options.dask`. Raises `PromptError` for arguments that do not fit, and after
-    the last case, if a case failed; the others keep their masks.
+    `options.overwrite`, and always with `options.dask`. Raises `NNUNetPromptError` for arguments that do not fit, and
+    after the last case, if a case failed; the others keep their masks.
     """
     from nnunet_prompt.inference.predictor import PromptPredictor
 
@@ -125,18 +125,20 @@ class Kept:
 
 
 def _ask(prompts: object, structures: tuple[str, ...], refine: Path | str | None) -> Asked:
-    """What is asked, without the prompts yet. Raises `PromptError` for what does not go together."""
+    """What is asked, without the prompts yet. Raises `NNUNetPromptError` for what does not go together."""
     if prompts is not None and structures:
-        raise PromptError("prompts and structures: give either a prompts file or names, not both")
+        raise NNUNetPromptError(
+            "prompts and structures: give either a prompts file or names, not both"
+        )
     if refine is None:
         return Asked(None, structures)
     if prompts is None:
-        raise PromptError(
+        raise NNUNetPromptError(
             "refine: automatic masks are corrected by prompts; give prompts with -p, too"
         )
     masks = as_path("refine", refine)
     if not masks.is_dir():
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{masks}: no such folder; --refine names a folder with an automatic mask of each case, such as what"
             " `nnunet-prompt predict` without -p wrote"
         )
@@ -150,7 +152,7 @@ def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> N
     inputs += [] if asked.refine is None else [asked.refine]
     try:
         check_output_folder(output, inputs)
-    except PromptError:
+    except NNUNetPromptError:
         check_is_model(model)
         raise
 
@@ -197,17 +199,17 @@ def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
 
 def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> PromptFile | None:
     if prompts is None and options.convention != ALL_OPEN:
-        raise PromptError(
+        raise NNUNetPromptError(
             "--order, --base and --inclusive state the convention of a prompts.json: give prompts with -p, too"
         )
     if isinstance(prompts, (str, Path)):
         return load_prompts(prompts, convention=options.convention, axes=options.axes)
     if prompts is not None and not isinstance(prompts, PromptFile):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"prompts: expected a path or what load_prompts returns, found {type(prompts).__name__}"
         )
     if prompts is not None and (options.convention, options.axes) != (ALL_OPEN, None):
-        raise PromptError(
+        raise NNUNetPromptError(
             "prompts: they are loaded already; give convention and axes to load_prompts"
         )
     return prompts

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor, warn
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits, Spans, union, within
@@ -111,11 +111,11 @@ def predict_case(
     if len(here) == 1:
         return np.asarray(predictor.predict_prompts(list(here.values()), prompts))
     votes = _Votes()
-    failed: list[PromptError] = []
+    failed: list[NNUNetPromptError] = []
     for tag, volume in here.items():
         try:
             said = predictor.object_logits([volume], prompts)
-        except PromptError as error:
+        except NNUNetPromptError as error:
             failed.append(error)
             continue
         votes.add(said, [trust(label, tag) for label in said.labels])

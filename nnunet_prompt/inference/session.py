@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.arguments import as_path, items, one_of, shown, three_numbers
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError, PromptError
 from nnunet_prompt.inference.given import (
     Label,
     as_label,
@@ -103,8 +103,8 @@ class PromptSession:
     def add(self, prompt: Prompt | Triple, label: Label = 1) -> None:
         """Adds a prompt to what is said about a label: a value, or the name of a structure for its official value.
 
-        Three numbers are a point. Raises `PromptError` without an image, for what is no prompt or no label, and for a
-        prompt outside the image.
+        Three numbers are a point. Raises `NNUNetPromptError` without an image, and `PromptError` for what is no
+        prompt or no label and for a prompt outside the image.
         """
         case = self._open()
         value = as_label(label, self.predictor.table)
@@ -184,7 +184,7 @@ class PromptSession:
         try:
             for value in values:
                 self.add(array == value, value)
-        except PromptError:
+        except NNUNetPromptError:
             self._said = before
             raise
 
@@ -213,7 +213,7 @@ class PromptSession:
 
         `tiles_run` is then the number of tiles that had to be run for it.
 
-        Raises `PromptError` without an image.
+        Raises `NNUNetPromptError` without an image.
         """
         case = self._open()
         before = self._cache.misses
@@ -233,5 +233,5 @@ class PromptSession:
 
     def _open(self) -> Placed:
         if self._case is None:
-            raise PromptError("session: no image is open; call set_image first")
+            raise NNUNetPromptError("session: no image is open; call set_image first")
         return self._case

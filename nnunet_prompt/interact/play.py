@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.arguments import finite_number, one_of, true_or_false, whole_number
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import score_masks, surface_dice
 from nnunet_prompt.interact.protocols import (
     PROTOCOLS,
@@ -45,7 +45,7 @@ class Play:
     feedback: the mask so far is given back as a mask prompt beside the prompts
     seed: of the simulated user
 
-    Raises `PromptError` for anything else.
+    Raises `NNUNetPromptError` for anything else.
     """
 
     protocol: ProtocolName = "clicks"
@@ -60,7 +60,7 @@ class Play:
         whole_number("seed", self.seed, lowest=0, example=0)
         true_or_false("feedback", self.feedback)
         if finite_number("tolerance_mm", self.tolerance_mm, 2.0) < 0:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"tolerance_mm: expected 0 or more, such as 2.0, found {self.tolerance_mm}"
             )
 

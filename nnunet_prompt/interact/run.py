@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, check_type, items, one_of, whole_number
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.pairs import files_by_case
 from nnunet_prompt.inference.case_runner import all_failures, make_folder, reason_of, tell, warn
 from nnunet_prompt.inference.given import as_options, as_volumes
@@ -64,9 +64,9 @@ def interact_folder(
     """Plays every label of every case of a folder of label maps, and writes rows, summary and curves into `output`.
 
     `start` "automatic" begins with the mask that the model gives without prompts. A case whose rows are there, played
-    the same way on the same files, is kept. Returns the summary. Raises `PromptError` for folders that do not fit,
-    before anything is run, if no label of any case is one of `values`, and after the last case if a case failed; the
-    summary is then of the others.
+    the same way on the same files, is kept. Returns the summary. Raises `NNUNetPromptError` for folders that do not
+    fit, before anything is run, if no label of any case is one of `values`, and after the last case if a case failed;
+    the summary is then of the others.
     """
     from nnunet_prompt.inference.session import PromptSession
 
@@ -106,7 +106,7 @@ def interact_folder(
 
 
 def _as_values(values: Any) -> list[int] | None:
-    """Label values, each once; one alone may stand without a list. Raises `PromptError`."""
+    """Label values, each once; one alone may stand without a list. Raises `NNUNetPromptError`."""
     if values is None:
         return None
     parts = items(values)
@@ -142,34 +142,42 @@ def _check_played(
     values: Sequence[int] | None,
     failed: dict[str, str],
 ) -> None:
-    """Raises `PromptError` if nothing was played though no case failed; values that no label map has are reported."""
+    """Raises `NNUNetPromptError` if nothing was played though no case failed; values that no label map has are
+    reported.
+    """
     played = {row["label"] for row in rows}
     if not rows and not failed:
         wanted = "a label" if values is None else f"one of the values {', '.join(map(str, values))}"
-        raise PromptError(f"{labels}: expected label maps with {wanted}, found none in any of them")
+        raise NNUNetPromptError(
+            f"{labels}: expected label maps with {wanted}, found none in any of them"
+        )
     absent = sorted(set(values or ()) - played)
     if absent and not failed:
         warn(f"{labels}: no label map has {', '.join(map(str, absent))}")
 
 
 def _cases(labels: Path, images: Path, predictor: Any) -> list[Case]:
-    """The label maps of a folder with their images. Raises `PromptError` where an image is missing."""
+    """The label maps of a folder with their images. Raises `NNUNetPromptError` where an image is missing."""
     maps = files_by_case(labels)
     if not maps:
-        raise PromptError(f"{labels}: no label map in it, expected for example case_001.nii.gz")
+        raise NNUNetPromptError(
+            f"{labels}: no label map in it, expected for example case_001.nii.gz"
+        )
     channels = predictor.n_image_channels
     found = group_channels(input_files(images, predictor.reader), keys=maps, n_channels=channels)
     by_name = {composed(case.case): case for case in found}
     lost = sorted(maps.keys() - by_name.keys())
     if lost:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{images}: no image for {len(lost)} of the {len(maps)} label maps in {labels}, the first is {lost[0]};"
             f" expected {lost[0]}_0000.nii.gz or {lost[0]}.nii.gz"
         )
     for name, several in maps.items():
         if len(several) > 1:
             both = " and ".join(path.name for path in several)
-            raise PromptError(f"{labels}: {both} are both the label map of case {name}: keep one")
+            raise NNUNetPromptError(
+                f"{labels}: {both} are both the label map of case {name}: keep one"
+            )
     return [Case(name, path, by_name[name]) for name, (path,) in sorted(maps.items())]
 
 
@@ -198,11 +206,11 @@ def _play_case(
 def _automatic(
     session: PromptSession, case: Case, volumes: Sequence[NiftiVolume], present: Sequence[int]
 ) -> Any:
-    """The mask without prompts. Raises `PromptError` where its values are none of those of the label map."""
+    """The mask without prompts. Raises `NNUNetPromptError` where its values are none of those of the label map."""
     known = {s.official: s.name for s in session.predictor.table.structures}
     if present and not known.keys() & set(present):
         official = ", ".join(f"{value} ({name})" for value, name in sorted(known.items()))
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{case.label}: an automatic mask has the values {official}, found {', '.join(map(str, present))}: give"
             " label maps with these values, or --start nothing"
         )

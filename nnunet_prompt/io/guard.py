@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from nnunet_prompt.errors import OutputError, PromptError, system_reason
+from nnunet_prompt.errors import NNUNetPromptError, OutputError, system_reason
 
 # The endings of images and checkpoints, which our readers take from a folder of inputs.
 INPUT_ENDINGS = (
@@ -145,12 +145,15 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file itself, or the files directly in a folder. Raises `PromptError` for a folder that cannot be listed."""
+    """The file itself, or the files directly in a folder.
+
+    Raises `NNUNetPromptError` for a folder that cannot be listed.
+    """
     if not path.is_dir():
         yield path
         return
     try:
         entries = sorted(path.iterdir())
     except OSError as error:
-        raise PromptError(f"{path}: cannot be listed: {system_reason(error)}") from error
+        raise NNUNetPromptError(f"{path}: cannot be listed: {system_reason(error)}") from error
     yield from (entry for entry in entries if entry.is_file())

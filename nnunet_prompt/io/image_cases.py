@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.image_files import without_image_ending
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import is_nifti_name
@@ -98,12 +98,12 @@ def are_sequences(tags: Collection[str]) -> bool:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The NIfTI files of a folder, sorted. Raises `PromptError` if there is no folder or no such file in it."""
+    """The NIfTI files of a folder, sorted. Raises `NNUNetPromptError` if there is no folder or no such file in it."""
     if not folder.is_dir():
-        raise PromptError(f"{folder}: no such folder; it must hold the images")
+        raise NNUNetPromptError(f"{folder}: no such folder; it must hold the images")
     files = sorted(p for p in folder.iterdir() if is_nifti_name(p.name) and p.is_file())
     if not files:
-        raise PromptError(f"{folder}: no .nii.gz or .nii file in it")
+        raise NNUNetPromptError(f"{folder}: no .nii.gz or .nii file in it")
     return files
 
 
@@ -144,8 +144,8 @@ def group_channels(
 
     For a model of several channels, four digits at the end are a channel (`ImageCase.pick` names what does not fit).
     For a model of one, 0000 is, unless the prompts name the file or one beside it (vol_0001) as a whole; with
-    `whole_names` no digits are. Raises `PromptError` where both readings are possible: vol_0000 beside vol_0001, and
-    the prompts name neither.
+    `whole_names` no digits are. Raises `NNUNetPromptError` where both readings are possible: vol_0000 beside vol_0001,
+    and the prompts name neither.
     """
     stems = {path: without_ending(path.name) for path in paths}
     named = {composed(without_ending(key)) for key in keys}
@@ -163,7 +163,7 @@ def group_channels(
             files.append((stem, PLAIN, path))
     for case, tag, path in files:
         if tag and case in whole and composed(case) not in named:
-            raise PromptError(_two_readings(case, path, whole[case]))
+            raise NNUNetPromptError(_two_readings(case, path, whole[case]))
     return _joined(files)
 
 

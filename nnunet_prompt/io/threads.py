@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.resources import container_limits
 
 WORKERS_VARIABLE = "nnUNet_def_n_proc"  # nnU-Net's own
@@ -33,12 +33,12 @@ def worker_count() -> int:
     """How many cases are worked on at once: nnUNet_def_n_proc, else the number of cores that this process may
     use, as a container or a batch system grants them.
 
-    Raises `PromptError` when the variable holds anything but a number from 1 up.
+    Raises `NNUNetPromptError` when the variable holds anything but a number from 1 up.
     """
     stated = os.environ.get(WORKERS_VARIABLE, "").strip()
     if stated:
         if not stated.isdecimal() or int(stated) < 1:
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"the environment variable {WORKERS_VARIABLE} is {stated!r}, expected a number from 1 up"
             )
         return int(stated)

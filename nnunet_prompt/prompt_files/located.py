@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptError, PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files.label_text import LabelText, understand
 from nnunet_prompt.prompts.types import Box, CasePrompts, Coordinate, Point, PromptSet, Scribble
@@ -99,7 +99,7 @@ def place(
             positive = one.positive if one.positive is not None else meaning.positive
             here = sets.setdefault(meaning.label, _Gathered(image, warn))
             here.add(one, positive is not False)
-        except PromptError as error:
+        except NNUNetPromptError as error:
             raise PromptFileError(f"{one.where}: {error}") from error
     return CasePrompts({label: found.prompts() for label, found in sets.items()})
 

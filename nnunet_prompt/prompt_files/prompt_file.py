@@ -20,7 +20,7 @@ from typing import Any
 
 from nnunet_prompt.arguments import as_path, check_type
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.image_cases import find_key
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files import own_form, slicer
@@ -109,7 +109,7 @@ class PromptFile:
         try:
             located = [one for each in found for one in self._read(each, case)]
             return frozenset(understand(one.label, self.table).label for one in located)
-        except PromptError:  # an error of this case, when its turn comes
+        except NNUNetPromptError:  # an error of this case, when its turn comes
             return frozenset()
 
     def without_prompts(self, cases: Iterable[str]) -> list[str]:
@@ -183,12 +183,7 @@ class PromptFile:
     def _read(self, one: Located | FileOfCase, case: str) -> tuple[Located, ...]:
         if isinstance(one, Located):
             return (one,)
-        try:
-            found = one.read(case, self.axes or DEFAULT_AXES)
-        except PromptFileError:
-            raise
-        except PromptError as error:
-            raise PromptFileError(str(error)) from error
+        found = one.read_or_refuse(case, self.axes or DEFAULT_AXES)
         if isinstance(found, RawCase):
             raise PromptFileError(
                 f"{one.path.name}: a prompts.json of TFM4MedIA cannot be one of several files of case {case!r}"
@@ -199,7 +194,7 @@ class PromptFile:
         for label, one in prompts.labels.items():
             try:
                 one.check_inside(image.shape)
-            except PromptError as error:
+            except NNUNetPromptError as error:
                 raise PromptFileError(
                     f"{self.path.name}: case {case!r} {label}: {error}"
                 ) from error
@@ -219,9 +214,8 @@ class PromptFile:
         if self.path.is_dir():
             files, unassigned = files_by_case(self.path, images)
             for path in unassigned[:3]:
-                warn(
-                    f"{path}: its name begins with that of no image, so its prompts are of no case"
-                )
+                nothing = "its name begins with that of no image, so its prompts are of no case"
+                warn(f"{path}: {nothing}")
         else:
             files = file_of(self.path, images)
         csv = [f.path for several in files.values() for f in several if f.is_csv]
@@ -235,7 +229,7 @@ class PromptFile:
             if len(several) == 1 and several[0].path.name.lower().endswith(".json"):
                 try:
                     cases[case] = several[0].read(case, self.axes or DEFAULT_AXES)
-                except PromptError:  # an error of this case, when its turn comes
+                except NNUNetPromptError:  # an error of this case, when its turn comes
                     continue
         return cases
 
@@ -287,9 +281,8 @@ def _load(path: Path) -> Any:
     except PromptFileError as error:
         if not path.is_file():
             raise
-        raise PromptFileError(
-            f"{error}; expected {FORMS}, for example {own_form.SAMPLE}"
-        ) from error
+        line = f"{error}; expected {FORMS}, for example {own_form.SAMPLE}"
+        raise PromptFileError(line) from error
 
 
 def _slices(content: object, path: Path) -> Mapping[str, RawCase]:

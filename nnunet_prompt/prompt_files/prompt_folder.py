@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import ENDINGS
 from nnunet_prompt.prompt_files import own_form, slicer
@@ -63,6 +63,15 @@ class FileOfCase:
         if self.is_csv:
             return tuple(parse_napari(read_text(self.path), self.path.name, self.names, axes))
         return tuple(masks_of(self.path, self.names))
+
+    def read_or_refuse(self, case: str, axes: Axes) -> tuple[Located, ...] | RawCase:
+        """As `read`, but raises `PromptFileError` for a label map, too."""
+        try:
+            return self.read(case, axes)
+        except PromptFileError:
+            raise
+        except NNUNetPromptError as error:
+            raise PromptFileError(str(error)) from error
 
     def check(self, axes: Axes) -> None:
         """Raises `PromptFileError` for what can be seen to be wrong at once; label maps are only looked for."""

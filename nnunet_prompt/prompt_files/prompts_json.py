@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.nifti import replacing
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     DEFAULT,
@@ -90,7 +90,7 @@ def write_prompts_json(
     for name, prompts in cases.items():
         try:
             slices = raw_slices(prompts, convention)
-        except PromptError as error:
+        except NNUNetPromptError as error:
             raise PromptFileError(f"{path.name}: case {name!r}: {error}") from error
         body = ",\n".join(f'  "{k}": {json.dumps(_to_json(sets))}' for k, sets in slices.items())
         lines.append(f" {json.dumps(name)}: {{\n{body}\n }}")

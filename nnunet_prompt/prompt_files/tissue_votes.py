@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.image_files import read_image_file
 from nnunet_prompt.prompt_files.case_view import CaseView, FloatArray, IntArray
 from nnunet_prompt.prompt_files.prompts_json_convention import Base, plane_axes
@@ -53,7 +53,7 @@ def by_tissue(view: CaseView, base: Base) -> float | None:
     """
     try:
         image = view.to_pls.apply(read_image_file(view.path).array)
-    except (PromptError, MemoryError):
+    except (NNUNetPromptError, MemoryError):
         return None
     image = np.moveaxis(image, (*plane_axes(view.axis), view.axis), (0, 1, 2))
     places = _places(view, base)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.arguments import items, shown, three_numbers, true_or_false, whole_number
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError, PromptError
 
 Coordinate = tuple[float, float, float]
 Shape = tuple[int, int, int]
@@ -44,7 +44,10 @@ def set_field(prompt: object, name: str, value: object) -> None:
 def check_sign(prompt: object, positive: Any) -> None:
     """Sets `positive` to a bool; raises `PromptError` for anything else."""
     if positive is not True and positive is not False:
-        set_field(prompt, "positive", true_or_false("positive", positive))
+        try:
+            set_field(prompt, "positive", true_or_false("positive", positive))
+        except NNUNetPromptError as error:
+            raise PromptError(str(error)) from None
 
 
 def check_extent(prompt: object, extent: Any) -> None:

@@ -15,7 +15,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 VARIABLE = "nnUNet_extTrainer"
 _CLASS = re.compile(r"^class (\w*Trainer\w*)\b", re.MULTILINE)
@@ -30,12 +30,12 @@ _PURPOSE = {
 def trainers_dir() -> Path:
     """The folder of our recipes, in an installed wheel as in an editable checkout.
 
-    Raises `PromptError` if the package is only on the path but not installed.
+    Raises `NNUNetPromptError` if the package is only on the path but not installed.
     """
     try:
         return Path(str(resources.files("nnunet_prompt.trainers"))).resolve()
     except ModuleNotFoundError as error:
-        raise PromptError(
+        raise NNUNetPromptError(
             "nnunet_prompt is not installed, so its trainers cannot be found:"
             " run `pip install -e .` in the checkout"
         ) from error
@@ -83,9 +83,9 @@ def shell_exports(variables: Mapping[str, str]) -> str:
 
 
 def require_folders(*names: str) -> None:
-    """Raises `PromptError` if one of nnU-Net's folder variables (`nnUNet_raw`, ...) is not set or is empty."""
+    """Raises `NNUNetPromptError` if one of nnU-Net's folder variables (`nnUNet_raw`, ...) is not set or is empty."""
     for name in names:
         if not os.environ.get(name, "").strip():
-            raise PromptError(
+            raise NNUNetPromptError(
                 f"{name} is not set: run `export {name}=FOLDER`, the folder for nnU-Net's {_PURPOSE[name]}"
             )

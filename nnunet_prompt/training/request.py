@@ -19,7 +19,7 @@ from nnunet_prompt.data.planned import (
     refuse_cascade,
 )
 from nnunet_prompt.data.splits import fold_of
-from nnunet_prompt.errors import ModelError, OutputError, PromptError, did_you_mean
+from nnunet_prompt.errors import ModelError, NNUNetPromptError, OutputError, did_you_mean
 from nnunet_prompt.io.guard import lies_in
 from nnunet_prompt.training.external_trainers import trainer_files, trainers_dir
 from nnunet_prompt.training.resume import (
@@ -71,14 +71,14 @@ def completed(asked: TrainRequest) -> tuple[TrainRequest, list[str]]:
     """The request with a trainer, plans and a device, and a line for each choice that was made.
 
     Our trainer; CUDA where there is some, else the CPU; the small plans where these are there and the trainer is made
-    for a CPU, or runs on one. Raises `PromptError` for an unknown data set or trainer, for a device that is not there,
-    and for a trainer that is made for a CPU where only large plans are there and none is named.
+    for a CPU, or runs on one. Raises `NNUNetPromptError` for an unknown data set or trainer, for a device that is not
+    there, and for a trainer that is made for a CPU where only large plans are there and none is named.
     """
     folder = dataset_folder(asked.dataset)
     trainer = asked.trainer or TRAINER
     check_trainer(trainer)
     if asked.own_options and _is_stock(trainer):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"--iterations and --seed: {trainer} is nnU-Net's own and knows neither; give -tr {TRAINER}, for one"
         )
     device = asked.device or _device_here()
@@ -86,7 +86,7 @@ def completed(asked: TrainRequest) -> tuple[TrainRequest, list[str]]:
     small = (folder / f"{CPU_PLANS}.json").is_file()
     plans = asked.plans
     if not plans and trainer in SMALL and not small and plans_of(folder):
-        raise PromptError(
+        raise NNUNetPromptError(
             f"-tr {trainer}: is made for small plans, and {folder} has no {CPU_PLANS}.json: run `nnunet-prompt plan"
             f" -d {folder.name[7:10]}` first, or name the large plans with -p {PLANS}"
         )
@@ -96,7 +96,7 @@ def completed(asked: TrainRequest) -> tuple[TrainRequest, list[str]]:
 
 
 def check(request: TrainRequest) -> Planned:
-    """Raises `PromptError` for what nnU-Net would end in a traceback, or take for something else."""
+    """Raises `NNUNetPromptError` for what nnU-Net would end in a traceback, or take for something else."""
     planned = open_planned(request.dataset, request.plans, request.configuration)
     _check_apart(request, planned)
     if _is_promptable(request.trainer):
@@ -115,7 +115,7 @@ def check(request: TrainRequest) -> Planned:
     if request.start is not None and _is_promptable(request.trainer):
         check_start(request.start, planned)
     elif request.start is not None and not request.start.is_file():
-        raise PromptError(f"-pretrained_weights: {request.start}: no such file")
+        raise NNUNetPromptError(f"-pretrained_weights: {request.start}: no such file")
     _check_writable(request.fold_folder)
     return planned
 
@@ -130,7 +130,7 @@ def warnings_before(request: TrainRequest) -> Iterator[str]:
 
 
 def check_trainer(name: str) -> None:
-    """Raises `PromptError` for a trainer that nnU-Net would not find."""
+    """Raises `NNUNetPromptError` for a trainer that nnU-Net would not find."""
     known = trainer_files()
     if name in known:
         return
@@ -144,7 +144,7 @@ def check_trainer(name: str) -> None:
         close = did_you_mean(name, known)
         ours = [n for n, path in known.items() if path.is_relative_to(trainers_dir())]
         close = close if "did you mean" in close else did_you_mean("", ours)
-        raise PromptError(f"-tr {name}: no such trainer{close}") from None
+        raise NNUNetPromptError(f"-tr {name}: no such trainer{close}") from None
 
 
 def _is_stock(trainer: str) -> bool:
@@ -211,11 +211,13 @@ def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{folder}: cannot be made: {error.strerror}; set nnUNet_results to a folder that can be written"
         ) from None
     if not os.access(folder, os.W_OK):
-        raise PromptError(f"{folder}: cannot be written; set nnUNet_results to a folder that can")
+        raise NNUNetPromptError(
+            f"{folder}: cannot be written; set nnUNet_results to a folder that can"
+        )
 
 
 def _check_references(planned: Planned, cases: tuple[str, ...]) -> None:
@@ -224,7 +226,7 @@ def _check_references(planned: Planned, cases: tuple[str, ...]) -> None:
     folder = planned.folder / "gt_segmentations"
     missing = [case for case in cases if not (folder / f"{case}{ending}").is_file()]
     if missing:
-        raise PromptError(
+        raise NNUNetPromptError(
             f"{folder / missing[0]}{ending}: no such file, and the validation after the training needs it: run"
             f" `nnUNetv2_preprocess -d {planned.dataset_id} -plans_name {planned.plans_name}"
             f" -c {planned.configuration}` again"

@@ -79,7 +79,9 @@ class AdaptOptions:
 def adapt_checkpoint(
     path: Path, dataset_id: int, output: Path, *, options: AdaptOptions = AdaptOptions()
 ) -> AdaptReport:
-    """Reads the model at `path` and writes `output`, a start checkpoint for the data set's plans. Raises `PromptError`.
+    """Reads the model at `path` and writes `output`, a start checkpoint for the data set's plans.
+
+    Raises `NNUNetPromptError`.
 
     The data set has been planned by nnU-Net; its images and preprocessed arrays are not needed.
     """

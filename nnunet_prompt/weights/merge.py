@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nnunet_prompt.errors import ModelError, PromptError, raise_system_error
+from nnunet_prompt.errors import ModelError, NNUNetPromptError, raise_system_error
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.nifti import replacing
 from nnunet_prompt.networks.adapter_file import Adapter, apply_adapter, base_sha256, read_adapter
@@ -60,7 +60,7 @@ def _network(change: Adapter, *, base: Path, adapter: Path) -> nn.Module:
         network = network_of(
             described["plans"], described["configuration"], described["dataset_json"]
         )
-    except PromptError:
+    except NNUNetPromptError:
         raise
     except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
         raise_system_error(error)

@@ -45,7 +45,7 @@ class SourcePlanOptions:
 def write_source_plans(
     path: Path, dataset_id: int, *, options: SourcePlanOptions = SourcePlanOptions()
 ) -> Path:
-    """Writes plans beside nnU-Net's plans of a data set and returns their path. Raises `PromptError`.
+    """Writes plans beside nnU-Net's plans of a data set and returns their path. Raises `NNUNetPromptError`.
 
     They hold one configuration: the network, patch, spacing, resampling and normalisation of the model at `path` (with
     its intensity statistics, so that a CT is scaled as the source saw it), and of nnU-Net's plans all the rest. The

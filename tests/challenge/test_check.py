@@ -15,7 +15,7 @@ import pytest
 
 from nnunet_prompt.challenge.check import Checked, check_output
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
@@ -349,9 +349,9 @@ class TestLabels:
 
 class TestFolders:
     def test_what_cannot_be_used_at_all(self, two: Folder, tmp_path: Path) -> None:
-        with pytest.raises(PromptError, match="none: no such folder; it must hold the masks"):
+        with pytest.raises(NNUNetPromptError, match="none: no such folder; it must hold the masks"):
             check_output(two.input, tmp_path / "none")
-        with pytest.raises(PromptError, match="no such folder; it must hold the images"):
+        with pytest.raises(NNUNetPromptError, match="no such folder; it must hold the images"):
             check_output(tmp_path, two.output)
         (two.input / "prompts.json").write_text("{")
         with pytest.raises(PromptFileError, match="broken JSON"):

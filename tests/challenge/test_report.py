@@ -11,7 +11,7 @@ import pytest
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.report import Entry, Report, entry_of
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from tests.challenge_fixture import SHAPE, BoxFiller, Challenge, save
 
 
@@ -86,14 +86,14 @@ def test_prompts_without_an_image_are_in_it(three: Challenge, tmp_path: Path) ->
 def test_another_file_is_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "plans.json"
     path.write_text(content)
-    with pytest.raises(PromptError, match="already exists and is not the report of a run"):
+    with pytest.raises(NNUNetPromptError, match="already exists and is not the report of a run"):
         Report(path, tmp_path)
     assert path.read_text() == content
 
 
 def test_a_place_that_cannot_be_written_to_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PromptError, match=r"report\.json: the report cannot be written"):
+    with pytest.raises(NNUNetPromptError, match=r"report\.json: the report cannot be written"):
         Report(tmp_path / "file" / "report.json", tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_a_report_that_fails_later_costs_no_mask(
     class Full(Report):
         def add(self, entries: Mapping[str, Entry]) -> None:
             super().add(entries)
-            raise PromptError("no space left")
+            raise NNUNetPromptError("no space left")
 
     monkeypatch.setattr("nnunet_prompt.challenge.submit.Report", Full)
     assert three.run(report=tmp_path / "report.json") == []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, slice_prompts
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
 from tests.nonsense_fixture import refuses
@@ -180,7 +180,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_written(tmp_path: Path) 
     save(folder / "d.nii", -two_structures())
     output = tmp_path / "prompts.json"
     with pytest.raises(
-        PromptError, match=r"b\.nii\.gz.*\(and 1 more\); 2 case\(s\) written"
+        NNUNetPromptError, match=r"b\.nii\.gz.*\(and 1 more\); 2 case\(s\) written"
     ) as error:
         simulate_prompts(folder, output)
     assert "\n" not in str(error.value)
@@ -190,17 +190,17 @@ def test_an_unreadable_file_is_named_and_the_others_are_written(tmp_path: Path) 
 def test_the_same_case_twice_is_refused(tmp_path: Path) -> None:
     for ending in (".nii", ".nii.gz"):
         save(tmp_path / f"a{ending}", two_structures())
-    with pytest.raises(PromptError, match="'a' is there with two file endings"):
+    with pytest.raises(NNUNetPromptError, match="'a' is there with two file endings"):
         simulate_prompts(tmp_path, tmp_path / "p.json")
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="no such file or folder"):
+    with pytest.raises(NNUNetPromptError, match="no such file or folder"):
         simulate_prompts(tmp_path / "labels", tmp_path / "p.json")
-    with pytest.raises(PromptError, match=r"no \.nii"):
+    with pytest.raises(NNUNetPromptError, match=r"no \.nii"):
         simulate_prompts(tmp_path, tmp_path / "p.json")
     (tmp_path / "a.txt").touch()
-    with pytest.raises(PromptError, match=r"a\.txt: expected a \.nii"):
+    with pytest.raises(NNUNetPromptError, match=r"a\.txt: expected a \.nii"):
         simulate_prompts(tmp_path / "a.txt", tmp_path / "p.json")
 
 
@@ -208,7 +208,7 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     "options", [{"max_points": 0}, {"max_points": 6}, {"jitter": -1}, {"seed": -1}, {"base": 2}]
 )
 def test_options_are_checked(options: dict[str, Any]) -> None:
-    with pytest.raises(PromptError, match=str(next(iter(options.values())))):
+    with pytest.raises(NNUNetPromptError, match=str(next(iter(options.values())))):
         SimulateOptions(**options)
 
 

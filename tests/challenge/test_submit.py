@@ -14,7 +14,7 @@ import pytest
 
 from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases, submit
-from nnunet_prompt.errors import OutputError, PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompt_files.infer_convention import Reading
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
@@ -170,7 +170,7 @@ def test_how_prompts_are_read_does_not_depend_on_what_is_done(
     said = capsys.readouterr().err
     assert "order: xy" in said and "warning: base: nothing decides" in said
     with pytest.raises(
-        PromptError, match=r"--strict, and prompts\.json leaves something open: base"
+        NNUNetPromptError, match=r"--strict, and prompts\.json leaves something open: base"
     ):
         two.run(strict=True)
 
@@ -234,7 +234,7 @@ def test_submit_counts_degraded_cases_and_strict_refuses_them(
 ) -> None:
     two.edit(lambda content: content.pop("b"))
     assert run_submit(two) == 1
-    with pytest.raises(PromptError, match=r"--strict, and 1 case\(s\) are degraded: b"):
+    with pytest.raises(NNUNetPromptError, match=r"--strict, and 1 case\(s\) are degraded: b"):
         run_submit(two, strict=True)
     assert list(two.written()) == ["a_pred.nii.gz", "b_pred.nii.gz"]
 
@@ -243,7 +243,7 @@ def test_submit_ends_with_an_error_when_an_image_has_no_mask(
     two: Challenge, loads: list[Path]
 ) -> None:
     (two.images / "a.nii.gz").write_bytes(b"no image")
-    with pytest.raises(PromptError, match=r"1 case\(s\) have no mask: a"):
+    with pytest.raises(NNUNetPromptError, match=r"1 case\(s\) have no mask: a"):
         run_submit(two)
     assert list(two.written()) == ["b_pred.nii.gz"]
 
@@ -257,7 +257,7 @@ def test_submit_checks_its_folder_before_it_loads_the_model(
     two.json.unlink()
     with pytest.raises(PromptFileError, match="cannot be read"):
         run_submit(two)
-    with pytest.raises(PromptError, match="no such folder"):
+    with pytest.raises(NNUNetPromptError, match="no such folder"):
         submit(tmp_path / "x", tmp_path / "y", model=tmp_path, options=PredictOptions())
     assert loads == []
 
@@ -266,11 +266,15 @@ def test_submit_refuses_to_write_where_it_must_not(
     two: Challenge, loads: list[Path], tmp_path: Path
 ) -> None:
     inside = two.json.parent / "out"
-    with pytest.raises(PromptError, match="the output must lie outside"):
+    with pytest.raises(NNUNetPromptError, match="the output must lie outside"):
         submit(two.json.parent, inside, model=tmp_path, options=PredictOptions(), how=PLAIN)
-    with pytest.raises(PromptError, match=r"must lie outside .*output, which holds masks and"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"must lie outside .*output, which holds masks and"
+    ):
         run_submit(two, report=two.output / "report.json")
-    with pytest.raises(PromptError, match=r"must lie outside .*input, which is never written to"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"must lie outside .*input, which is never written to"
+    ):
         run_submit(two, report=two.json)
     assert loads == [] and not inside.exists() and not two.output.exists()
 

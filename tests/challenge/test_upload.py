@@ -18,7 +18,7 @@ from nnunet_prompt.challenge.upload_forms import FORMS, Entry, MaskForm, find_en
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.data.care_labels import label_ids, table_for
 from nnunet_prompt.data.structures import Structure
-from nnunet_prompt.errors import DatasetError, OutputError, PromptError
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError, OutputError
 from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -271,7 +271,7 @@ class TestRun:
         zip_file.write_bytes(b"an earlier one")
         (source / "ct_val" / "CaseCTVal001_image.nii.gz").write_bytes(b"nothing")
         reads.broken = ["CaseCTVal002_image.nii.gz"]
-        with pytest.raises(PromptError, match=r"2 of 3 cases have no mask.*no zip") as error:
+        with pytest.raises(NNUNetPromptError, match=r"2 of 3 cases have no mask.*no zip") as error:
             run(source, tmp_path)
         assert "\n" not in str(error.value)
         folder = tmp_path / "CARE-Wholeheart-We" / "ct_val"
@@ -331,21 +331,23 @@ class TestRefusals:
             n_image_channels = 3
 
         entry = Entry(image(tmp_path / "a.nii.gz"), "a.nii.gz", MaskForm("m", {"lv": 500}))
-        with pytest.raises(PromptError, match=r"takes 3 image channels, expected 1"):
+        with pytest.raises(NNUNetPromptError, match=r"takes 3 image channels, expected 1"):
             write_masks(Stacked(), [entry], root=tmp_path)
 
     @pytest.mark.parametrize("team", ["", "a/b", "..", "a\\b", "a\nb", "x ", ".x"])
     def test_a_team_that_is_no_file_name(self, tmp_path: Path, team: str) -> None:
-        with pytest.raises(PromptError, match="expected letters"):
+        with pytest.raises(NNUNetPromptError, match="expected letters"):
             run(hearts(tmp_path), tmp_path, team=team)
 
     def test_an_unknown_form(self, tmp_path: Path) -> None:
-        with pytest.raises(PromptError, match=r"'liver': expected one of leftatrium, wholeheart"):
+        with pytest.raises(
+            NNUNetPromptError, match=r"'liver': expected one of leftatrium, wholeheart"
+        ):
             run(tmp_path, tmp_path, "liver")
 
     def test_an_output_that_cannot_be_a_folder(self, tmp_path: Path, reads: Reads) -> None:
         source = hearts(tmp_path / "in")
-        with pytest.raises(PromptError, match="cannot be made"):
+        with pytest.raises(NNUNetPromptError, match="cannot be made"):
             run(source, source / "ct_val" / "CaseCTVal001_image.nii.gz")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 
 VERBS = (
     *(
@@ -108,13 +108,13 @@ def test_misuse_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (PromptError("a.json: key 'x' is missing"), "a.json: key 'x' is missing"),
-        (PromptError("two\n  lines"), "two lines"),
+        (NNUNetPromptError("a.json: key 'x' is missing"), "a.json: key 'x' is missing"),
+        (NNUNetPromptError("two\n  lines"), "two lines"),
         (
             PermissionError(13, "Permission denied", "/root/x"),
             "[Errno 13] Permission denied: '/root/x'",
         ),
-        (PromptError(), "PromptError"),
+        (NNUNetPromptError(), "NNUNetPromptError"),
     ],
 )
 def test_an_error_is_one_line(
@@ -129,17 +129,17 @@ def test_an_error_is_one_line(
 
 @pytest.mark.parametrize("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
 def test_debug_shows_the_traceback(line: str, fake: Any) -> None:
-    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = PromptError("no")
-    with pytest.raises(PromptError, match="no"):
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = NNUNetPromptError("no")
+    with pytest.raises(NNUNetPromptError, match="no"):
         run(line)
 
 
 def test_debug_by_the_environment(fake: Any) -> None:
-    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = PromptError("no")
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = NNUNetPromptError("no")
     os.environ["NNUNET_PROMPT_DEBUG"] = "0"
     assert run("evaluate a b -o c") == 1
     os.environ["NNUNET_PROMPT_DEBUG"] = "1"
-    with pytest.raises(PromptError, match="no"):
+    with pytest.raises(NNUNetPromptError, match="no"):
         run("evaluate a b -o c")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 
 
@@ -234,7 +234,7 @@ def test_submit_strict(fake: Any) -> None:
     call = fake("nnunet_prompt.challenge.submit.submit", 0)
     assert run("submit -i in -o out -m model --strict") == 0
     assert call.call_args.kwargs["how"].strict is True
-    call.side_effect = PromptError("--strict, and 1 case is degraded")
+    call.side_effect = NNUNetPromptError("--strict, and 1 case is degraded")
     assert run("submit -i in -o out -m model --strict") == 1
 
 

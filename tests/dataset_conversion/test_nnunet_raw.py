@@ -14,7 +14,7 @@ import pytest
 
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
-from nnunet_prompt.errors import DatasetError, OutputError, PromptError
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError, OutputError
 
 AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])
 JSON: dict[str, Any] = {
@@ -175,7 +175,7 @@ def test_a_data_set_is_never_converted_into_itself(
     monkeypatch.setenv("nnUNet_raw", str(tmp_path))
     source = layout(tmp_path)
     before = {p: p.read_bytes() for p in source.rglob("*") if p.is_file()}
-    with pytest.raises(PromptError, match="choose another id") as caught:
+    with pytest.raises(NNUNetPromptError, match="choose another id") as caught:
         convert(source, 9, name=name)
     assert "remove" not in str(caught.value)
     assert {p: p.read_bytes() for p in source.rglob("*") if p.is_file()} == before

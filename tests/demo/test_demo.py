@@ -11,7 +11,7 @@ import pytest
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.demo import demo
 from nnunet_prompt.demo.demo import Stage
-from nnunet_prompt.errors import OutputError, PromptError
+from nnunet_prompt.errors import NNUNetPromptError, OutputError
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_folders_are_nnunets_and_absolute(
 def test_programs_are_those_of_this_interpreter() -> None:
     assert demo._executable(("nnunet-prompt", "env"))[:3] == [sys.executable, "-m", "nnunet_prompt"]
     assert Path(demo._executable(("nnUNetv2_train", "1"))[0]).is_file()
-    with pytest.raises(PromptError, match="no such command"):
+    with pytest.raises(NNUNetPromptError, match="no such command"):
         demo._executable(("nnUNetv2_fly",))
 
 
@@ -86,7 +86,7 @@ def test_a_failed_stage_stops_the_demo_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: list[str]
 ) -> None:
     with pytest.raises(
-        PromptError, match=r"failed: the reason \(its whole output is in .*b\.log\)"
+        NNUNetPromptError, match=r"failed: the reason \(its whole output is in .*b\.log\)"
     ):
         _play(tmp_path, monkeypatch, a="print(1)", b="print(2); exit('the reason')", c="print(3)")
     assert played == []

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import METRICS, evaluate_folders, format_table
 from nnunet_prompt.evaluation.metrics import score_label_maps
 from nnunet_prompt.evaluation.processes import run_all
@@ -272,7 +272,7 @@ def test_two_numberings_are_not_scored_as_a_bad_model(folders: Folders, tmp_path
     folders.predict("a.nii.gz", _map(c1=232, c2=200))
     output = tmp_path / "metrics.json"
     with pytest.raises(
-        PromptError, match=r"share no value: .* hold 1, 2, the predictions 200, 232"
+        NNUNetPromptError, match=r"share no value: .* hold 1, 2, the predictions 200, 232"
     ):
         folders.evaluate(output=output)
     assert not output.exists()
@@ -349,18 +349,18 @@ def test_several_processes_give_the_same_result(folders: Folders) -> None:
 
 
 def test_a_folder_that_does_not_exist(folders: Folders, tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="nowhere is not a folder"):
+    with pytest.raises(NNUNetPromptError, match="nowhere is not a folder"):
         evaluate_folders(folders.labels, tmp_path / "nowhere")
-    with pytest.raises(PromptError, match="nowhere is not a folder"):
+    with pytest.raises(NNUNetPromptError, match="nowhere is not a folder"):
         evaluate_folders(tmp_path / "nowhere", folders.predictions)
 
 
 def test_folders_without_a_common_case(folders: Folders) -> None:
-    with pytest.raises(PromptError, match="no NIfTI file and no NIfTI file"):
+    with pytest.raises(NNUNetPromptError, match="no NIfTI file and no NIfTI file"):
         folders.evaluate()
     folders.truth("a.nii.gz", _map(c1=1))
     folders.predict("b.nii.gz", _map(c1=1))
-    with pytest.raises(PromptError, match=r"share no case.*a\.nii\.gz and b\.nii\.gz"):
+    with pytest.raises(NNUNetPromptError, match=r"share no case.*a\.nii\.gz and b\.nii\.gz"):
         folders.evaluate()
 
 
@@ -380,12 +380,14 @@ def test_folders_without_a_common_case(folders: Folders) -> None:
     ],
 )
 def test_arguments_that_cannot_be_used(folders: Folders, options: Any, told: str) -> None:
-    with pytest.raises(PromptError, match=told):
+    with pytest.raises(NNUNetPromptError, match=told):
         folders.evaluate(**options)
 
 
 def test_an_output_that_is_a_folder_is_refused_before_the_work(folders: Folders) -> None:
-    with pytest.raises(PromptError, match=r"is a folder: give a file, such as .*metrics\.json"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"is a folder: give a file, such as .*metrics\.json"
+    ):
         folders.evaluate(output=folders.labels)
 
 
@@ -393,7 +395,7 @@ def test_an_output_that_cannot_be_written(folders: Folders, tmp_path: Path) -> N
     folders.truth("a.nii.gz", _map(c1=1))
     folders.predict("a.nii.gz", _map(c1=1))
     (tmp_path / "file").write_text("")
-    with pytest.raises(PromptError, match=r"metrics\.json cannot be written"):
+    with pytest.raises(NNUNetPromptError, match=r"metrics\.json cannot be written"):
         folders.evaluate(output=tmp_path / "file" / "metrics.json")
 
 
@@ -416,7 +418,7 @@ def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, nam
     names = tmp_path / name
     names.write_text(json.dumps({"labels": {"background": 0, "LV": 1}}))
     before = names.read_bytes()
-    with pytest.raises(PromptError, match=rf"{name}: is the input .* another place with -o"):
+    with pytest.raises(NNUNetPromptError, match=rf"{name}: is the input .* another place with -o"):
         folders.evaluate(output=names, names=names)
     assert names.read_bytes() == before
 
@@ -424,6 +426,6 @@ def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, nam
 def test_values_that_occur_nowhere_are_refused(folders: Folders) -> None:
     folders.truth("a.nii.gz", _map(c1=1))
     folders.predict("a.nii.gz", _map(c2=2))
-    with pytest.raises(PromptError, match=r"expected values that occur, found 7, 9"):
+    with pytest.raises(NNUNetPromptError, match=r"expected values that occur, found 7, 9"):
         folders.evaluate(label_values=[7, 9])
     assert folders.evaluate(label_values=[2, 9])["mean"]["2"]["dice"] == 0.0

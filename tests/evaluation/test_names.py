@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.names import NamesLike, read_names
 
 OURS = {
@@ -56,7 +56,7 @@ def test_names_of_the_caller(names: NamesLike, tmp_path: Path) -> None:
     ],
 )
 def test_names_that_are_none(names: Any, tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"^names: ") as error:
+    with pytest.raises(NNUNetPromptError, match=r"^names: ") as error:
         read_names(names, tmp_path, tmp_path)
     assert "\n" not in str(error.value)
 
@@ -97,11 +97,11 @@ def test_an_official_value_is_never_ignored(tmp_path: Path) -> None:
 
 
 def test_a_file_of_names_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"gone\.json: cannot be read"):
+    with pytest.raises(NNUNetPromptError, match=r"gone\.json: cannot be read"):
         read_names(tmp_path / "gone.json", tmp_path, tmp_path)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(PromptError, match=r"broken\.json: expected a dataset\.json"):
+    with pytest.raises(NNUNetPromptError, match=r"broken\.json: expected a dataset\.json"):
         read_names(broken, tmp_path, tmp_path)
-    with pytest.raises(PromptError, match=r"empty\.json: expected labels"):
+    with pytest.raises(NNUNetPromptError, match=r"empty\.json: expected labels"):
         read_names(_write(tmp_path / "empty.json", {"labels": {}}), tmp_path, tmp_path)

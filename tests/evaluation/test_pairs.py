@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.pairs import Pairs, listed, pair_files
 
@@ -42,7 +42,7 @@ def test_names_that_look_alike_are_one_case(tmp_path: Path) -> None:
 def test_a_missing_prediction_is_an_error_that_names_the_cases(tmp_path: Path) -> None:
     labels = _folder(tmp_path / "a", *(f"c{k}.nii.gz" for k in range(9)))
     predictions = _folder(tmp_path / "b", "c0.nii.gz")
-    with pytest.raises(PromptError, match=r"8 of 9 cases of .*a have no prediction") as error:
+    with pytest.raises(NNUNetPromptError, match=r"8 of 9 cases of .*a have no prediction") as error:
         _pair(labels, predictions)
     told = str(error.value)
     assert "(c1, c2, c3, c4, c5 and 3 more)" in told and "\n" not in told
@@ -53,21 +53,23 @@ def test_a_missing_prediction_is_an_error_that_names_the_cases(tmp_path: Path) -
 def test_an_extra_prediction_is_an_error_too(tmp_path: Path) -> None:
     labels = _folder(tmp_path / "a", "x.nii.gz")
     predictions = _folder(tmp_path / "b", "x.nii.gz", "y.nii.gz")
-    with pytest.raises(PromptError, match=r"1 of 2 cases of .*b have no label file \(y\).*--extra"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"1 of 2 cases of .*b have no label file \(y\).*--extra"
+    ):
         _pair(labels, predictions)
     assert _pair(labels, predictions, extra="skip").extra == ["y"]
 
 
 def test_swapped_folders_of_different_size(tmp_path: Path) -> None:
     few, many = _folder(tmp_path / "few", "x.nii"), _folder(tmp_path / "many", "x.nii", "y.nii")
-    with pytest.raises(PromptError, match="label maps come first and predictions second"):
+    with pytest.raises(NNUNetPromptError, match="label maps come first and predictions second"):
         _pair(few, many)
 
 
 def test_swapped_folders_told_by_their_file_names(tmp_path: Path) -> None:
     predictions = _folder(tmp_path / "a", "x_pred.nii.gz")
     labels = _folder(tmp_path / "b", "x.nii.gz")
-    with pytest.raises(PromptError, match=r"holds x_pred\.nii\.gz, the name of a prediction"):
+    with pytest.raises(NNUNetPromptError, match=r"holds x_pred\.nii\.gz, the name of a prediction"):
         _pair(predictions, labels)
     _pair(labels, predictions)
     _pair(predictions, _folder(tmp_path / "c", "x_pred.nii.gz"))  # one prediction with another
@@ -77,7 +79,7 @@ def test_swapped_folders_told_by_their_file_names(tmp_path: Path) -> None:
 def test_swapped_folders_told_by_the_name_of_a_folder(tmp_path: Path, name: str) -> None:
     predictions = _folder(tmp_path / "out", "x.nii.gz")
     labels = _folder(tmp_path / name, "x.nii.gz")
-    with pytest.raises(PromptError, match="has the name of a folder of label maps"):
+    with pytest.raises(NNUNetPromptError, match="has the name of a folder of label maps"):
         _pair(predictions, labels)
     _pair(labels, predictions)
     _pair(labels, _folder(tmp_path / "mine" / "labels", "x.nii.gz"))
@@ -87,7 +89,9 @@ def test_swapped_folders_told_by_the_name_of_a_folder(tmp_path: Path, name: str)
 def test_swapped_folders_told_by_what_nnunet_leaves_there(tmp_path: Path, name: str) -> None:
     predictions = _folder(tmp_path / "out", "x.nii.gz", name)
     labels = _folder(tmp_path / "mine", "x.nii.gz")
-    with pytest.raises(PromptError, match=f"holds {name}, which is written beside predictions"):
+    with pytest.raises(
+        NNUNetPromptError, match=f"holds {name}, which is written beside predictions"
+    ):
         _pair(predictions, labels)
     _pair(labels, predictions)
     _pair(predictions, _folder(tmp_path / "more", "x.nii.gz", name))  # teacher and student
@@ -96,7 +100,7 @@ def test_swapped_folders_told_by_what_nnunet_leaves_there(tmp_path: Path, name: 
 def test_one_folder_twice(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "a", "x.nii.gz")
     (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(PromptError, match="are one folder"):
+    with pytest.raises(NNUNetPromptError, match="are one folder"):
         _pair(folder, tmp_path / "link")
 
 
@@ -104,14 +108,14 @@ def test_one_folder_twice(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     labels, predictions = _folder(tmp_path / "a", "x.nii"), _folder(tmp_path / "b", "x.nii")
     predictions.chmod(0)
-    with pytest.raises(PromptError, match="cannot be read"):
+    with pytest.raises(NNUNetPromptError, match="cannot be read"):
         _pair(labels, predictions)
 
 
 def test_paths_that_are_none() -> None:
-    with pytest.raises(PromptError, match="labels: expected a path"):
+    with pytest.raises(NNUNetPromptError, match="labels: expected a path"):
         evaluate_folders(None, "b")  # type: ignore[arg-type]
-    with pytest.raises(PromptError, match="predictions: expected a path"):
+    with pytest.raises(NNUNetPromptError, match="predictions: expected a path"):
         evaluate_folders("a", 5)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference import dask_cluster as cluster
 from nnunet_prompt.inference.dask_cluster import do_job, make_jobs, open_model
 from nnunet_prompt.inference.options import PredictOptions
@@ -168,7 +168,7 @@ class TestWithoutACluster:
         monkeypatch.setitem(sys.modules, "distributed", None)
         image(tmp_path / "in" / "a.nii.gz")
         options = PredictOptions(dask="tcp://127.0.0.1:1")
-        with pytest.raises(PromptError, match=r"pip install 'nnunet-prompt\[dask\]'"):
+        with pytest.raises(NNUNetPromptError, match=r"pip install 'nnunet-prompt\[dask\]'"):
             predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
 
     @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
@@ -179,7 +179,7 @@ class TestWithoutACluster:
         monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
         image(tmp_path / "in" / "a.nii.gz")
         options = PredictOptions(dask=address)
-        with pytest.raises(PromptError, match=f"--dask {address}: no Dask scheduler answers"):
+        with pytest.raises(NNUNetPromptError, match=f"--dask {address}: no Dask scheduler answers"):
             predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
 
     def test_nothing_left_to_do_needs_no_scheduler(self, tmp_path: Path, model: Path) -> None:
@@ -332,7 +332,7 @@ def test_the_scheduler_goes_away(tmp_path: Path, model: Path, cluster_of_two: Cl
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(
-        PromptError, match=r"scheduler is gone or was restarted; run the same again"
+        NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same again"
     ):
         predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
     killer.join(PATIENCE)

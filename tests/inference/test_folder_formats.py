@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -198,10 +198,10 @@ def test_a_file_with_the_channels_of_the_model(
 
     def place(images: Any, *, whole: bool = False) -> Any:
         seen.append(len(images))
-        raise PromptError("enough")
+        raise NNUNetPromptError("enough")
 
     object.__setattr__(made, "place", place)
-    with pytest.raises(PromptError, match="enough"):
+    with pytest.raises(NNUNetPromptError, match="enough"):
         predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path)
     assert seen == [3 * len(names)]
 
@@ -243,7 +243,7 @@ def test_nifti_for_a_model_of_pictures(tmp_path: Path) -> None:
     """Read by hand, as `submit` reads it."""
     made = model("NaturalImage2DIO", ".png", configuration="2d")
     images = model().reader.read(write_itk(tmp_path / "a.nii.gz"))
-    with pytest.raises(PromptError, match=r"a\.nii\.gz: expected an image ending in \.png"):
+    with pytest.raises(NNUNetPromptError, match=r"a\.nii\.gz: expected an image ending in \.png"):
         made.place(images)
 
 
@@ -251,7 +251,7 @@ def test_more_channels_than_the_model_takes(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.ones((2, 3, 4, 5), np.int16), False)
     sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
     made = model()
-    with pytest.raises(PromptError, match=r"found 2: a\.nii\.gz with 2 channels"):
+    with pytest.raises(NNUNetPromptError, match=r"found 2: a\.nii\.gz with 2 channels"):
         made.place(made.reader.read(tmp_path / "a.nii.gz"))
 
 
@@ -285,7 +285,7 @@ def test_channels_with_other_axes_first(name: str, tmp_path: Path) -> None:
         assert np.array_equal(a.array, b.array)
         np.testing.assert_allclose(a.affine, b.affine, atol=1e-5)
     else:
-        with pytest.raises(PromptError, match="another geometry"):
+        with pytest.raises(NNUNetPromptError, match="another geometry"):
             made.place(images)
 
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.given import as_case_prompts, as_label, as_names, as_volumes
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -42,10 +42,10 @@ def test_what_is_no_label() -> None:
     told = (
         r"^label: no structure 'LV': this model knows cavity \(500\), wall \(200\), scar \(2221\)"
     )
-    with pytest.raises(PromptError, match=told):
+    with pytest.raises(NNUNetPromptError, match=told):
         as_label("LV", TABLE)
     with pytest.raises(
-        PromptError, match=r"found True \(bool\); .*name of a structure, .*'cavity'"
+        NNUNetPromptError, match=r"found True \(bool\); .*name of a structure, .*'cavity'"
     ):
         as_label(True, TABLE)
 
@@ -62,7 +62,7 @@ def test_prompts_of_a_case_from_a_dictionary() -> None:
     assert said.labels[7].points == (Point((1.0, 2.0, 3.0)),)
     assert as_case_prompts(said, TABLE) is said
     refuses(lambda v: as_case_prompts({500: v}, TABLE))
-    with pytest.raises(PromptError, match="each label once"):
+    with pytest.raises(NNUNetPromptError, match="each label once"):
         as_case_prompts({"cavity": BOX, 500: BOX}, TABLE)
 
 
@@ -116,11 +116,11 @@ def test_a_session_refuses_the_rest_and_keeps_what_it_has() -> None:
     refuses(session.set_image)
     refuses(PromptSession)
     refuses(lambda v: PromptSession(predictor(), v))
-    with pytest.raises(PromptError, match="every lower corner must be below"):
+    with pytest.raises(NNUNetPromptError, match="every lower corner must be below"):
         session.add_box((10, 12, 5), (4, 6, 2))
-    with pytest.raises(PromptError, match=r"^point .* outside the image, .*\(38, 45, 14\)"):
+    with pytest.raises(NNUNetPromptError, match=r"^point .* outside the image, .*\(38, 45, 14\)"):
         session.add_point((15, 33, 110))
-    with pytest.raises(PromptError, match=r"^box .* leaves the image"):
+    with pytest.raises(NNUNetPromptError, match=r"^box .* leaves the image"):
         session.add_box((1, 1, 1), (99, 2, 2))
     assert np.array_equal(session.predict(), before)
 
@@ -133,7 +133,9 @@ def test_images_from_paths(tmp_path: Path) -> None:
         (found,) = as_volumes(images)
         assert np.array_equal(found.array, volume.array)
     refuses(as_volumes, [*NUMBERS, *TEXTS[4:5], *COORDINATES, None, {}, [None], "\0", [3]])
-    with pytest.raises(ImageError, match=r"\(array, affine\) or \(array, spacing\).* found ndarray"):
+    with pytest.raises(
+        ImageError, match=r"\(array, affine\) or \(array, spacing\).* found ndarray"
+    ):
         as_volumes(volume.array)
 
 

@@ -103,7 +103,7 @@ def test_a_flat_box_takes_its_slice_and_a_large_one_ends_at_the_border() -> None
 
 def test_what_is_refused() -> None:
     session = PromptSession(predictor())
-    with pytest.raises(PromptError, match="call set_image first"):
+    with pytest.raises(NNUNetPromptError, match="call set_image first"):
         session.add_point((1, 2, 3), space="world")
     session.set_image(volume())
     with pytest.raises(PromptError, match=r"mm \(voxel .* outside the image.*RAS"):

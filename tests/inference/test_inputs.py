@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
 from tests.dicom_fixture import write_series
 
@@ -24,7 +24,7 @@ def touch(folder: Path, *names: str) -> Path:
 
 
 def refused(images: Path, reader: ImageReader) -> str:
-    with pytest.raises(PromptError) as caught:
+    with pytest.raises(NNUNetPromptError) as caught:
         input_files(images, reader)
     assert "\n" not in str(caught.value) and str(images) in str(caught.value)
     return str(caught.value)
@@ -98,7 +98,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert "no such folder" in refused(tmp_path / "none", ImageReader())
     touch(tmp_path, "a.txt")
     assert "no .nii.gz" in refused(tmp_path, ImageReader())
-    with pytest.raises(PromptError, match=r"no \.nii\.gz"):
+    with pytest.raises(NNUNetPromptError, match=r"no \.nii\.gz"):
         check_there(tmp_path)
     touch(tmp_path, "a.png")
     said = refused(tmp_path, ImageReader())

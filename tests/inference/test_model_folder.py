@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.errors import DatasetError, ModelError, PromptError
+from nnunet_prompt.errors import DatasetError, ModelError, NNUNetPromptError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.networks.capability import (
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, options: PredictOptions = ON_CPU) -> str:
-    with pytest.raises(PromptError) as caught:
+    with pytest.raises(NNUNetPromptError) as caught:
         load_model(folder, options)
     message = str(caught.value)
     assert "\n" not in message

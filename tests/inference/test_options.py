@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 
 
@@ -24,7 +24,7 @@ def test_prompts_are_looked_at_where_they_lie() -> None:
 
 @pytest.mark.parametrize("step", [0, -0.5, 1.01, float("nan")])
 def test_a_step_outside_its_range_is_refused(step: float) -> None:
-    with pytest.raises(PromptError, match="step size"):
+    with pytest.raises(NNUNetPromptError, match="step size"):
         PredictOptions(step_size=step)
 
 
@@ -50,7 +50,7 @@ def test_a_part_is_every_nth_case() -> None:
     ],
 )
 def test_a_part_that_is_none(num_parts: int, part_id: int, message: str) -> None:
-    with pytest.raises(PromptError, match=message):
+    with pytest.raises(NNUNetPromptError, match=message):
         PredictOptions(num_parts=num_parts, part_id=part_id)
 
 
@@ -62,13 +62,13 @@ def test_masks_are_overwritten_but_never_on_a_cluster() -> None:
 
 @pytest.mark.parametrize("window", ["all", ""])
 def test_an_unknown_window_is_refused(window: Any) -> None:
-    with pytest.raises(PromptError, match="window: expected prompted or full"):
+    with pytest.raises(NNUNetPromptError, match="window: expected prompted or full"):
         PredictOptions(window=window)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:1", "", "CPU"])
 def test_an_unknown_device_is_refused(device: str) -> None:
-    with pytest.raises(PromptError, match="device"):
+    with pytest.raises(NNUNetPromptError, match="device"):
         PredictOptions(device=device)
 
 
@@ -95,11 +95,11 @@ def test_the_device(
 def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(PromptError, match=f"device {wanted}"):
+    with pytest.raises(NNUNetPromptError, match=f"device {wanted}"):
         PredictOptions(device=wanted).resolved_device()
 
 
 @pytest.mark.parametrize(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
 def test_how_prompts_are_read_is_checked(name: str, value: Any) -> None:
-    with pytest.raises(PromptError, match=f"{name}: expected"):
+    with pytest.raises(NNUNetPromptError, match=f"{name}: expected"):
         PredictOptions(**{name: value})

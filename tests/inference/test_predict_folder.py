@@ -15,7 +15,13 @@ import torch
 
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError, ImageError, ModelError, OutputError, PromptError
+from nnunet_prompt.errors import (
+    DatasetError,
+    ImageError,
+    ModelError,
+    NNUNetPromptError,
+    OutputError,
+)
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import Asked, CaseToDo
@@ -203,7 +209,7 @@ class TestPredictFolder:
         for name in ("a", "b"):
             image(tmp_path / "in" / f"{name}.nii.gz")
         prompts = prompts_file(tmp_path / "prompts.json", "a")
-        with pytest.raises(PromptError, match=r"1 of 2 cases have no mask.*b"):
+        with pytest.raises(NNUNetPromptError, match=r"1 of 2 cases have no mask.*b"):
             predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts)
         (given,) = fake.prompts
         assert given.labels[500].points[0].position == (1, 1, 1)
@@ -266,7 +272,9 @@ class TestPredictFolder:
             image(tmp_path / "in" / f"{name}.nii.gz")
         out = tmp_path / "o"
         prompts = prompts_file(tmp_path / "p.json", "sub-01_T2", "knee_C0")
-        with pytest.raises(PromptError, match="1 of 3 cases have no mask; the first is knee_LGE"):
+        with pytest.raises(
+            NNUNetPromptError, match="1 of 3 cases have no mask; the first is knee_LGE"
+        ):
             predict_folder(tmp_path / "in", out, model=tmp_path, prompts=prompts)
         assert {p.name for p in out.iterdir()} == {"sub-01_T2.nii.gz", "knee_C0.nii.gz"}
 
@@ -275,14 +283,16 @@ class TestPredictFolder:
     ) -> None:
         image(tmp_path / "in" / "a_LGE.nii.gz")
         prompts = prompts_file(tmp_path / "p.json", "a")
-        with pytest.raises(PromptError, match="`submit` takes the prompts of 'a' for all its seq"):
+        with pytest.raises(
+            NNUNetPromptError, match="`submit` takes the prompts of 'a' for all its seq"
+        ):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
 
     def test_a_folder_that_can_be_read_in_two_ways(self, tmp_path: Path, fake: Fake) -> None:
         names = ["vol_0000.nii.gz", "vol_0001.nii.gz"]
         for name in names:
             image(tmp_path / "in" / name)
-        with pytest.raises(PromptError, match="read in two ways"):
+        with pytest.raises(NNUNetPromptError, match="read in two ways"):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path)
         assert not (tmp_path / "o").exists()
         options = PredictOptions(whole_names=True)
@@ -320,7 +330,7 @@ class TestPredictFolder:
     def test_how_prompts_are_read_needs_prompts(self, tmp_path: Path) -> None:
         image(tmp_path / "in" / "a.nii.gz")
         options = PredictOptions(convention=GivenConvention("yx"))
-        with pytest.raises(PromptError, match="give prompts with -p"):
+        with pytest.raises(NNUNetPromptError, match="give prompts with -p"):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
 
     def test_prompts_may_be_loaded_already(self, tmp_path: Path, fake: Fake) -> None:
@@ -331,7 +341,7 @@ class TestPredictFolder:
         assert len(fake.prompts) == 2
         given = PredictOptions(axes="xyz")
         for wrong, options in ((load_prompts(path), given), ({"a": 1}, PredictOptions())):
-            with pytest.raises(PromptError, match="prompts: "):
+            with pytest.raises(NNUNetPromptError, match="prompts: "):
                 predict_folder(
                     tmp_path / "in",
                     tmp_path / "o",
@@ -348,32 +358,34 @@ class TestPredictFolder:
         (tmp_path / "p").mkdir()
         (tmp_path / "p" / "a_wall.csv").write_text("index,axis-0,axis-1,axis-2\n0,1,2,3\n")
         (tmp_path / "p" / "b_heart.csv").write_text("index,axis-0,axis-1,axis-2\n0,1,2,3\n")
-        with pytest.raises(PromptError, match="1 of 2 cases have no mask; the first is b: b_heart"):
+        with pytest.raises(
+            NNUNetPromptError, match="1 of 2 cases have no mask; the first is b: b_heart"
+        ):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=tmp_path / "p")
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["a.nii.gz"]
         assert fake.prompts[0].labels[200].points[0].position == (3, 2, 1)
         assert "cavity (500), wall (200); found 'heart'" in capsys.readouterr().err
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(PromptError, match="not both"):
+        with pytest.raises(NNUNetPromptError, match="not both"):
             predict_folder(
                 tmp_path, tmp_path, model=tmp_path, prompts=tmp_path / "p", structures=("wall",)
             )
 
     def test_no_folder_no_images_no_prompts_file_no_model(self, tmp_path: Path) -> None:
-        with pytest.raises(PromptError, match="no such folder"):
+        with pytest.raises(NNUNetPromptError, match="no such folder"):
             predict_folder(tmp_path / "none", tmp_path, model=tmp_path)
-        with pytest.raises(PromptError, match=r"no .nii.gz"):
+        with pytest.raises(NNUNetPromptError, match=r"no .nii.gz"):
             predict_folder(tmp_path, tmp_path, model=tmp_path)
         image(tmp_path / "a.nii.gz")
-        with pytest.raises(PromptError, match=r"none.json"):
+        with pytest.raises(NNUNetPromptError, match=r"none.json"):
             predict_folder(tmp_path, tmp_path, model=tmp_path, prompts=tmp_path / "none.json")
         with pytest.raises(ModelError, match="not a model folder"):
             predict_folder(tmp_path, tmp_path, model=tmp_path)
 
     def test_an_output_that_cannot_be_a_folder(self, tmp_path: Path, fake: Fake) -> None:
         source = image(tmp_path / "in" / "a.nii.gz")
-        with pytest.raises(PromptError, match="cannot be made"):
+        with pytest.raises(NNUNetPromptError, match="cannot be made"):
             predict_folder(tmp_path / "in", source, model=tmp_path)
 
     @pytest.mark.parametrize("older", [False, True])
@@ -469,7 +481,9 @@ class TestPlaces:
         fine, too_long = f"{'x' * 248}.nii.gz", f"{'y' * 251}.nii"
         for name in (fine, too_long, "a.nii.gz"):
             image(tmp_path / "in" / name)
-        with pytest.raises(PromptError, match=r"1 of 3 cases have no mask.*File name too long"):
+        with pytest.raises(
+            NNUNetPromptError, match=r"1 of 3 cases have no mask.*File name too long"
+        ):
             predict_folder(tmp_path / "in", tmp_path / "out", model=tmp_path)
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.nii.gz", fine]
 

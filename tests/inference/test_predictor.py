@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.channels import POINT
@@ -193,6 +193,6 @@ class TestPrompts:
         ],
     )
     def test_prompts_outside_the_image_are_refused(self, prompt: PromptSet) -> None:
-        with pytest.raises(PromptError, match=r"15, 17, 7") as caught:
+        with pytest.raises(NNUNetPromptError, match=r"15, 17, 7") as caught:
             predictor().predict_prompts([stored()], CasePrompts({1: prompt}))
         assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -209,5 +209,5 @@ def test_several_folds_are_one_answer() -> None:
 
 
 def test_an_unknown_window_is_refused() -> None:
-    with pytest.raises(PromptError, match="window: expected prompted or full, found 'half'"):
+    with pytest.raises(NNUNetPromptError, match="window: expected prompted or full, found 'half'"):
         PredictOptions(window="half")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.object_logits import ObjectLogits, Spans
 from nnunet_prompt.inference.sequence_fusion import TRUST, predict_case, read_case, trust
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -245,8 +245,8 @@ class TestWhoIsAsked:
         assert warnings == ["a_T2.nii.gz vanishes; this sequence is left out"]
 
     def test_what_all_refuse_is_raised_and_what_is_no_fault_of_theirs_at_once(self) -> None:
-        wrong = PromptError("point (9, 9, 9) lies outside")
-        with pytest.raises(PromptError, match="lies outside"):
+        wrong = NNUNetPromptError("point (9, 9, 9) lies outside")
+        with pytest.raises(NNUNetPromptError, match="lies outside"):
             self.predict(Sees({"LGE": wrong, "T2": wrong}), volumes("LGE", "T2"))
         with pytest.raises(MemoryError):
             self.predict(Sees({"LGE": MemoryError(), "T2": said(0.9)}), volumes("LGE", "T2"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import ImageError, ModelError, PromptError
+from nnunet_prompt.errors import ImageError, ModelError, NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.nifti import NiftiVolume, save_nifti
@@ -125,14 +125,14 @@ def test_another_image_begins_anew() -> None:
 def test_what_it_refuses() -> None:
     session = PromptSession(predictor())
     for call in (session.predict, lambda: session.add(FIRST)):
-        with pytest.raises(PromptError, match="call set_image first"):
+        with pytest.raises(NNUNetPromptError, match="call set_image first"):
             call()
     session.set_image([volume()])
-    with pytest.raises(PromptError, match="label: expected a whole number above 0, found 0"):
+    with pytest.raises(NNUNetPromptError, match="label: expected a whole number above 0, found 0"):
         session.add(FIRST, label=0)
-    with pytest.raises(PromptError, match=r"38, 45, 14"):
+    with pytest.raises(NNUNetPromptError, match=r"38, 45, 14"):
         session.add(Point((38.0, 3.0, 3.0)))
-    with pytest.raises(PromptError, match=r"38, 45, 14"):
+    with pytest.raises(NNUNetPromptError, match=r"38, 45, 14"):
         session.add(np.ones((2, 3, 4), bool))
     assert session.prompts.labels == {}
     session.add(FIRST)
@@ -182,6 +182,6 @@ def test_masks_that_are_there_are_begun_with() -> None:
     session.reset()
     session.add_masks(label_map, 9)
     assert list(session.prompts.labels) == [9]
-    with pytest.raises(PromptError, match="label"):
+    with pytest.raises(NNUNetPromptError, match="label"):
         session.add_masks(label_map, [7, "nothing"])
     assert list(session.prompts.labels) == [9]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.networks.capability import (
@@ -45,10 +45,10 @@ def test_what_was_never_shown_is_refused_by_name() -> None:
     DEAF.check_supported(PromptSet(boxes=(BOX,), points=(Point((0, 0, 0)),)), 500)
     line = PromptSet(scribbles=(Scribble(((0, 0, 0),)),))
     with pytest.raises(
-        PromptError, match=r"label 500.*'scribble \+'.*it knows box \+, box -, point"
+        NNUNetPromptError, match=r"label 500.*'scribble \+'.*it knows box \+, box -, point"
     ):
         DEAF.check_supported(line, 500)
-    with pytest.raises(PromptError, match="'mask'"):
+    with pytest.raises(NNUNetPromptError, match="'mask'"):
         DEAF.check_supported(PromptSet(mask=np.ones((1, 1, 1), bool)), 500)
 
 
@@ -60,11 +60,11 @@ def test_predictor_and_session_refuse_it() -> None:
     volume = stored()
     refusing = PromptPredictor(model)
     prompts = CasePrompts({7: PromptSet(points=(Point((1, 1, 1)),))})
-    with pytest.raises(PromptError, match=r"label 7.*'point \+'"):
+    with pytest.raises(NNUNetPromptError, match=r"label 7.*'point \+'"):
         refusing.predict_prompts([volume], prompts)
     session = PromptSession(refusing)
     session.set_image([volume])
-    with pytest.raises(PromptError, match=r"label 7.*'point \+'"):
+    with pytest.raises(NNUNetPromptError, match=r"label 7.*'point \+'"):
         session.add(Point((1, 1, 1)), 7)
     session.add(BOX, 7)
     assert 7 in session.prompts.labels

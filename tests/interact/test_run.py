@@ -16,7 +16,7 @@ import pytest
 import SimpleITK
 
 from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.interact import run
 from nnunet_prompt.interact.play import Play
@@ -118,7 +118,7 @@ def test_values_and_an_automatic_mask(folders: Path) -> None:
 
 def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
     nib.save(nib.Nifti1Image(TRUTH, 2 * AFFINE), folders / "labels" / "a.nii.gz")
-    with pytest.raises(PromptError, match="a"):
+    with pytest.raises(NNUNetPromptError, match="a"):
         play(folders)
     assert {r["case"] for r in rows(folders)} == {"b"}
     summary = json.loads((folders / "out" / run.SUMMARY).read_text())
@@ -127,7 +127,9 @@ def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
 
 def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
     (folders / "images" / "b_0000.nii.gz").unlink()
-    with pytest.raises(PromptError, match=r"no image for 1 of the 2 label maps.*the first is b"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"no image for 1 of the 2 label maps.*the first is b"
+    ):
         play(folders)
     assert not (folders / "out").exists()
 
@@ -136,7 +138,7 @@ def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
 def test_nothing_is_written_among_the_inputs(folders: Path, folder: str) -> None:
     if folder == ".":  # the model's own folder
         (folders / "plans.json").write_text("{}")
-    with pytest.raises(PromptError):
+    with pytest.raises(NNUNetPromptError):
         run.interact_folder(
             folders / "labels",
             folders / "images",
@@ -179,7 +181,7 @@ def test_other_formats_are_read_by_the_models_reader(folders: Path) -> None:
 
 
 def test_values_that_no_label_map_has(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(PromptError, match=r"labels: .* one of the values 8, 9, found none"):
+    with pytest.raises(NNUNetPromptError, match=r"labels: .* one of the values 8, 9, found none"):
         play(folders, values=[8, 9])
     assert not (folders / "out" / run.SUMMARY).exists()
     play(folders, values=[5, 9])
@@ -189,13 +191,15 @@ def test_values_that_no_label_map_has(folders: Path, capsys: pytest.CaptureFixtu
 def test_an_automatic_mask_of_other_numbers_is_refused(folders: Path) -> None:
     for case in ("a", "b"):
         nib.save(nib.Nifti1Image(TRUTH // 5, AFFINE), folders / "labels" / f"{case}.nii.gz")
-    with pytest.raises(PromptError, match=r"has the values 5 \(LV\), found 1.*--start nothing"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"has the values 5 \(LV\), found 1.*--start nothing"
+    ):
         play(folders, start="automatic")
 
 
 def test_one_label_map_per_case(folders: Path) -> None:
     nib.save(nib.Nifti1Image(TRUTH, AFFINE), folders / "labels" / "a.nii")
-    with pytest.raises(PromptError, match=r"a\.nii and .*a\.nii\.gz are both the label map"):
+    with pytest.raises(NNUNetPromptError, match=r"a\.nii and .*a\.nii\.gz are both the label map"):
         play(folders)
 
 
@@ -204,5 +208,5 @@ def test_one_label_map_per_case(folders: Path) -> None:
     [{"protocol": "click"}, {"interactions": 0}, {"tolerance_mm": np.nan}, {"tolerance_mm": -1.0}],
 )
 def test_how_to_play_is_checked(wrong: Any) -> None:
-    with pytest.raises(PromptError, match=next(iter(wrong))):
+    with pytest.raises(NNUNetPromptError, match=next(iter(wrong))):
         Play(**wrong)

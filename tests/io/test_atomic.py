@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import OutputError, PromptError, raise_system_error, system_reason
+from nnunet_prompt.errors import NNUNetPromptError, OutputError, raise_system_error, system_reason
 from nnunet_prompt.io import atomic as files
 from nnunet_prompt.io.atomic import (
     PARTIAL,
@@ -262,5 +262,5 @@ def test_the_systems_reason_is_that_of_what_caused_an_error(
 
 def test_a_missing_place_for_temporary_files_is_named() -> None:
     error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
-    with pytest.raises(PromptError, match=r"No usable temporary directory.*set TMPDIR to"):
+    with pytest.raises(NNUNetPromptError, match=r"No usable temporary directory.*set TMPDIR to"):
         raise_system_error(error)

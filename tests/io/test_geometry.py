@@ -12,7 +12,7 @@ import pytest
 
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.grids import agreement
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.inference.predictor import _check_images
 from nnunet_prompt.io.geometry import GRID_TOLERANCE, Lattice, geometry_difference, same_geometry
@@ -78,7 +78,7 @@ def test_all_who_ask_agree(tmp_path: Path, mm: float, same: bool) -> None:
         if same:
             ask()
         else:
-            with pytest.raises(PromptError, match="affine"):
+            with pytest.raises(NNUNetPromptError, match="affine"):
                 ask()
     assert (agreement(read_grid(first), read_grid(second)) == "same") is same
     assert ("failed" not in evaluate_folders(*folders)) is same

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.image_cases import (
     are_sequences,
     count_channels,
@@ -64,7 +64,7 @@ def test_channels_are_those_that_the_model_has(
 def test_a_folder_that_can_be_read_in_two_ways_is_refused_unless_told() -> None:
     names = ["vol_0000", "vol_0001", "vol_0002"]
     with pytest.raises(
-        PromptError, match=r"channels of one case vol, .* vol_0000 and vol_0002"
+        NNUNetPromptError, match=r"channels of one case vol, .* vol_0000 and vol_0002"
     ) as e:
         channels(names, [])
     assert "--whole-names" in str(e.value) and "\n" not in str(e.value)
@@ -199,7 +199,7 @@ def test_image_files_skips_what_is_no_image(tmp_path: Path) -> None:
 
 
 def test_image_files_needs_a_folder_with_images(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="no such folder"):
+    with pytest.raises(NNUNetPromptError, match="no such folder"):
         image_files(tmp_path / "images")
-    with pytest.raises(PromptError, match=r"no \.nii"):
+    with pytest.raises(NNUNetPromptError, match=r"no \.nii"):
         image_files(tmp_path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nnunet_prompt.errors import DatasetError, PromptError
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io import threads as workers
 from nnunet_prompt.io.resources import Limits
 from nnunet_prompt.io.threads import AHEAD, WORKERS_VARIABLE, checkpoint, in_order, worker_count
@@ -31,10 +31,10 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_number_that_is_none(monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
     monkeypatch.setenv(WORKERS_VARIABLE, stated)
     with pytest.raises(
-        PromptError, match=f"nnUNet_def_n_proc is '{stated}', expected a number from 1 up"
+        NNUNetPromptError, match=f"nnUNet_def_n_proc is '{stated}', expected a number from 1 up"
     ):
         worker_count()
-    with pytest.raises(PromptError):
+    with pytest.raises(NNUNetPromptError):
         next(in_order(str, [1]))
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from tests.test_prompts_page import EXAMPLES, TABLE
@@ -55,7 +55,7 @@ def try_to_read(path: Path, image: NiftiVolume) -> None:
     try:
         file = load_prompts(path).for_images({"case_001": image.path}, table=TABLE)
         found = file.prompts("case_001", image)
-    except PromptError as error:
+    except NNUNetPromptError as error:
         assert "\n" not in str(error) and len(str(error)) < 1200
         return
     for one in found.labels.values():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention, RawPrompt
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
@@ -259,7 +259,7 @@ def test_whatever_the_file_holds_the_answer_is_prompts_inside_the_image_or_one_l
 ) -> None:
     try:
         read = read_prompts_json(write(tmp_path, content))
-    except PromptError as error:
+    except NNUNetPromptError as error:
         assert "\n" not in str(error)
         return
     for case in read.cases.values():

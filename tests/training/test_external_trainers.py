@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 
 OURS = str(extension.trainers_dir())
@@ -19,7 +19,7 @@ def test_trainers_dir_holds_the_recipes() -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nnunet_prompt.trainers", None)  # makes its import fail
-    with pytest.raises(PromptError, match="pip install -e"):
+    with pytest.raises(NNUNetPromptError, match="pip install -e"):
         extension.trainers_dir()
 
 
@@ -73,11 +73,11 @@ def test_require_folders() -> None:
     os.environ["nnUNet_raw"] = "/somewhere"
     extension.require_folders("nnUNet_raw")
     with pytest.raises(
-        PromptError, match=r"nnUNet_results is not set: run `export nnUNet_results=FOLDER`"
+        NNUNetPromptError, match=r"nnUNet_results is not set: run `export nnUNet_results=FOLDER`"
     ):
         extension.require_folders("nnUNet_raw", "nnUNet_results")
     os.environ["nnUNet_raw"] = " "
-    with pytest.raises(PromptError, match="nnUNet_raw is not set"):
+    with pytest.raises(NNUNetPromptError, match="nnUNet_raw is not set"):
         extension.require_folders("nnUNet_raw")
 
 
