@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.cli.arguments import CARE
 from nnunet_prompt.cli.check import run_check
@@ -18,9 +18,6 @@ from nnunet_prompt.plugins import plugin
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from nnunet_prompt.inference.options import PredictOptions
 
 
@@ -44,12 +41,9 @@ def _convert(args: argparse.Namespace) -> int:
     from nnunet_prompt.dataset_conversion import msd, nnunet_raw
     from nnunet_prompt.phantom import heart_conversion as phantom_heart
 
-    known: dict[str, Callable[..., Path]] = {
-        "msd": msd.convert,
-        "nnunet": nnunet_raw.convert,
-        "phantom": phantom_heart.convert,
-    }
-    run = known.get(args.layout) or plugin("converters", args.layout).call
+    known: Any = {"msd": msd, "nnunet": nnunet_raw, "phantom": phantom_heart}
+    added = args.layout not in known
+    run = plugin("converters", args.layout).call if added else known[args.layout].convert
     more = {"patient_regex": args.patient_regex} if args.layout == "nnunet" else {}
     folder = run(args.source, args.dataset_id, name=args.name, **more)
     print(f"wrote {folder}")
