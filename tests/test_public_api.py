@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,19 @@ def test_every_name_is_there_and_documented(name: str) -> None:
     found = getattr(nnunet_prompt, name)
     assert found.__name__ == name and found.__module__.startswith("nnunet_prompt.")
     assert found.__doc__ and not found.__doc__.startswith(f"{name}(")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Box", "Point", "PredictOptions", "PromptSet", "Scribble", "evaluate", "simulate_prompts"],
+)
+def test_the_examples_of_docstrings_run(name: str) -> None:
+    """Those that need a model are in docs/python.md."""
+    found = getattr(nnunet_prompt, name)
+    names = vars(importlib.import_module(found.__module__)).copy()
+    (test,) = (t for t in doctest.DocTestFinder(recurse=False).find(found, name, globs=names))
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -57,7 +57,10 @@ def evaluate(
         ("skip"), a prediction without a reference an "error" or "skip"
 
         evaluate("labelsTs", "predictions")["mean"]["500"]["dice"]
-        evaluate(reference, mask, spacing_mm=(1.5, 1.5, 8.0))["mean"]["500"]["hd95_mm"]
+
+    >>> reference = np.ones((4, 4, 2), int)
+    >>> evaluate(reference, reference, spacing_mm=(1.5, 1.5, 8.0))["mean"]["1"]["hd95_mm"]
+    0.0
 
     A single case is called by its file, or "case". None stands for what is not defined. Raises `ImageError` where two
     label maps do not lie on one grid or are no label maps, and `NNUNetPromptError` for other arguments; what is wrong

@@ -36,6 +36,9 @@ class PredictOptions:
     empty (see `inference.consistent`).
     `whole_names` takes file names as names of cases, four digits at their end included. `axes` and `convention` are of
     prompts: what the axes of a napari file are, and what is known of a prompts.json (`prompt_files.prompt_file`).
+
+    >>> PredictOptions(device="cpu", use_mirroring=False, folds=(0, 1)).step_size
+    0.5
     """
 
     folds: tuple[int | str, ...] | None = None

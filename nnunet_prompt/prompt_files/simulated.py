@@ -52,6 +52,11 @@ def simulate_prompts(
 
         prompts = simulate_prompts("labels/case_001.nii.gz", kind="few", values=[500])
         mask = predictor.predict("images/case_001_0000.nii.gz", prompts)
+
+    >>> mask = np.zeros((8, 8, 3), bool)
+    >>> mask[2:5, 3:6, 1] = True
+    >>> simulate_prompts(mask)[1].boxes[0].lower
+    (2.0, 3.0, 1.0)
     """
     one_of("kind", kind, PROMPT_KINDS)
     seed = whole_number("seed", seed, lowest=0, example=1)

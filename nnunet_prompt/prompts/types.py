@@ -47,6 +47,9 @@ class Point:
 
     The extent grows when the point moves to a finer grid, so that a click on a 12 mm slice stays 12 mm thick. Raises
     `PromptError` for what is not three finite numbers.
+
+    >>> Point((88, 97, 5), positive=False).position
+    (88.0, 97.0, 5.0)
     """
 
     position: Coordinate
@@ -66,6 +69,9 @@ class Box:
     """A box, half-open in voxel indices: it covers lower <= i < upper, with its edges at lower-0.5 and upper-0.5.
 
     A 2D box is a box of one slice. Raises `PromptError` for corners that are reversed or not three finite numbers.
+
+    >>> Box((70, 80, 5), (110, 120, 6)).upper  # in slice 5
+    (110.0, 120.0, 6.0)
     """
 
     lower: Coordinate
@@ -88,7 +94,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Scribble:
-    """A polyline through `path`, at least one vertex. Raises `PromptError` for another path."""
+    """A polyline through `path`, voxel positions, at least one. Raises `PromptError` for another path.
+
+    >>> len(Scribble([(80, 90, 5), (88, 97, 5), (95, 99, 5)]).path)
+    3
+    """
 
     path: tuple[Coordinate, ...]
     positive: bool = True
@@ -111,6 +121,10 @@ class PromptSet:
     `mask` and `negative_mask` are boolean with the shape of the array that the set belongs to. The negative mask is
     where the object is not, other structures for example; it shares the channel of the negative boxes. Raises
     `PromptError` for other members.
+
+    >>> said = PromptSet(points=[Point((88, 97, 5))], boxes=[Box((70, 80, 5), (110, 120, 6))])
+    >>> said.says_where
+    True
     """
 
     points: tuple[Point, ...] = ()
