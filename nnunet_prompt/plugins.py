@@ -5,7 +5,7 @@
     nnunet_prompt.prompt_readers   ENDING = "module:read", such as .abc, for `nnunet-prompt predict -p`
 
 Nothing is imported before it is used. What is broken is reported in one line that names the distribution, and the rest
-goes on. docs/python.md has the signatures.
+is not affected. docs/python.md has the signatures.
 """
 
 from __future__ import annotations

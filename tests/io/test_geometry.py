@@ -14,7 +14,7 @@ from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.grids import agreement
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
-from nnunet_prompt.inference.predictor import _check_images
+from nnunet_prompt.inference.given import check_channels
 from nnunet_prompt.io.geometry import GRID_TOLERANCE, Lattice, geometry_difference, same_geometry
 from nnunet_prompt.io.nifti import read_grid, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
@@ -69,7 +69,7 @@ def test_all_who_ask_agree(tmp_path: Path, mm: float, same: bool) -> None:
     (tmp_path / "p.json").write_text(said)
     prompts = load_prompts(tmp_path / "p.json")
     asked = [
-        lambda: _check_images([read_nifti(first), read_nifti(second)], 2),
+        lambda: check_channels([read_nifti(first), read_nifti(second)], 2),
         lambda: load_canonical(Case("a", (first, second))),
         lambda: load_canonical(Case("a", (first,), second)),
         lambda: prompts.prompts("a", read_nifti(first)),
