@@ -27,7 +27,7 @@ from harness import Record, label_only, prompt_dice
 from peft_report import report
 from rich.console import Console
 
-from nnunet_prompt.training.validation import VALIDATION_KINDS
+from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS
 
 ARCHIVE = "hippocampus.tar.gz"
 LENGTH = "short"

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import header, machine, row
 
-from nnunet_prompt.training.validation import VALIDATION_KINDS
+from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS
 
 
 def report(results: dict[str, Any]) -> str:

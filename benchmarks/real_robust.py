@@ -22,8 +22,10 @@ from tqdm import tqdm
 from nnunet_prompt.evaluation.metrics import score_masks
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.interact.play import LabelCase, Play, play_label
-from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
-from nnunet_prompt.prompts.types import BoolArray, CasePrompts, PromptSet
+from nnunet_prompt.prompts.checks import BoolArray
+from nnunet_prompt.prompts.options import SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
+from nnunet_prompt.prompts.types import CasePrompts, PromptSet
 from nnunet_prompt.training.validation_prompts import SEED
 
 EXACT, CLEAN = "box + points in slices, exact", "mask, clean"

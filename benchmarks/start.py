@@ -22,7 +22,7 @@ from harness import Record, machine, prompt_dice
 from peft_report import dice_table
 from rich.console import Console
 
-from nnunet_prompt.training.validation import VALIDATION_KINDS
+from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS
 
 LENGTH = "short"
 TARGET = real.Task("hippocampus", 801, "Hippocampus", {LENGTH: 300})

@@ -28,7 +28,8 @@ from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import as_stored
-from nnunet_prompt.io.nifti import ENDINGS, is_nifti_name, volume_count
+from nnunet_prompt.io.nifti import is_nifti_name, volume_count
+from nnunet_prompt.io.nifti_file import ENDINGS
 
 
 def convert(source: Path, dataset_id: int, *, name: str | None = None) -> Path:

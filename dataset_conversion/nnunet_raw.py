@@ -27,7 +27,7 @@ from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import entry_of
-from nnunet_prompt.io.nifti import ENDINGS
+from nnunet_prompt.io.nifti_file import ENDINGS
 
 from .nnunet_files import training_files
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .care.command import care_options, care_parser, run_care
+from .care.command_line import care_options, care_parser, run_care
 from .care.detect import tasks_of
 from .care.unify import examine, unify
 

@@ -137,7 +137,8 @@ def _patch(rng: np.random.Generator) -> tuple[Any, Any]:
     import torch
 
     from nnunet_prompt.prompts.encode import Window, encode
-    from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+    from nnunet_prompt.prompts.options import SimulationOptions
+    from nnunet_prompt.prompts.simulate import simulate
 
     image, labels = scene(CROP, rng)
     masks = [labels == 1, labels == 2]

@@ -15,7 +15,8 @@ import pytest
 from nnunet_prompt.cli.main import main
 from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.evaluation.evaluate import evaluate
-from nnunet_prompt.evaluation.folders import evaluate_folders, format_table
+from nnunet_prompt.evaluation.folders import evaluate_folders
+from nnunet_prompt.evaluation.results import format_table
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.plugins import plugin, plugins
 from nnunet_prompt.prompt_files.prompt_file import load_prompts

@@ -32,7 +32,7 @@ MODEL_OF = {
 
 def draw_step(task: Task, folder: Path) -> dict[str, Any]:
     """Generates the training cases and the case of the benchmark with its prompts."""
-    from nnunet_prompt.training.validation import simulated_prompts
+    from nnunet_prompt.training.validation_prompts import simulated_prompts
 
     rng = np.random.default_rng([SEED, task.dataset_id])
     labels, images = refine(task, *draw(task, rng), rng)
@@ -200,7 +200,7 @@ def real_step(model: Path, raw: Path) -> dict[str, Any]:
     from nnunet_prompt.io.nifti import read_labels, read_nifti
     from nnunet_prompt.prompts.types import CasePrompts
     from nnunet_prompt.sliding_window.tiles import Tiling
-    from nnunet_prompt.training.validation import simulated_prompts
+    from nnunet_prompt.training.validation_prompts import simulated_prompts
 
     sides = {
         window: PromptPredictor.from_folder(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.data.care_labels import la_labels
-from nnunet_prompt.data.grids import OnGrid, values_in
+from nnunet_prompt.data.case import values_in
+from nnunet_prompt.data.grids import OnGrid
 from nnunet_prompt.io.nifti import INTEGER_TOLERANCE, Grid, NiftiVolume, read_grid, read_stored
 
 IN_PLANE_MM, SLICE_MM, SLICES_OF_HALF = 0.625, 2.5, 88

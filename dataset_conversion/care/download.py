@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.nifti import ENDINGS, is_nifti_name
+from nnunet_prompt.io.nifti import is_nifti_name
+from nnunet_prompt.io.nifti_file import ENDINGS
 
 Key = TypeVar("Key")
 

@@ -23,7 +23,8 @@ from nnunet_prompt.data.grids import Agreement
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError
-from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored, replacing
+from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
 
 from .download import CareOptions

@@ -29,7 +29,7 @@ from nnunet_prompt.io.nifti import Grid, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
 
 from . import atrium
-from .command import care_options, care_parser, run_care
+from .command_line import care_options, care_parser, run_care
 from .download import (
     DEFAULTS,
     CareOptions,

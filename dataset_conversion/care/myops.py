@@ -26,13 +26,13 @@ from nnunet_prompt.data.care_labels import (
     label_values,
     taught_by,
 )
-from nnunet_prompt.data.case import Case, ImageSource, LabelSource
-from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement, values_in
+from nnunet_prompt.data.case import Case, ImageSource, LabelSource, values_in
+from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 
-from .command import care_options, care_parser, run_care
+from .command_line import care_options, care_parser, run_care
 from .download import DEFAULTS, CareOptions, files_by_case
 from .inspect import (
     Examined,

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.raw import FILE_ENDING, RawTarget
+from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.raw_case import FILE_ENDING
 from nnunet_prompt.data.side_file import read_side_file, write_side_file
 from nnunet_prompt.data.splits import SPLIT_SEED
 from nnunet_prompt.errors import DatasetError

@@ -9,8 +9,10 @@ nnUNet_preprocessed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,11 +27,12 @@ from tqdm import tqdm
 from nnunet_prompt.data.care_labels import TASKS, UNIFIED, Task, atoms_of, table_for, taught_by
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.raw import RawTarget
+from nnunet_prompt.data.plans import NNUNET_PLANS, no_resampling_plans, preprocessed_root
+from nnunet_prompt.data.raw import RawTarget, raw_root
 from nnunet_prompt.data.splits import SPLITS_FILE, Fold, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 
 from .detect import tasks_of
 from .download import DEFAULTS, CareOptions
@@ -40,6 +43,7 @@ from .numbering import anonymous, reserve_names
 NAME = "CARE"
 FOLDS_FILE = "nnunet_prompt_folds.json"
 FOLDS_VERSION = 1
+_WORKERS_VARIABLE = "nnUNet_n_proc_DA"
 
 
 def unify(
@@ -179,9 +183,6 @@ def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
 
 def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:
     """Splits and both plans where nnU-Net looks for them, or one line that says what to do later."""
-    from nnunet_prompt.data.planning import plan_dataset
-    from nnunet_prompt.data.plans import no_resampling_plans, preprocessed_root
-
     try:
         root = preprocessed_root()
     except DatasetError:
@@ -200,3 +201,54 @@ def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:
         f"wrote the plans {' and '.join(p.stem for p in plans)} to {root / dataset}",
         file=sys.stderr,
     )
+
+
+def plan_dataset(dataset_id: int) -> Path:
+    """Has nnU-Net take the fingerprint of a raw data set and plan it; returns its plans.
+
+    What nnU-Net prints goes to stderr. A fingerprint that is newer than every case and counts as many is kept. Raises
+    `DatasetError` where nnUNet_raw or nnUNet_preprocessed is not set and where nnU-Net refuses.
+    """
+    from nnunetv2.configuration import default_num_processes
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as api
+    from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
+
+    raw, preprocessed = raw_root(), preprocessed_root()
+    workers = max(1, min(default_num_processes, os.cpu_count() or 1))
+    try:
+        with contextlib.redirect_stdout(sys.stderr), _planning_threads():
+            name = str(convert_id_to_dataset_name(dataset_id))
+            old = _fingerprint_is_old(preprocessed / name, raw / name)
+            api.extract_fingerprints([dataset_id], num_processes=workers, clean=old)
+            api.plan_experiments([dataset_id])
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        raise DatasetError(f"data set {dataset_id}: nnU-Net cannot plan it ({text})") from error
+    return preprocessed / name / f"{NNUNET_PLANS}.json"
+
+
+def _fingerprint_is_old(preprocessed: Path, raw: Path) -> bool:
+    path = preprocessed / "dataset_fingerprint.json"
+    if not path.is_file():
+        return True
+    try:
+        counted = len(json.loads(path.read_text())["spacings"])
+    except (ValueError, KeyError, TypeError):
+        return True
+    labels = list((raw / "labelsTr").iterdir())
+    newest = max((label.stat().st_mtime for label in labels), default=0.0)
+    return counted != len(labels) or newest >= path.stat().st_mtime
+
+
+@contextlib.contextmanager
+def _planning_threads() -> Iterator[None]:
+    """nnU-Net plans with as many threads as it has workers for augmentation, and cannot do so with none."""
+    found = os.environ.get(_WORKERS_VARIABLE)
+    if found != "0":
+        yield
+        return
+    os.environ[_WORKERS_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        os.environ[_WORKERS_VARIABLE] = found

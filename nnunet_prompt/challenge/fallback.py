@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from nnunet_prompt.inference.merge import label_type
 from nnunet_prompt.prompt_files.prompts_json_convention import plane_axes
-from nnunet_prompt.prompts.types import CasePrompts, PromptSet, Shape
+from nnunet_prompt.prompts.checks import Shape
+from nnunet_prompt.prompts.types import CasePrompts, PromptSet
 
 POINT_RADIUS = 4.0  # pixels
 BYTES_PER_VOXEL = 12  # what a mask takes from the prompts to the file, at most

@@ -24,7 +24,8 @@ from nnunet_prompt.prompt_files.prompts_json_convention import (
     plane_axes,
 )
 from nnunet_prompt.prompts.frames import pls_map
-from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.prompts.options import SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import CasePrompts
 
 LARGEST_JITTER = 1000

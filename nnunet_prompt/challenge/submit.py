@@ -21,11 +21,11 @@ from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.check import Expected
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
 from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
-from nnunet_prompt.inference.case_runner import Predictor, make_folder, tell, warn
+from nnunet_prompt.inference.case_runner import Predictor, tell, warn
 from nnunet_prompt.inference.case_runner import report as report_reading
 from nnunet_prompt.inference.given import as_options
 from nnunet_prompt.inference.low_memory import passes_per_tile
-from nnunet_prompt.io.atomic import check_writable, remove_partials
+from nnunet_prompt.io.atomic import check_writable, make_folder, remove_partials
 from nnunet_prompt.io.guard import check_output_file, check_output_folder, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.io.resources import free_bytes

@@ -20,18 +20,12 @@ import numpy.typing as npt
 
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, UploadForm, find_entries
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.inference.case_runner import (
-    Predictor,
-    all_failures,
-    each_case,
-    make_folder,
-    warn,
-)
+from nnunet_prompt.inference.case_runner import Predictor, all_failures, each_case, warn
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.io.atomic import check_writable
+from nnunet_prompt.io.atomic import check_writable, make_folder, replacing
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.mask_file import is_finished
-from nnunet_prompt.io.nifti import NiftiVolume, read_stored, replacing, write_labels_like
+from nnunet_prompt.io.nifti import NiftiVolume, read_stored, write_labels_like
 
 NO_TEAM = "TeamName"
 _TEAM = re.compile(r"\w[\w .-]*(?<![ .])")

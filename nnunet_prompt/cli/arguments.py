@@ -5,19 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunet_prompt.cli.check import add_check
 from nnunet_prompt.cli.options import (
-    above_0,
     at_least,
     dataset_id,
-    given_convention,
-    model,
     names,
-    required_unless,
     seed,
     whole_numbers,
 )
-from nnunet_prompt.dataset_conversion.care.arguments import add_care_arguments
+from nnunet_prompt.dataset_conversion.care.command_line import add_care_arguments
 from nnunet_prompt.plugins import plugins
 
 # The downloads of the CARE challenges, each with a converter of its own.
@@ -187,41 +182,6 @@ def simulate(parser: argparse.ArgumentParser) -> None:
     )
     seed(parser)
     _convention(parser)
-
-
-def submit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-i",
-        dest="input",
-        type=Path,
-        **required_unless("nnUNet_prompt_input"),
-        help="input folder with images/ and prompts.json",
-    )
-    parser.add_argument(
-        "-o",
-        dest="output",
-        type=Path,
-        **required_unless("nnUNet_prompt_output"),
-        help="output folder for the masks, <Case ID>_pred.nii.gz",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit code 1 if a case is degraded or the prompts.json is ambiguous",
-    )
-    again = "predict cases again that have a finished mask (default: existing masks are kept)"
-    parser.add_argument("--overwrite", action="store_true", help=again)
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="JSON",
-        help="write a report with the result of each case to this file, outside of the output folder",
-    )
-    by_then = "time limit: by then every case has a mask, if necessary from its prompts alone"
-    parser.add_argument("--budget-minutes", type=above_0(100_000), metavar="M", help=by_then)
-    given_convention(parser)
-    add_check(parser)
-    model(parser, variable="nnUNet_prompt_model")
 
 
 def demo(parser: argparse.ArgumentParser) -> None:

@@ -15,3 +15,8 @@ def note(text: str) -> None:
 def next_command(*words: str | Path) -> None:
     """The command that usually follows. Words in capitals stand for what only the user knows."""
     print(f"next: {shlex.join(map(str, words))}", file=sys.stderr, flush=True)
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun: "1 mask", "2 masks"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.cli.hints import note
-from nnunet_prompt.cli.options import at_least, model, whole_numbers
+from nnunet_prompt.cli.options import at_least, model, predict_options, whole_numbers
 
 # As in `interact.protocols`, which imports more than help needs; a test compares them.
 PROTOCOLS = ("clicks", "cvpr", "autopet", "slices")
@@ -73,7 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
-    from nnunet_prompt.cli.verbs import predict_options
     from nnunet_prompt.interact.play import Play
     from nnunet_prompt.interact.protocols import INTERACTIONS
     from nnunet_prompt.interact.run import CURVES, SUMMARY, interact_folder

@@ -1,7 +1,8 @@
 """The command line: `nnunet-prompt VERB ...`.
 
-`cli.arguments` says what can be typed, `cli.verbs` what then happens. Nothing here imports torch, nnU-Net or another
-heavy library, so that `--help` answers at once. Single-dash options are those of nnU-Net.
+A verb that has a module of its own keeps its arguments and what it does there; `cli.arguments` and `cli.verbs` hold
+those of the others. Nothing here imports torch, nnU-Net or another heavy library, so that `--help` answers at once.
+Single-dash options are those of nnU-Net.
 
 Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse, 130 stopped with Ctrl-C.
 """
@@ -22,7 +23,7 @@ from types import FrameType
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
-from nnunet_prompt.cli import evaluate, interact, predict, train, weights
+from nnunet_prompt.cli import evaluate, interact, predict, submit, train, weights
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.errors import NNUNetPromptError
 
@@ -176,13 +177,13 @@ VERBS = {
         train.run,
     ),
     "predict": Verb(
-        "make masks from images, with or without prompts", predict.add_arguments, does.predict
+        "make masks from images, with or without prompts", predict.add_arguments, predict.run
     ),
     "simulate": Verb("make a prompts.json from label maps", takes.simulate, does.simulate),
     "submit": Verb(
         "run as a challenge container: from INPUT/images and INPUT/prompts.json to masks",
-        takes.submit,
-        does.submit,
+        submit.add_arguments,
+        submit.run,
     ),
     "evaluate": Verb(
         "evaluate masks against reference label maps", evaluate.add_arguments, does.evaluate

@@ -6,7 +6,10 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.options import PredictOptions
 
 DEVICES = ("cuda", "cpu", "mps")
 
@@ -82,6 +85,31 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
     )
     half = "compute in bfloat16, for CPUs that have it: about twice as fast, masks may differ in single voxels"
     parser.add_argument("--bfloat16", action="store_true", help=half)
+
+
+def predict_options(args: argparse.Namespace) -> PredictOptions:
+    """The options of `model`, and those of `predict` where it has them."""
+    from nnunet_prompt.inference.options import PredictOptions
+
+    return PredictOptions(
+        folds=None if args.folds is None else tuple(args.folds),
+        device=args.device,
+        use_mirroring=not args.disable_tta,
+        step_size=args.step_size,
+        checkpoint=args.checkpoint,
+        window=args.window,
+        grow=args.grow,
+        bfloat16=args.bfloat16,
+        consistent=args.consistent,
+        # the others are options of `predict` alone
+        overwrite=not getattr(args, "continue_prediction", False),
+        num_parts=getattr(args, "num_parts", 1),
+        part_id=getattr(args, "part_id", 0),
+        verbose=getattr(args, "verbose", False),
+        dask=getattr(args, "dask", None),
+        whole_names=getattr(args, "whole_names", False),
+        axes=getattr(args, "axes", None),
+    )
 
 
 def given_convention(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,15 @@
-"""What `nnunet-prompt predict` takes."""
+"""`nnunet-prompt predict`: its arguments, and the one function that it calls."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from nnunet_prompt.cli.arguments import UPLOADS
-from nnunet_prompt.cli.options import at_least, given_convention, model, names
+from nnunet_prompt.cli.hints import count, next_command, note
+from nnunet_prompt.cli.options import at_least, given_convention, model, names, predict_options
+from nnunet_prompt.errors import NNUNetPromptError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,3 +103,58 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose", action="store_true", help="report how many tiles each label of a case took"
     )
+
+
+def run(args: argparse.Namespace) -> int:
+    note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
+    if args.upload is not None or args.team is not None:
+        return _predict_upload(args)
+    from nnunet_prompt.inference.predict_folder import predict_folder
+    from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
+
+    convention = given_convention(args.order, args.base, args.inclusive)
+    made = predict_folder(
+        args.images,
+        args.output,
+        model=args.model,
+        prompts=args.prompts,
+        structures=args.structures,
+        refine=args.refine,
+        options=replace(predict_options(args), convention=convention),
+    )
+    kept = f"; kept {count(made.kept, 'existing mask')}" if made.kept else ""
+    print(f"wrote {count(made.written, 'mask')} to {args.output}{kept}")
+    next_command("nnunet-prompt", "evaluate", "LABELS", args.output, "-o", "metrics.json")
+    return 0
+
+
+def _predict_upload(args: argparse.Namespace) -> int:
+    from nnunet_prompt.challenge.upload import NO_TEAM, predict_upload
+
+    if args.upload is None:
+        raise NNUNetPromptError("--team names the zip of an upload: give --upload, too")
+    if args.prompts is not None or args.structures or args.refine is not None:
+        raise NNUNetPromptError(
+            "--upload: neither prompts nor --refine nor --structures, its form states what is written"
+        )
+    given = (args.order, args.base, args.inclusive)
+    if given != ("auto",) * 3 or args.axes is not None or args.whole_names:
+        raise NNUNetPromptError(
+            "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form states what is read"
+        )
+    if args.num_parts > 1 or args.dask is not None:
+        raise NNUNetPromptError(
+            "--upload: neither --num-parts nor --dask, its zip is made in one run"
+        )
+    made = predict_upload(
+        args.images,
+        args.output,
+        form=args.upload,
+        model=args.model,
+        team=NO_TEAM if args.team is None else args.team,
+        options=predict_options(args),
+    )
+    for line in made.notes:
+        print(f"note: {line}")
+    print(f"wrote {made.zip_file} with {count(made.written + made.kept, 'mask')}")
+    return 0

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnunet_prompt.cli.arguments import CARE
-from nnunet_prompt.cli.check import run_check
-from nnunet_prompt.cli.hints import next_command, note
+from nnunet_prompt.cli.hints import count, next_command
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.plugins import plugin
 from nnunet_prompt.training import external_trainers as extension
-
-if TYPE_CHECKING:
-    from nnunet_prompt.inference.options import PredictOptions
 
 
 def convert(args: argparse.Namespace) -> int:
@@ -53,7 +48,7 @@ def _convert(args: argparse.Namespace) -> int:
 def _convert_care(args: argparse.Namespace) -> int:
     from nnunet_prompt.data.raw import keep_out_of
     from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
-    from nnunet_prompt.dataset_conversion.care.command import care_options, run_inspection
+    from nnunet_prompt.dataset_conversion.care.command_line import care_options, run_inspection
 
     known = {
         "lascarqs": (lascarqs.examine, lascarqs.convert),
@@ -73,7 +68,7 @@ def _convert_care(args: argparse.Namespace) -> int:
 
 def _convert_unify(args: argparse.Namespace) -> int:
     from nnunet_prompt.data.raw import keep_out_of
-    from nnunet_prompt.dataset_conversion.care.command import care_options, run_inspection
+    from nnunet_prompt.dataset_conversion.care.command_line import care_options, run_inspection
     from nnunet_prompt.dataset_conversion.care.detect import tasks_of
     from nnunet_prompt.dataset_conversion.care.unify import examine, unify
 
@@ -91,7 +86,7 @@ def phantom(args: argparse.Namespace) -> int:
         from nnunet_prompt.phantom.heart import write_phantoms
 
         write_phantoms(args.target, args.cases, seed=args.seed, part=args.part)
-        print(f"wrote {_count(args.cases, 'phantom')} to {args.target}")
+        print(f"wrote {count(args.cases, 'phantom')} to {args.target}")
         if args.part == "train":
             next_command("nnunet-prompt", "convert", "phantom", args.target, "-d", "ID")
         return 0
@@ -105,7 +100,7 @@ def phantom(args: argparse.Namespace) -> int:
         defects=args.defects,
         seed=args.seed,
     )
-    print(f"wrote {_count(args.cases, 'training case')}, a validation and a test set to {folder}")
+    print(f"wrote {count(args.cases, 'training case')}, a validation and a test set to {folder}")
     next_command("nnunet-prompt", "convert", args.kind, folder, "-d", "ID")
     return 0
 
@@ -133,61 +128,6 @@ def plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def predict(args: argparse.Namespace) -> int:
-    note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
-    if args.upload is not None or args.team is not None:
-        return _predict_upload(args)
-    from nnunet_prompt.inference.predict_folder import predict_folder
-    from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
-
-    convention = given_convention(args.order, args.base, args.inclusive)
-    made = predict_folder(
-        args.images,
-        args.output,
-        model=args.model,
-        prompts=args.prompts,
-        structures=args.structures,
-        refine=args.refine,
-        options=replace(predict_options(args), convention=convention),
-    )
-    kept = f"; kept {_count(made.kept, 'existing mask')}" if made.kept else ""
-    print(f"wrote {_count(made.written, 'mask')} to {args.output}{kept}")
-    next_command("nnunet-prompt", "evaluate", "LABELS", args.output, "-o", "metrics.json")
-    return 0
-
-
-def _predict_upload(args: argparse.Namespace) -> int:
-    from nnunet_prompt.challenge.upload import NO_TEAM, predict_upload
-
-    if args.upload is None:
-        raise NNUNetPromptError("--team names the zip of an upload: give --upload, too")
-    if args.prompts is not None or args.structures or args.refine is not None:
-        raise NNUNetPromptError(
-            "--upload: neither prompts nor --refine nor --structures, its form states what is written"
-        )
-    given = (args.order, args.base, args.inclusive)
-    if given != ("auto",) * 3 or args.axes is not None or args.whole_names:
-        raise NNUNetPromptError(
-            "--upload: neither --order, --base, --inclusive, --axes nor --whole-names, its form states what is read"
-        )
-    if args.num_parts > 1 or args.dask is not None:
-        raise NNUNetPromptError(
-            "--upload: neither --num-parts nor --dask, its zip is made in one run"
-        )
-    made = predict_upload(
-        args.images,
-        args.output,
-        form=args.upload,
-        model=args.model,
-        team=NO_TEAM if args.team is None else args.team,
-        options=predict_options(args),
-    )
-    for line in made.notes:
-        print(f"note: {line}")
-    print(f"wrote {made.zip_file} with {_count(made.written + made.kept, 'mask')}")
-    return 0
-
-
 def simulate(args: argparse.Namespace) -> int:
     from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
 
@@ -206,35 +146,9 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
-def submit(args: argparse.Namespace) -> int:
-    if args.check is not None:
-        return run_check(args)
-    from nnunet_prompt.challenge.submit import SubmitOptions
-    from nnunet_prompt.challenge.submit import submit as submit_folder
-    from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
-
-    degraded = submit_folder(
-        args.input,
-        args.output,
-        model=args.model,
-        options=predict_options(args),
-        how=SubmitOptions(
-            convention=given_convention(args.order, args.base, args.inclusive),
-            strict=args.strict,
-            overwrite=args.overwrite,
-            report=args.report,
-            budget_minutes=args.budget_minutes,
-        ),
-    )
-    hint = f"; {_count(degraded, 'case')} degraded, see the warnings" if degraded else ""
-    print(f"wrote the masks to {args.output}{hint}")
-    if not os.environ.get("nnUNet_prompt_input"):  # in a container nobody types
-        next_command("nnunet-prompt", "submit", "-i", args.input, "--check", args.output)
-    return 0
-
-
 def evaluate(args: argparse.Namespace) -> int:
-    from nnunet_prompt.evaluation.folders import evaluate_folders, format_notes, format_table
+    from nnunet_prompt.evaluation.folders import evaluate_folders
+    from nnunet_prompt.evaluation.results import format_notes, format_table
 
     results = evaluate_folders(
         args.labels,
@@ -248,7 +162,7 @@ def evaluate(args: argparse.Namespace) -> int:
     print(format_table(results))
     print(format_notes(results))
     failed = len(results.get("failed", {}))
-    print(f"wrote {args.output}" + (f"; {_count(failed, 'case')} not scored" if failed else ""))
+    print(f"wrote {args.output}" + (f"; {count(failed, 'case')} not scored" if failed else ""))
     return 1 if failed else 0
 
 
@@ -269,31 +183,3 @@ def demo(args: argparse.Namespace) -> int:
 
     run_demo(args.output, seed=args.seed)
     return 0
-
-
-def predict_options(args: argparse.Namespace) -> PredictOptions:
-    from nnunet_prompt.inference.options import PredictOptions
-
-    return PredictOptions(
-        folds=None if args.folds is None else tuple(args.folds),
-        device=args.device,
-        use_mirroring=not args.disable_tta,
-        step_size=args.step_size,
-        checkpoint=args.checkpoint,
-        window=args.window,
-        grow=args.grow,
-        bfloat16=args.bfloat16,
-        consistent=args.consistent,
-        # the others are options of `predict` alone
-        overwrite=not getattr(args, "continue_prediction", False),
-        num_parts=getattr(args, "num_parts", 1),
-        part_id=getattr(args, "part_id", 0),
-        verbose=getattr(args, "verbose", False),
-        dask=getattr(args, "dask", None),
-        whole_names=getattr(args, "whole_names", False),
-        axes=getattr(args, "axes", None),
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.geometry import Lattice, geometry_difference, same_geometry
-from nnunet_prompt.io.nifti import NiftiVolume, read_stored, read_stored_labels, save_nifti
+from nnunet_prompt.io.nifti import NiftiVolume, read_stored, read_stored_labels
 from nnunet_prompt.prompts.frames import AxisMap, canonical_map
 
 LARGEST_VALUE = 65535  # label values up to here are looked up in a table

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.data.case import values_in as values_in
 from nnunet_prompt.io.geometry import Lattice, corners, same_geometry
 from nnunet_prompt.io.nifti import Grid, NiftiVolume, read_grid, read_stored, read_stored_labels
 from nnunet_prompt.prompts.frames import canonical_map

@@ -14,7 +14,7 @@ from nnunet_prompt.data.planned import plans_of
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError, OutputError, did_you_mean
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 
 NNUNET_PLANS = "nnUNetPlans"
 NO_RESAMPLING = "nnUNetPromptPlansNoResampling"

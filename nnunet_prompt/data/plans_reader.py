@@ -15,7 +15,7 @@ import numpy as np
 
 from nnunet_prompt.data.structures import Orientation
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.io import itk_file, nifti
+from nnunet_prompt.io import itk_file, nifti_file
 from nnunet_prompt.io.dicom import read_series
 from nnunet_prompt.io.image_files import image_ending
 from nnunet_prompt.io.itk_file import FLAT_THICKNESS, read_itk
@@ -61,7 +61,7 @@ class ImageReader:
         if self.name in _OWN:
             known: tuple[str, ...] = _OWN[self.name]
         else:
-            known = (*nifti.ENDINGS, *itk_file.ENDINGS) if self.name in WORLD else ()
+            known = (*nifti_file.ENDINGS, *itk_file.ENDINGS) if self.name in WORLD else ()
         return tuple(dict.fromkeys((self.ending.lower(), *known)))
 
     def read(self, path: Path) -> tuple[NiftiVolume, ...]:
@@ -78,7 +78,7 @@ class ImageReader:
             )
         if self.name not in WORLD:
             return read_with(self.name, path)
-        if image_ending(path.name) not in nifti.ENDINGS:
+        if image_ending(path.name) not in nifti_file.ENDINGS:
             return read_itk(path)
         count = volume_count(path)
         if count == 1:
@@ -87,7 +87,7 @@ class ImageReader:
 
     def channels(self, path: Path) -> int:
         """How many channels an image file holds; raises like `read`."""
-        if path.is_file() and image_ending(path.name) in nifti.ENDINGS:
+        if path.is_file() and image_ending(path.name) in nifti_file.ENDINGS:
             return volume_count(path)
         return len(self.read(path))
 

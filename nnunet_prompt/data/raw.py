@@ -27,8 +27,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
-from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
+from nnunet_prompt.data.raw_case import DESCRIPTION, FILE_ENDING, Place, WrittenCase, write_case
 from nnunet_prompt.data.side_file import write_json, write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.errors import DatasetError, OutputError

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_prompt.errors import DatasetError, unreadable_json
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.names import composed
-from nnunet_prompt.io.nifti import replacing
 
 SPLITS_FILE = "splits_final.json"
 SPLIT_SEED = 12345  # nnU-Net's own

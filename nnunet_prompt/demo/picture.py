@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.image_cases import without_ending
-from nnunet_prompt.io.nifti import read_label_volume, read_nifti, replacing
+from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.prompt_files.prompts_json_convention import RawCase
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, Point

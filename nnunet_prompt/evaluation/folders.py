@@ -28,9 +28,6 @@ from nnunet_prompt.evaluation.results import (
     summarise,
     write_json,
 )
-from nnunet_prompt.evaluation.results import METRICS as METRICS
-from nnunet_prompt.evaluation.results import format_notes as format_notes
-from nnunet_prompt.evaluation.results import format_table as format_table
 from nnunet_prompt.io.guard import check_output_file
 
 MANY = 5  # cases that are not reported one by one

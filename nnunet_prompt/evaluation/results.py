@@ -33,7 +33,7 @@ from nnunet_prompt.arguments import shown
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 
 METRICS = tuple(field.name for field in fields(Scores))
 EMPTY_RULE = (

@@ -14,7 +14,6 @@ from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.pipeline import pipelined
-from nnunet_prompt.io.atomic import make_folder as make_folder
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts
 

@@ -27,11 +27,11 @@ from nnunet_prompt.inference.predict_case import (
     CaseToDo,
     LoadedCase,
     MaskedCase,
+    Tally,
     load_case,
     predict_case,
     write_mask,
 )
-from nnunet_prompt.inference.tally import Tally
 from nnunet_prompt.io.atomic import PARTIAL, write_once
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, s
 from nnunet_prompt.errors import DatasetError, ImageError, NNUNetPromptError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.coerce import as_prompt_set
-from nnunet_prompt.prompts.types import CasePrompts, Shape
+from nnunet_prompt.prompts.types import CasePrompts
 
 if TYPE_CHECKING:
     from pathlib import Path

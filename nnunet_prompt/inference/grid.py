@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nnunet_prompt.inference.merge import LabelMap
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
-from nnunet_prompt.prompts.types import Shape
 from nnunet_prompt.sliding_window.canvas import NOTHING, Found
 from nnunet_prompt.sliding_window.lazy_image import GridImage
 from nnunet_prompt.sliding_window.resampling import Resampler

@@ -9,7 +9,7 @@ from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import warn
 from nnunet_prompt.io.dicom import dicom_files
 from nnunet_prompt.io.image_files import image_ending, mask_ending
-from nnunet_prompt.io.nifti import ENDINGS as NIFTI
+from nnunet_prompt.io.nifti_file import ENDINGS as NIFTI
 
 
 def input_files(images: Path, reader: ImageReader) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from nnunet_prompt.data.structures import Orientation
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,

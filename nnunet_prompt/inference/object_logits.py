@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.inference.merge import LabelMap
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import AxisMap, flip_permute
-from nnunet_prompt.prompts.types import Box, Shape
+from nnunet_prompt.prompts.types import Box
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.grid import Placed

@@ -14,7 +14,6 @@ from nnunet_prompt.inference.case_runner import (
     StagedPredictor,
     all_failures,
     each_case,
-    make_folder,
     tell,
     warn,
 )
@@ -25,12 +24,13 @@ from nnunet_prompt.inference.predict_case import (
     Asked,
     CaseToDo,
     LoadedCase,
+    Tally,
+    in_short,
     load_case,
     predict_case,
     write_mask,
 )
-from nnunet_prompt.inference.tally import Tally, in_short
-from nnunet_prompt.io.atomic import check_writable
+from nnunet_prompt.io.atomic import check_writable, make_folder
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
 from nnunet_prompt.io.mask_file import is_finished

@@ -20,7 +20,7 @@ from nnunet_prompt.interact.protocols import (
     next_prompts,
     slice_axis,
 )
-from nnunet_prompt.prompts.types import BoolArray
+from nnunet_prompt.prompts.checks import BoolArray
 
 Prompt = Given | BoolArray
 

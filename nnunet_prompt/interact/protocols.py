@@ -22,10 +22,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.clicks import as_position, deep_point, error_components
 from nnunet_prompt.prompts.draw import scribble_in
-from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
-from nnunet_prompt.prompts.types import BoolArray, Box, Point, Scribble
+from nnunet_prompt.prompts.options import SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
+from nnunet_prompt.prompts.types import Box, Point, Scribble
 from nnunet_prompt.prompts.voxels import Layers, bounding_box
 
 ProtocolName = Literal["clicks", "cvpr", "autopet", "slices"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 
 GOALS = (0.85, 0.90)  # Dice
 METRICS = ("dice", "hd95_mm", "nsd")

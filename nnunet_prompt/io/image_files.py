@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.arguments import as_path
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.io import itk_file, nifti, reader_file
+from nnunet_prompt.io import itk_file, nifti, nifti_file, reader_file
 from nnunet_prompt.io.dicom import read_series
 from nnunet_prompt.io.geometry import same_geometry
 from nnunet_prompt.io.itk_file import ItkGrid, read_itk, write_itk_labels
@@ -34,7 +34,7 @@ from nnunet_prompt.io.nifti import (
 )
 from nnunet_prompt.io.reader_file import ReaderGrid, natural_or_tiff, read_with, write_with
 
-ENDINGS = (*nifti.ENDINGS, *itk_file.ENDINGS, *reader_file.ENDINGS)
+ENDINGS = (*nifti_file.ENDINGS, *itk_file.ENDINGS, *reader_file.ENDINGS)
 _MASKS = {".nii": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha", ".dcm": None}  # of what differs
 
 
@@ -75,7 +75,7 @@ def read_image_file(path: Path | str) -> NiftiVolume:
 def read_image_grid(path: Path | str) -> Grid:
     """Where the voxels of such an image lie; of NIfTI only the header is read. Raises `ImageError`."""
     path = as_path("path", path)
-    if not path.is_dir() and image_ending(path.name.lstrip(".")) in ("", *nifti.ENDINGS):
+    if not path.is_dir() and image_ending(path.name.lstrip(".")) in ("", *nifti_file.ENDINGS):
         return read_grid(path)
     volume = read_image_file(path)
     return Grid(path, volume.shape, volume.affine, volume.file_shape, dtype=str(volume.array.dtype))
@@ -85,7 +85,7 @@ def read_label_file(path: Path | str) -> NiftiVolume:
     """Reads a label map of any format as int32, (X, Y, Z). Raises `ImageError` for values that are no integers."""
     path = as_path("path", path)
     ending = image_ending(path.name.lstrip("."))
-    if ending in nifti.ENDINGS or not ending:
+    if ending in nifti_file.ENDINGS or not ending:
         return read_label_volume(path)
     if ending in itk_file.ENDINGS:
         volumes = read_itk(path)

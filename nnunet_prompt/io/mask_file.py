@@ -14,7 +14,8 @@ import numpy as np
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.geometry import rounded_rows, same_geometry
 from nnunet_prompt.io.image_files import image_ending, is_mask_of
-from nnunet_prompt.io.nifti import ENDINGS, NiftiVolume, read_nifti
+from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.io.nifti_file import ENDINGS
 from nnunet_prompt.io.nifti_header import bare_header
 from nnunet_prompt.io.repair import read_mended, read_mended_grid
 

@@ -17,12 +17,10 @@ import numpy.typing as npt
 
 from nnunet_prompt.arguments import as_path, shown, whole_number
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.io.atomic import PARTIAL as PARTIAL
-from nnunet_prompt.io.atomic import replacing as replacing
-from nnunet_prompt.io.atomic import save_nifti as save_nifti
+from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.guard import check_targets
-from nnunet_prompt.io.nifti_file import ENDINGS as ENDINGS
 from nnunet_prompt.io.nifti_file import (
+    ENDINGS,
     EXACT,
     Content,
     geometry_of,

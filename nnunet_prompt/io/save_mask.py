@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.arguments import as_path, shown
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.io import itk_file, nifti
+from nnunet_prompt.io import itk_file, nifti_file
 from nnunet_prompt.io.guard import check_targets
 from nnunet_prompt.io.image_files import image_ending, read_image_file, write_label_file
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
@@ -65,7 +65,7 @@ def _reference(like: Any) -> NiftiVolume:
         volume = like
     elif isinstance(like, (str, PathLike)):
         path = as_path("like", like)
-        if not path.is_dir() and image_ending(path.name) in ("", *nifti.ENDINGS):
+        if not path.is_dir() and image_ending(path.name) in ("", *nifti_file.ENDINGS):
             image = open_checked(path)
             sizes = (*map(int, image.shape), 1)[:3]
             zeros = np.broadcast_to(np.uint8(0), sizes)
@@ -83,7 +83,7 @@ def _reference(like: Any) -> NiftiVolume:
 def _in_format(volume: NiftiVolume, ending: str, path: Path) -> NiftiVolume:
     """The same grid with the header of the format that is written."""
     header = volume.header
-    if ending in nifti.ENDINGS:
+    if ending in nifti_file.ENDINGS:
         if isinstance(header, nib.Nifti1Header):
             return volume
         made = nib.Nifti1Image(np.broadcast_to(np.uint8(0), volume.shape), volume.affine)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.lora import DOWN, ORIGINAL, UP
 from nnunet_prompt.networks.provenance import Origin, pack, provenance_of

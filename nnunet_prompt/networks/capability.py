@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nnunet_prompt.errors import ModelError, PromptError, system_reason
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.prompts.channels import BOX, CHANNEL_NAMES, MASK, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
 from nnunet_prompt.prompts.types import PromptSet

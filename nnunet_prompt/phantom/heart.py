@@ -24,8 +24,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.atomic import make_folder
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import make_folder, replacing
 from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     Tissue,

@@ -10,8 +10,7 @@ from typing import Any
 import nibabel as nib
 
 from nnunet_prompt.errors import DatasetError, OutputError
-from nnunet_prompt.io.atomic import make_folder
-from nnunet_prompt.io.nifti import PARTIAL, replacing, save_nifti
+from nnunet_prompt.io.atomic import PARTIAL, make_folder, replacing, save_nifti
 from nnunet_prompt.phantom.scanner import Volume
 
 RECORD_FILE = "mock_challenge.json"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.phantom.scanner import Volume
 
 DOWNLOAD = "val"

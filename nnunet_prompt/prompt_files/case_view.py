@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from nnunet_prompt.io.image_files import read_image_grid
 from nnunet_prompt.prompt_files.prompts_json_convention import Order, RawCase, plane_axes
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import ANISOTROPY, AxisMap, pls_map
-from nnunet_prompt.prompts.types import Shape
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -18,7 +18,8 @@ from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import NNUNetPromptError, PromptError, PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files.label_text import LabelText, understand
-from nnunet_prompt.prompts.types import Box, CasePrompts, Coordinate, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.checks import Coordinate
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import Edges, Space, ToVoxels, enclosing, to_voxels
 
 Warn = Callable[[str], None]

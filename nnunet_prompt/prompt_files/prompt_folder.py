@@ -14,7 +14,7 @@ from typing import Any
 
 from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.names import composed
-from nnunet_prompt.io.nifti import ENDINGS
+from nnunet_prompt.io.nifti_file import ENDINGS
 from nnunet_prompt.prompt_files import own_form, slicer
 from nnunet_prompt.prompt_files.added import added_ending, read_added
 from nnunet_prompt.prompt_files.located import Located

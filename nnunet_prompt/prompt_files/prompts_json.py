@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     DEFAULT,
     MAX_POINTS,

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nnunet_prompt.errors import PromptError, PromptFileError
-from nnunet_prompt.prompts.types import Box, CasePrompts, Coordinate, Point, PromptSet, Shape
+from nnunet_prompt.prompts.checks import Coordinate, Shape
+from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 
 MAX_POINTS = 5  # per slice and label
 Order = Literal["xy", "yx"]

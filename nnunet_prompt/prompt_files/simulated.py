@@ -18,8 +18,8 @@ from nnunet_prompt.io.image_files import image_ending, read_label_file
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
 from nnunet_prompt.prompts.frames import canonical_map
 from nnunet_prompt.prompts.options import KINDS as PROMPT_KINDS
-from nnunet_prompt.prompts.options import Kind
-from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.prompts.options import Kind, SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import PromptSet
 
 ByLabel = dict[int, PromptSet]

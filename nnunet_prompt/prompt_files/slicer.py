@@ -23,7 +23,7 @@ from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.prompt_files.label_text import LabelText
 from nnunet_prompt.prompt_files.located import BodyAt, Located, PathAt, PointAt
 from nnunet_prompt.prompt_files.prompts_json import MAX_NUMBER, shorten
-from nnunet_prompt.prompts.types import Coordinate
+from nnunet_prompt.prompts.checks import Coordinate
 from nnunet_prompt.prompts.world import Space
 
 SAMPLE = (

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
-from nnunet_prompt.prompts.types import BoolArray, Point
+from nnunet_prompt.prompts.checks import BoolArray
+from nnunet_prompt.prompts.types import Point
 from nnunet_prompt.prompts.voxels import bounding_box
 
 Position = tuple[int, int, int]

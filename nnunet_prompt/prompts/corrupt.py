@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from nnunet_prompt.prompts.types import BoolArray
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.voxels import bounding_box, random_points
 
 SHOWN = (1 / 8, 3 / 4)  # the share of a patch that lies before the plane at which a mask stops

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnunet_prompt.prompts.checks import BoolArray, Coordinate
 from nnunet_prompt.prompts.options import SimulationOptions
 from nnunet_prompt.prompts.strokes import (
     STROKE_FORMS,
@@ -14,7 +15,7 @@ from nnunet_prompt.prompts.strokes import (
     draw_outside,
     draw_stroke,
 )
-from nnunet_prompt.prompts.types import BoolArray, Box, Coordinate, Point, Scribble
+from nnunet_prompt.prompts.types import Box, Point, Scribble
 from nnunet_prompt.prompts.voxels import Layers, random_points
 
 

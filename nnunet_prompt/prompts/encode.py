@@ -17,7 +17,8 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE, signed
-from nnunet_prompt.prompts.types import VOXEL, Box, Coordinate, Point, PromptSet, Scribble, Shape
+from nnunet_prompt.prompts.checks import Coordinate, Shape
+from nnunet_prompt.prompts.types import VOXEL, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import bounding_box
 
 FloatArray = npt.NDArray[np.float32]

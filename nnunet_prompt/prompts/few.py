@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.clicks import deep_point
 from nnunet_prompt.prompts.draw import (
     counted,
@@ -16,7 +17,7 @@ from nnunet_prompt.prompts.draw import (
     scribble_outside,
 )
 from nnunet_prompt.prompts.options import FewForm, SimulationOptions
-from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
 
 P_CLICKS_BESIDE = 0.2  # of the boxes and scribbles have clicks beside them

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import ImageError
-from nnunet_prompt.prompts.types import Box, Coordinate, Point, PromptSet, Scribble, Shape
+from nnunet_prompt.prompts.checks import Coordinate, Shape
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 HALF = Fraction(1, 2)
 ANISOTROPY = 2.0  # one spacing at least this many times the others: a stack of slices

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.clicks import as_position, corrective_clicks, deep_point
 from nnunet_prompt.prompts.corrupt import continued, corrupt, disturbed
 from nnunet_prompt.prompts.draw import (
@@ -24,10 +25,8 @@ from nnunet_prompt.prompts.draw import (
 )
 from nnunet_prompt.prompts.few import few
 from nnunet_prompt.prompts.options import EXACT, KINDS, Kind, SimulationOptions
-from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import Layers, random_points
-
-__all__ = ["EXACT", "KINDS", "Kind", "SimulationOptions", "corrupt", "random_points", "simulate"]
 
 
 def simulate(

@@ -23,10 +23,10 @@ from nnunet_prompt.arguments import (
     whole_number,
 )
 from nnunet_prompt.errors import PromptError
-from nnunet_prompt.prompts.checks import BoolArray as BoolArray
-from nnunet_prompt.prompts.checks import Coordinate as Coordinate
-from nnunet_prompt.prompts.checks import Shape as Shape
 from nnunet_prompt.prompts.checks import (
+    BoolArray,
+    Coordinate,
+    Shape,
     as_mask,
     as_shape,
     as_slices,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from nnunet_prompt.prompts.types import BoolArray
+from nnunet_prompt.prompts.checks import BoolArray
 
 Spans = tuple[slice, slice, slice]
 

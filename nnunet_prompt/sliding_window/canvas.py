@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.prompts.types import Shape
 from nnunet_prompt.sliding_window.tiles import Boxes
 
 NOTHING = -30.0  # the object's logit where no tile was run; its sigmoid is zero for all purposes

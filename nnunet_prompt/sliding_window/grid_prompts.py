@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.prompts.channels import BOX, MASK, POINT, signed
+from nnunet_prompt.prompts.checks import BoolArray, Coordinate
 from nnunet_prompt.prompts.encode import Places, PromptStyle, Window, alike, encode, stamp_points
 from nnunet_prompt.prompts.frames import AxisMap
-from nnunet_prompt.prompts.types import BoolArray, Box, Coordinate, PromptSet
+from nnunet_prompt.prompts.types import Box, PromptSet
 from nnunet_prompt.sliding_window.lazy_image import nonzero_bounds
 from nnunet_prompt.sliding_window.tiles import Boxes, mask_boxes, prompted_boxes
 

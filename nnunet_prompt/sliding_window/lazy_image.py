@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.errors import ImageError
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.prompts.types import Shape
 from nnunet_prompt.sliding_window.resampling import Resampler, resampler
 
 FloatArray = npt.NDArray[np.float32]

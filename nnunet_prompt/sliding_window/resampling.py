@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nnunet_prompt.prompts.types import Shape
+from nnunet_prompt.prompts.checks import Shape
 
 Matrix = npt.NDArray[np.float64]
 Span = tuple[int, int]

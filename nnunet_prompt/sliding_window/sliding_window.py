@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
+from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
-from nnunet_prompt.prompts.types import PromptSet, Shape
-from nnunet_prompt.sliding_window.canvas import NOTHING, Canvas, Found
+from nnunet_prompt.prompts.types import PromptSet
+from nnunet_prompt.sliding_window.canvas import Canvas, Found
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
@@ -32,8 +33,6 @@ from nnunet_prompt.sliding_window.tiles import (
     cover,
     on_lattice,
 )
-
-__all__ = ["NOTHING", "Engine", "WindowMode"]
 
 POSITIVE_CHANNELS = [MASK, BOX[0], POINT[0], SCRIBBLE[0]]
 WindowMode = Literal["prompted", "full"]

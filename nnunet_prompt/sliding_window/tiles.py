@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.prompts.checks import Coordinate, Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
-from nnunet_prompt.prompts.types import Coordinate, PromptSet, Shape
+from nnunet_prompt.prompts.types import PromptSet
 
 Boxes = npt.NDArray[np.int64]
 MARGIN = 1 / 8  # of a tile, on each side: nnU-Net's Gaussian has this as its sigma

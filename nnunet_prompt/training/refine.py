@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from nnunet_prompt.prompts.channels import MASK, N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.clicks import corrective_clicks, error_components
 from nnunet_prompt.prompts.draw import scribble_in
 from nnunet_prompt.prompts.encode import PromptStyle, Window, stamp
-from nnunet_prompt.prompts.types import BoolArray, PromptSet
+from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.prompts.voxels import Layers
 from nnunet_prompt.training.loss import UNKNOWN
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.encode import PromptStyle, Window, stamp
 from nnunet_prompt.prompts.simulate import simulate
-from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet, Scribble
+from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import bounding_box
 from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.mixture import PromptMixture

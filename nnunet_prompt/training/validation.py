@@ -19,9 +19,10 @@ from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.grid import Grid, Placed, grid_of
 from nnunet_prompt.inference.merge import LabelMap, decode_structures, merge_objects, slice_gate
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.frames import AxisMap, identity
-from nnunet_prompt.prompts.types import BoolArray, CasePrompts
+from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.training.validation_prompts import (

@@ -10,10 +10,13 @@ from itertools import chain
 
 import numpy as np
 
+from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.clicks import as_position, deep_point
+from nnunet_prompt.prompts.corrupt import corrupt
 from nnunet_prompt.prompts.draw import scribble_in
-from nnunet_prompt.prompts.simulate import SimulationOptions, corrupt, simulate
-from nnunet_prompt.prompts.types import BoolArray, Box, Point, PromptSet
+from nnunet_prompt.prompts.options import SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
+from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
 
 FEW_KINDS = ("one click", "three clicks", "box in one slice", "3D box", "scribble in three slices")

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.io.atomic import make_folder
+from nnunet_prompt.io.atomic import make_folder, replacing
 from nnunet_prompt.io.guard import check_output_file, model_folders_of
-from nnunet_prompt.io.nifti import replacing
 from nnunet_prompt.networks.provenance import Points, pack
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SPATIAL_ADAPTER, stock_name
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 
 if TYPE_CHECKING:
     from rich.table import Table

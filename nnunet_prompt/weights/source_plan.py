@@ -11,7 +11,7 @@ from typing import Any
 
 from nnunet_prompt.data.plans import check_plans_target, preprocessed_folder
 from nnunet_prompt.errors import DatasetError, ModelError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.weights.adapt import image_columns
 from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.source_model import UNET, SourceModel, channels_of, settings_of

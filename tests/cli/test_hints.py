@@ -111,7 +111,7 @@ def test_nobody_types_in_a_container(
 def test_an_inspection_and_a_failure_have_no_next_command(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake("nnunet_prompt.dataset_conversion.care.command.run_inspection", 1)
+    fake("nnunet_prompt.dataset_conversion.care.command_line.run_inspection", 1)
     assert run("convert whs S --inspect F") == 1
     assert run("convert msd nowhere -d 7") == 1
     assert "next:" not in capsys.readouterr().err

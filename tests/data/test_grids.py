@@ -10,14 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.grids import (
-    Blank,
-    OnGrid,
-    agreement,
-    read_mask,
-    resample_to,
-    values_in,
-)
+from nnunet_prompt.data.case import values_in
+from nnunet_prompt.data.grids import Blank, OnGrid, agreement, read_mask, resample_to
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import read_grid, read_nifti
 

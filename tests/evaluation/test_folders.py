@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.folders import METRICS, evaluate_folders, format_table
+from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.metrics import score_label_maps
 from nnunet_prompt.evaluation.processes import run_all
-from nnunet_prompt.evaluation.results import EMPTY_RULE
+from nnunet_prompt.evaluation.results import EMPTY_RULE, METRICS, format_table
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (3, 4, 6)

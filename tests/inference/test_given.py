@@ -15,7 +15,8 @@ from nnunet_prompt.inference.given import as_case_prompts, as_label, as_names, a
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.io.nifti import NiftiVolume, read_nifti, save_nifti
+from nnunet_prompt.io.atomic import save_nifti
+from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from tests.nonsense_fixture import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
 from tests.predictor_fixture import TABLE, predictor, stored

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from nnunet_prompt.errors import NNUNetPromptError, PromptError
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.io.nifti import NiftiVolume, save_nifti
+from nnunet_prompt.io.atomic import save_nifti
+from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import FromWorld
 from tests.predictor_fixture import ORIENTATIONS, filled, predictor, stored

@@ -13,7 +13,8 @@ import torch
 from nnunet_prompt.errors import ImageError, ModelError, NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.io.nifti import NiftiVolume, save_nifti
+from nnunet_prompt.io.atomic import save_nifti
+from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from tests.model_fixture import write_model_folder
 from tests.predictor_fixture import Answers, filled, predictor, stored

@@ -17,7 +17,7 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
-from nnunet_prompt.training.validation import simulated_prompts
+from nnunet_prompt.training.validation_prompts import simulated_prompts
 from tests.model_fixture import TABLE
 from tests.nnunet_fixture import NAMES, TinyData, nnunet_environment, trained
 

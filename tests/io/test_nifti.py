@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.errors import ImageError, OutputError
+from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.nifti import (
     is_nifti_name,
     read_label_volume,
     read_labels,
     read_nifti,
-    replacing,
     volume_count,
     write_labels_like,
 )

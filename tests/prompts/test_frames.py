@@ -32,7 +32,8 @@ from nnunet_prompt.prompts.frames import (
     pls_map,
     resample,
 )
-from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
+from nnunet_prompt.prompts.options import SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 
 ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))

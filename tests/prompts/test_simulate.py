@@ -13,12 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_prompt.prompts.simulate import (
-    EXACT,
-    KINDS,
-    SimulationOptions,
-    simulate,
-)
+from nnunet_prompt.prompts.options import EXACT, KINDS, SimulationOptions
+from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import Box, PromptSet
 from tests.mask_fixture import ball, masks, modest, rng, seeds
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.prompts.types import Box, Point, PromptSet
-from nnunet_prompt.sliding_window.sliding_window import NOTHING, Engine
+from nnunet_prompt.sliding_window.canvas import NOTHING
+from nnunet_prompt.sliding_window.sliding_window import Engine
 from tests.model_fixture import hand_made_dataset_json, hand_made_plans
 
 CPU = torch.device("cpu")

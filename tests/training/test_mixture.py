@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nnunet_prompt.prompts.simulate import KINDS
+from nnunet_prompt.prompts.options import KINDS
 from nnunet_prompt.training.mixture import PromptMixture
 
 

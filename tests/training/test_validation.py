@@ -10,11 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.training.validation import (
-    VALIDATION_KINDS,
-    simulated_prompts,
-    summarise,
-)
+from nnunet_prompt.training.validation import summarise
+from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, simulated_prompts
 
 TABLE = StructureTable(
     (Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)),

@@ -18,7 +18,6 @@ import pytest
 from nnunet_prompt.data.care_labels import TASKS, la_masks, table_for, to_official
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.data.planning import plan_dataset
 from nnunet_prompt.data.plans import no_resampling_plans
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.data.splits import Fold
@@ -28,6 +27,7 @@ from nnunet_prompt.dataset_conversion.care.download import CareOptions
 from nnunet_prompt.dataset_conversion.care.unify import (
     _write_folds,
     examine,
+    plan_dataset,
     sampling_weights,
     to_unified,
     unified_table,
@@ -67,14 +67,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Downloads:
 @contextlib.contextmanager
 def planning(root: Path) -> Iterator[None]:
     """nnU-Net's folders in `root`, and an nnU-Net that does not plan."""
-    where = "nnunet_prompt.data.{}"
+    where = "nnunet_prompt.dataset_conversion.care.unify.{}"
     with pytest.MonkeyPatch.context() as patch:
         for name in ("raw", "preprocessed"):
             patch.setenv(f"nnUNet_{name}", str(root / name))
         plans = create_autospec(plan_dataset, return_value=Path("nnUNetPlans.json"))
-        patch.setattr(where.format("planning.plan_dataset"), plans)
+        patch.setattr(where.format("plan_dataset"), plans)
         more = create_autospec(no_resampling_plans, return_value=Path("NoResampling.json"))
-        patch.setattr(where.format("plans.no_resampling_plans"), more)
+        patch.setattr(where.format("no_resampling_plans"), more)
         yield
     assert plans.mock_calls == more.mock_calls
 

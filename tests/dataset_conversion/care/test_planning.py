@@ -11,8 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.planning import plan_dataset
-from nnunet_prompt.dataset_conversion.care.unify import unify
+from nnunet_prompt.dataset_conversion.care.unify import plan_dataset, unify
 from nnunet_prompt.errors import DatasetError
 from tests.care_fixture import SECRETS, make_downloads
 from tests.nnunet_fixture import nnunet_environment

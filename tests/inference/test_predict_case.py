@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nnunet_prompt.inference.tally import Tally, in_short
+from nnunet_prompt.inference.predict_case import Tally, in_short
 
 END = " where a mask touches the border of the first ones)"
 
