@@ -99,7 +99,7 @@ class Challenge:
             read_prompts_json(self.json),
             images=sorted(self.images.iterdir()),
             output_folder=self.output,
-            how=replace(PLAIN, **changes),
+            submission=replace(PLAIN, **changes),
             budget=budget,
         )
 

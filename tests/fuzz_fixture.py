@@ -117,7 +117,7 @@ def answer(input_folder: Path, output: Path) -> tuple[dict[str, npt.NDArray[Any]
             output,
             model=input_folder,
             options=PredictOptions(device="cpu"),
-            how=SubmitOptions(overwrite=True),
+            submission=SubmitOptions(overwrite=True),
         )
     except NNUNetPromptError as error:
         said = str(error)

@@ -63,7 +63,7 @@ Thumbnail = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CaseFiles:
     """The files of one case by what they hold, with the task and the part ("train", "val", "test") of its folder."""
 
     task: int
@@ -110,10 +110,10 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     folders: dict[Path, dict[str, Path]] = defaultdict(dict)
     for (folder, part), path in one_each(named, source).items():
         folders[folder][part] = path
-    cases: list[Found] = []
+    cases: list[CaseFiles] = []
     for folder, files in folders.items():
         found = _identify(folder, files, source)
-        if isinstance(found, Found):
+        if isinstance(found, CaseFiles):
             cases.append(found)
         else:
             yield Examined(found)
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> Found | Inspection:
+def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> CaseFiles | Inspection:
     """The case that a folder holds, or the record of why it holds none."""
     relative = folder.relative_to(source)
     plain = Inspection(
@@ -162,10 +162,10 @@ def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> Found | 
     if task is None:
         problem = "no folder name states the task: put it into a folder named task1 or task2"
         return replace(plain, problems=(problem,))
-    return Found(task, name["part"] or "train", int(name["number"]), files, source)
+    return CaseFiles(task, name["part"] or "train", int(name["number"]), files, source)
 
 
-def _unusable(found: Found) -> tuple[str, str]:
+def _unusable(found: CaseFiles) -> tuple[str, str]:
     """Why a case is left out, and what is wrong with it, judged by its files alone; both may be ""."""
     if IMAGE not in found.files:
         return "", f"found {' and '.join(found.masks)} without {IMAGE}"
@@ -180,7 +180,7 @@ def _unusable(found: Found) -> tuple[str, str]:
     return "", ""
 
 
-def _examine(found: Found, options: CareOptions) -> tuple[Examined, Thumbnail | None]:
+def _examine(found: CaseFiles, options: CareOptions) -> tuple[Examined, Thumbnail | None]:
     """One case, and what its image looks like when it is to be written."""
     left_out, problem = _unusable(found)
     inspection = found.blank
@@ -199,7 +199,7 @@ def _examine(found: Found, options: CareOptions) -> tuple[Examined, Thumbnail | 
     return Examined(inspection, _case(found, options)), seen
 
 
-def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Inspection:
+def _labelled(found: CaseFiles, blank: Inspection, options: CareOptions) -> Inspection:
     """The record of a case with image and masks. Raises `ImageError` for what cannot be read."""
     image = read_grid(found.files[IMAGE])
     off = atrium.spacing_is_off(image)
@@ -247,7 +247,7 @@ def _fit(mask: str, grid: Grid, how: Agreement, *, off: bool) -> Iterator[str]:
         yield f"{mask}, shape {grid.shape}, is resampled to the image by nearest neighbour"
 
 
-def _case(found: Found, options: CareOptions) -> Case:
+def _case(found: CaseFiles, options: CareOptions) -> Case:
     image = found.files[IMAGE]
     grid = read_grid(image)
     mend = options.fix_spacing and atrium.spacing_is_off(grid)

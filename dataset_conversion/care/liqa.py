@@ -81,7 +81,7 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PhaseFiles:
     """The files of one patient by phase, the mask among them."""
 
     patient: Patient
@@ -129,7 +129,7 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     for (patient, phase), path in files.items():
         by_patient[patient][phase] = path
     everyone = sorted(by_patient, key=lambda p: p.name)
-    found = (Found(patient, by_patient[patient], source) for patient in everyone)
+    found = (PhaseFiles(patient, by_patient[patient], source) for patient in everyone)
     yield from in_order(partial(_examine, options=options), found)
     _warn_of_missing({patient for patient, phase in files if phase == MASK}, source)
 
@@ -183,7 +183,7 @@ def _warn_of_missing(annotated: set[Patient], source: Path) -> None:
         )
 
 
-def _examine(found: Found, options: CareOptions) -> Examined:
+def _examine(found: PhaseFiles, options: CareOptions) -> Examined:
     blank = found.blank
     if ANNOTATED_PHASE not in found.files:
         problem = f"found {', '.join(found.files)} without {ANNOTATED_PHASE}, which every case has"
@@ -202,7 +202,7 @@ def _examine(found: Found, options: CareOptions) -> Examined:
         return Examined(replace(blank, problems=(str(error),)))
 
 
-def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Examined:
+def _labelled(found: PhaseFiles, blank: Inspection, options: CareOptions) -> Examined:
     """Examines a case with image and mask. Raises `ImageError` when the mask cannot be read."""
     image, mask = found.files[ANNOTATED_PHASE], found.files[MASK]
     image_grid, grid = read_grid(image), read_grid(mask)
@@ -227,7 +227,7 @@ def _labelled(found: Found, blank: Inspection, options: CareOptions) -> Examined
     return Examined(inspection, _case(found, label, ids))
 
 
-def _notes(found: Found, grid: Grid) -> Iterator[str]:
+def _notes(found: PhaseFiles, grid: Grid) -> Iterator[str]:
     if not found.patient.known_mask:
         yield "annotated, but not among the cases known to be"
     yield from header_notes(ANNOTATED_PHASE, grid)
@@ -248,7 +248,7 @@ def _label_notes(grid: Grid, how: Agreement) -> Iterator[str]:
         yield f"{MASK}, shape {grid.shape}, is resampled to {ANNOTATED_PHASE} by nearest neighbour"
 
 
-def _case(found: Found, label: LabelSource, ids: Mapping[int, int]) -> Case:
+def _case(found: PhaseFiles, label: LabelSource, ids: Mapping[int, int]) -> Case:
     patient = found.patient
     return Case(
         patient.name,

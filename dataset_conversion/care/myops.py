@@ -56,7 +56,7 @@ _PARTS = {"DE": "LGE", "GD": "gd"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PatientFiles:
     """The files of one patient: `files` by sequence, and the label map under "gd"."""
 
     name: str
@@ -111,7 +111,7 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
         yield unexpected_file(
             path, source, "expected a name that ends in _C0, _LGE, _DE, _T2 or _gd"
         )
-    patients = (Found(case, files, source, options) for case, files in cases.items())
+    patients = (PatientFiles(case, files, source, options) for case, files in cases.items())
     for examined in in_order(_examine, patients):
         yield from examined
 
@@ -137,7 +137,7 @@ def _part(stated: str) -> str:
     return _PARTS.get(stated.upper(), stated.upper())
 
 
-def _examine(found: Found) -> list[Examined]:
+def _examine(found: PatientFiles) -> list[Examined]:
     blank = Inspection(found.name, tuple(found.relative(p) for p in found.files))
     left_out, problem = _unusable(found)
     if left_out or problem:
@@ -154,7 +154,7 @@ def _examine(found: Found) -> list[Examined]:
     return [_single(found, sequence, labels) for sequence in found.sequences]
 
 
-def _unusable(found: Found) -> tuple[str, str]:
+def _unusable(found: PatientFiles) -> tuple[str, str]:
     """Why a patient is left out, and what is wrong with it, judged by its files alone; both may be ""."""
     if "CINE" in found.files:
         return "a case of CineMyoPS, which is another sub-task", ""
@@ -167,7 +167,7 @@ def _unusable(found: Found) -> tuple[str, str]:
     return "", ""
 
 
-def _labels(found: Found) -> Labels:
+def _labels(found: PatientFiles) -> Labels:
     """Reads the label map. Raises `ImageError` when it or the header of LGE cannot be read."""
     gd, lge = found.files["gd"], found.files["LGE"]
     values = values_in(read_stored_labels(gd).array)
@@ -211,7 +211,9 @@ def _on_image(grid: Grid, sequence: str, how: Agreement, *, copied: bool) -> Ite
         yield f"{sequence}, shape {grid.shape}, is resampled to the grid of the labels"
 
 
-def _image(found: Found, sequence: str, labels: Labels) -> tuple[ImageSource | None, Inspection]:
+def _image(
+    found: PatientFiles, sequence: str, labels: Labels
+) -> tuple[ImageSource | None, Inspection]:
     """One image on the grid of the labels (None if it cannot be), and what was found out about it."""
     path, unaligned = found.files[sequence], found.options.unaligned
     inspection = Inspection(
@@ -238,7 +240,7 @@ def _image(found: Found, sequence: str, labels: Labels) -> tuple[ImageSource | N
     return OnGrid(path, labels.grid.path, by_affine=unaligned), inspection
 
 
-def _single(found: Found, sequence: str, labels: Labels) -> Examined:
+def _single(found: PatientFiles, sequence: str, labels: Labels) -> Examined:
     image, inspection = _image(found, sequence, labels)
     if image is None or inspection.problems:
         return Examined(inspection)
@@ -247,7 +249,7 @@ def _single(found: Found, sequence: str, labels: Labels) -> Examined:
     return Examined(replace(inspection, annotated=taught), replace(case, case_id=inspection.case))
 
 
-def _stacked(found: Found, labels: Labels) -> Examined:
+def _stacked(found: PatientFiles, labels: Labels) -> Examined:
     parts = {s: _image(found, s, labels) for s in found.sequences}
     lge, inspection = parts["LGE"]
     here = tuple(s for s, (image, _) in parts.items() if image is not None)
@@ -274,7 +276,7 @@ def _stacked(found: Found, labels: Labels) -> Examined:
 
 
 def _case(
-    found: Found, labels: Labels, images: tuple[ImageSource, ...], sequences: Sequence[str]
+    found: PatientFiles, labels: Labels, images: tuple[ImageSource, ...], sequences: Sequence[str]
 ) -> Case:
     annotated = labels.annotation.annotated
     return Case(

@@ -162,8 +162,8 @@ class CaseRun:
             self._trouble("output", error, "; it has no mask", has_mask=False)
 
     def _ask(self, predictor: Predictor, loaded: Loaded, stop: Callable[[], None]) -> LabelArray:
-        def ask(one: Predictor) -> LabelArray:
-            return predict_case(one, loaded.volumes, loaded.prompts, warn=self._note)
+        def ask(variant: Predictor) -> LabelArray:
+            return predict_case(variant, loaded.volumes, loaded.prompts, warn=self._note)
 
         with watched(predictor, stop) as watch:
             try:
@@ -175,7 +175,7 @@ class CaseRun:
                 f"the prediction has shape {labels.shape}, not {loaded.reference.shape}"
             )
         if used is not None:
-            line = f"there was too little memory; done {used.how}"
+            line = f"there was too little memory; done {used.description}"
             self._note(line) if used.exact else self._trouble("prediction", line)
         return labels
 

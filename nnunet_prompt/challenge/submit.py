@@ -81,7 +81,7 @@ def submit(
     *,
     model: Path | str,
     options: PredictOptions,
-    how: SubmitOptions = DEFAULTS,
+    submission: SubmitOptions = DEFAULTS,
 ) -> int:
     """Runs the challenge folder and returns how many cases are degraded. The model is loaded once.
 
@@ -89,20 +89,25 @@ def submit(
     start if the folders, the report or the model cannot be used or there is no prompts.json. One that cannot be read as
     a whole names no label, so all masks are empty (refused if `strict`).
     """
-    check_type("how", how, SubmitOptions, "SubmitOptions(strict=True)")
-    budget, options = how.start(), as_options(options)
+    check_type("submission", submission, SubmitOptions, "SubmitOptions(strict=True)")
+    budget, options = submission.start(), as_options(options)
     input_folder, model = as_path("input_folder", input_folder), as_path("model", model)
     output_folder = as_path("output_folder", output_folder)
-    _check_folders(input_folder, output_folder, model, how)
+    _check_folders(input_folder, output_folder, model, submission)
     images = image_files(input_folder / "images")
-    prompts = _read_prompts(input_folder / "prompts.json", strict=how.strict)
+    prompts = _read_prompts(input_folder / "prompts.json", strict=submission.strict)
     from nnunet_prompt.inference.predictor import PromptPredictor
 
     predictor = PromptPredictor.from_folder(model, options)
     troubles = run_cases(
-        predictor, prompts, images=images, output_folder=output_folder, how=how, budget=budget
+        predictor,
+        prompts,
+        images=images,
+        output_folder=output_folder,
+        submission=submission,
+        budget=budget,
     )
-    return _conclude(troubles, output_folder, strict=how.strict)
+    return _conclude(troubles, output_folder, strict=submission.strict)
 
 
 def run_cases(
@@ -111,7 +116,7 @@ def run_cases(
     *,
     images: Iterable[Path],
     output_folder: Path,
-    how: SubmitOptions = DEFAULTS,
+    submission: SubmitOptions = DEFAULTS,
     budget: Budget | None = None,
 ) -> list[Trouble]:
     """Writes the mask of every case and returns what went wrong, which it also tells on stderr.
@@ -120,18 +125,20 @@ def run_cases(
     Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave
     something to guess.
     """
-    budget = budget or how.start()
+    budget = budget or submission.start()
     cases = group_images(images, keys=prompts.cases, n_channels=predictor.n_image_channels)
     keys = {case.case: find_key(prompts.cases, case.case) for case in cases}
-    reading = _settle(prompts, cases, keys, how)
+    reading = _settle(prompts, cases, keys, submission)
     make_folder(output_folder)
     remove_partials(output_folder)
-    report = Report(how.report, output_folder, notes=(*reading.notes, *reading.guessed))
+    report = Report(submission.report, output_folder, notes=(*reading.notes, *reading.guessed))
     report.forget({*keys, *prompts.cases})
     setting = Setting(predictor, prompts, reading, budget, free_bytes())
     targets = {case.case: output_folder / f"{case.case}_pred.nii.gz" for case in cases}
     expected = {c.case: Expected(c, keys[c.case], prompts, reading) for c in cases}
-    todo = [c for c in cases if how.overwrite or not expected[c.case].is_met(targets[c.case])]
+    todo = [
+        c for c in cases if submission.overwrite or not expected[c.case].is_met(targets[c.case])
+    ]
     if todo:
         check_writable(output_folder)
     left_over = {case.case for case in cases} - {case.case for case in todo}
@@ -190,13 +197,13 @@ def _settle(
     prompts: PromptsJson,
     cases: Sequence[ImageCase],
     keys: Mapping[str, str | None],
-    how: SubmitOptions,
+    submission: SubmitOptions,
 ) -> Reading:
     """How prompts.json is to be read; also finished cases have their say, so that a restart changes nothing."""
     named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
-    reading = settle(prompts, named, how.convention)
+    reading = settle(prompts, named, submission.convention)
     report_reading(reading)
-    if how.strict and reading.guessed:
+    if submission.strict and reading.guessed:
         raise NNUNetPromptError(
             f"--strict, and prompts.json leaves something open: {reading.guessed[0]}"
         )
@@ -204,7 +211,7 @@ def _settle(
 
 
 def _check_folders(
-    input_folder: Path, output_folder: Path, model: Path, how: SubmitOptions
+    input_folder: Path, output_folder: Path, model: Path, submission: SubmitOptions
 ) -> None:
     if output_folder.resolve().is_relative_to(input_folder.resolve()):
         raise OutputError(
@@ -212,9 +219,9 @@ def _check_folders(
         )
     inputs = [input_folder, input_folder / "images", *model_folders(model)]
     check_output_folder(output_folder, inputs)
-    if how.report is not None:
-        check_report_path(how.report, input_folder=input_folder, output_folder=output_folder)
-        check_output_file(how.report, inputs, option="--report")
+    if submission.report is not None:
+        check_report_path(submission.report, input_folder=input_folder, output_folder=output_folder)
+        check_output_file(submission.report, inputs, option="--report")
 
 
 def _add(report: Report, entries: Mapping[str, Entry]) -> None:

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         model=args.model,
         options=predict_options(args),
-        how=SubmitOptions(
+        submission=SubmitOptions(
             convention=given_convention(args.order, args.base, args.inclusive),
             strict=args.strict,
             overwrite=args.overwrite,

@@ -19,7 +19,7 @@ from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.encode import PromptStyle, path_voxels
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.prompts.types import CasePrompts, PromptSet
-from nnunet_prompt.sliding_window.canvas import NOTHING, Found
+from nnunet_prompt.sliding_window.canvas import NOTHING, LabelLogits
 from nnunet_prompt.sliding_window.tiles import Boxes
 
 Voxels = npt.NDArray[np.int64]
@@ -33,11 +33,11 @@ ROUNDING = 1e-3  # logits closer than this are equal: tiles in another order add
 
 
 def make_consistent(
-    found: Sequence[Found],
+    answers: Sequence[LabelLogits],
     prompts: Sequence[PromptSet],
     boxes: Sequence[Boxes],
     style: PromptStyle,
-) -> list[Found]:
+) -> list[LabelLogits]:
     """The logits of labels, changed where they contradict the prompts of their label.
 
     `prompts` are each label's own on the grid, masks aside; `boxes` (K, 3, 2) hold its positive prompts. A label of
@@ -47,7 +47,7 @@ def make_consistent(
         replace(one, logits=torch.from_numpy(_of_one(one, said, here, style)))
         if one.logits.numel()
         else one
-        for one, said, here in zip(found, prompts, boxes, strict=True)
+        for one, said, here in zip(answers, prompts, boxes, strict=True)
     ]
     for index, one in enumerate(changed):
         if one.logits.numel() and len(boxes[index]):
@@ -79,7 +79,7 @@ def settle_points(labels: LabelMap, prompts: CasePrompts, to_array: AxisMap) -> 
                 labels[where] = here
 
 
-def _of_one(found: Found, prompts: PromptSet, boxes: Boxes, style: PromptStyle) -> Logits:
+def _of_one(found: LabelLogits, prompts: PromptSet, boxes: Boxes, style: PromptStyle) -> Logits:
     logits: Logits = found.logits.numpy().copy()
     positive, negative = (_inside(_voxels(prompts, sign), found) for sign in (True, False))
     _take_away(logits, positive, negative)
@@ -162,7 +162,7 @@ def _add_peak(logits: Logits, boxes: Boxes) -> None:
         _raise(logits, best, np.zeros_like(logits))
 
 
-def _let_win(found: Found, others: Sequence[Found]) -> None:
+def _let_win(found: LabelLogits, others: Sequence[LabelLogits]) -> None:
     """Where a label's mask is everywhere claimed by others, lets it win where its claim is best, in place."""
     logits: Logits = found.logits.numpy()
     if _wins_at_peak(found, others):  # as a rule, and then no volume has to be compared
@@ -186,7 +186,7 @@ def _let_win(found: Found, others: Sequence[Found]) -> None:
         _raise(logits, np.where(claimed, logits - rival, -np.inf), rival)
 
 
-def _wins_at_peak(found: Found, others: Sequence[Found]) -> bool:
+def _wins_at_peak(found: LabelLogits, others: Sequence[LabelLogits]) -> bool:
     """Whether no other label is more probable where this one is most probable, and it is claimed there."""
     logits: Logits = found.logits.numpy()
     peak = np.array(np.unravel_index(int(logits.argmax()), logits.shape))
@@ -214,7 +214,7 @@ def _voxels(prompts: PromptSet, positive: bool) -> Voxels:
     return np.concatenate([clicked, *paths])
 
 
-def _inside(voxels: Voxels, found: Found) -> Voxels:
+def _inside(voxels: Voxels, found: LabelLogits) -> Voxels:
     """Those in what was computed, counted from its first voxel."""
     here = voxels - np.array(found.origin)
     return np.asarray(here[((here >= 0) & (here < tuple(found.logits.shape))).all(1)])

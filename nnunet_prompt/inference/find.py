@@ -12,7 +12,7 @@ from nnunet_prompt.inference.consistent import make_consistent
 from nnunet_prompt.inference.grid import Placed
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.types import Box, CasePrompts
-from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.sliding_window import Engine, WindowMode
 from nnunet_prompt.sliding_window.tile_cache import TileCache
@@ -28,7 +28,7 @@ def find_objects(
     cache: TileCache | None = None,
     known: Mapping[int, Sequence[Window]] | None = None,
     consistent: bool = True,
-) -> dict[int, Found]:
+) -> dict[int, LabelLogits]:
     """The logits of each label that has prompts, on the case's grid. Points of the other labels serve as negatives.
 
     With `consistent` they are changed where they contradict the prompts of their label (see `make_consistent`).

@@ -14,7 +14,7 @@ from torch import Tensor
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
-from nnunet_prompt.sliding_window.canvas import NOTHING, Found
+from nnunet_prompt.sliding_window.canvas import NOTHING, LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import GridImage
 from nnunet_prompt.sliding_window.resampling import Resampler
 from nnunet_prompt.sliding_window.resampling import resampler as linear
@@ -43,12 +43,12 @@ class Grid:
         labels; `decode` is given the map from its part of the crop to the reader frame.
         """
         labels = np.zeros(self.to_crop.source_shape, np.int32)
-        self.paste([Found((0, 0, 0), one) for one in logits], resampler, decode, labels)
+        self.paste([LabelLogits((0, 0, 0), one) for one in logits], resampler, decode, labels)
         return labels
 
     def paste(
         self,
-        found: Sequence[Found],
+        answers: Sequence[LabelLogits],
         resampler: Callable[..., Any],
         decode: Decode,
         labels: LabelMap,
@@ -63,13 +63,13 @@ class Grid:
         target = labels.transpose(self.to_crop.axes)[inside]
         how = linear(resampler, grid_shape, crop_shape, self.grid_spacing, self.crop_spacing)
         if how is None or how.clips:
-            if any(f.logits.numel() for f in found):
-                whole = torch.stack([f.whole(grid_shape) for f in found])
+            if any(f.logits.numel() for f in answers):
+                whole = torch.stack([f.whole(grid_shape) for f in answers])
                 there = resampler(whole, crop_shape, self.grid_spacing, self.crop_spacing)
                 target[...] = decode(np.asarray(there), self.to_crop.inverse())
             return
-        for box in _slabs(found, how):
-            logits = np.stack([_part(f, how, box) for f in found])
+        for box in _slabs(answers, how):
+            logits = np.stack([_part(f, how, box) for f in answers])
             here = crop(crop_shape, box)
             target[tuple(slice(low, high) for low, high in box)] = decode(
                 logits, here.inverse().then(self.to_crop.inverse())
@@ -117,7 +117,7 @@ def grid_of(
     )
 
 
-def _slabs(found: Sequence[Found], how: Resampler) -> Iterator[list[tuple[int, int]]]:
+def _slabs(found: Sequence[LabelLogits], how: Resampler) -> Iterator[list[tuple[int, int]]]:
     """Boxes of the crop that together hold all that the logits reach, none with too many logits for the memory."""
     reached = [how.reached(f.box) for f in found]
     boxes = [box for box in reached if all(a < b for a, b in box)]
@@ -132,7 +132,9 @@ def _slabs(found: Sequence[Found], how: Resampler) -> Iterator[list[tuple[int, i
         yield [(start, min(start + step, high)), *rest]
 
 
-def _part(found: Found, how: Resampler, box: Sequence[tuple[int, int]]) -> npt.NDArray[np.float32]:
+def _part(
+    found: LabelLogits, how: Resampler, box: Sequence[tuple[int, int]]
+) -> npt.NDArray[np.float32]:
     """The logits of one label in a box of the crop."""
     part = np.full([b - a for a, b in box], NOTHING, np.float32)
     reached = how.reached(found.box)  # nothing by nothing
@@ -147,7 +149,9 @@ def _part(found: Found, how: Resampler, box: Sequence[tuple[int, int]]) -> npt.N
     return part
 
 
-def _needed(found: Found, how: Resampler, box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+def _needed(
+    found: LabelLogits, how: Resampler, box: Sequence[tuple[int, int]]
+) -> tuple[slice, ...]:
     """The part of the logits that a box of the crop depends on."""
     return tuple(
         slice(max(low, a) - low, min(high, b) - low)

@@ -28,7 +28,7 @@ class DeadlineExceeded(Exception):
 class Lighter:
     """A predictor that takes less memory; `exact` if it answers the same but for rounding."""
 
-    how: str
+    description: str
     predictor: Predictor
     exact: bool
 
@@ -73,7 +73,7 @@ def predict_in_memory(
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            tried.append(variant.how)
+            tried.append(variant.description)
     _release()
     raise MemoryError(f"there is too little, tried {', '.join(tried)}")
 

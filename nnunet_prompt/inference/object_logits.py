@@ -16,7 +16,7 @@ from nnunet_prompt.prompts.types import Box
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.grid import Placed
-    from nnunet_prompt.sliding_window.canvas import Found
+    from nnunet_prompt.sliding_window.canvas import LabelLogits
 
 Spans = list[tuple[int, int]]
 
@@ -41,7 +41,7 @@ class ObjectLogits:
 
 
 def on_file(
-    case: Placed, found: Mapping[int, Found], resampler: Callable[..., Any]
+    case: Placed, answers: Mapping[int, LabelLogits], resampler: Callable[..., Any]
 ) -> ObjectLogits:
     """What was found of each label, resampled to the file grid as for a label map by nnU-Net's `resampler`."""
     from nnunet_prompt.sliding_window.canvas import NOTHING
@@ -56,14 +56,14 @@ def on_file(
         return np.broadcast_to(np.uint8(0), here.source_shape)
 
     nowhere = np.zeros(case.file_to_reader.target_shape, np.uint8)
-    case.grid.paste(list(found.values()), resampler, keep, nowhere)
+    case.grid.paste(list(answers.values()), resampler, keep, nowhere)
     box = union([spans for spans, _ in parts])
-    whole = np.full((len(found), *(b - a for a, b in box)), NOTHING, np.float32)
+    whole = np.full((len(answers), *(b - a for a, b in box)), NOTHING, np.float32)
     for spans, part in parts:
         whole[(slice(None), *within(spans, box))] = part
     (x, _), (y, _), (z, _) = box
     seen = _reach(case.grid.to_crop.inverse().then(to_file))
-    return ObjectLogits(tuple(found), (x, y, z), whole, seen)
+    return ObjectLogits(tuple(answers), (x, y, z), whole, seen)
 
 
 def union(boxes: Sequence[Spans]) -> Spans:

@@ -40,7 +40,7 @@ from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.frames import AxisMap, identity, pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.prompts.world import FromWorld
-from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.forward import networks
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, check_whole, prepare
 from nnunet_prompt.sliding_window.sliding_window import Engine
@@ -182,7 +182,7 @@ class PromptPredictor:
         """As `predict_structures`, for a case that was placed as a whole."""
         assert isinstance(case.image, DenseImage)
         logits = self.engine.structures(case.image.array)
-        found = [Found((0, 0, 0), one) for one in logits]
+        found = [LabelLogits((0, 0, 0), one) for one in logits]
         official = [s.official for s in self.table.structures]
         return self._restore(
             case, found, lambda here, _: decode_structures(here, self.table, wanted), official
@@ -240,7 +240,7 @@ class PromptPredictor:
         *,
         cache: TileCache | None = None,
         known: Mapping[int, Sequence[Window]] | None = None,
-    ) -> dict[int, Found]:
+    ) -> dict[int, LabelLogits]:
         """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
         for label, said in prompts.labels.items():
             self.model.capability.check_supported(said, label)
@@ -254,8 +254,10 @@ class PromptPredictor:
             consistent=self.options.consistent,
         )
 
-    def _merge(self, case: Placed, prompts: CasePrompts, found: Mapping[int, Found]) -> LabelMap:
-        labels = list(found)
+    def _merge(
+        self, case: Placed, prompts: CasePrompts, answers: Mapping[int, LabelLogits]
+    ) -> LabelMap:
+        labels = list(answers)
 
         def decode(logits: npt.NDArray[Any], from_crop: AxisMap) -> LabelMap:
             gate = None
@@ -264,7 +266,7 @@ class PromptPredictor:
                 gate = slice_gate(prompts.slices, labels, to_pls, slice_axis=prompts.slice_axis)
             return merge_objects(logits, labels, gate)
 
-        merged = self._restore(case, list(found.values()), decode, labels)
+        merged = self._restore(case, list(answers.values()), decode, labels)
         if self.options.consistent:
             here = identity(case.file_shape)
             settle_points(
@@ -290,10 +292,10 @@ class PromptPredictor:
         return DenseImage(torch.from_numpy(np.ascontiguousarray(data))), properties
 
     def _restore(
-        self, case: Placed, found: Sequence[Found], decode: Decode, values: Sequence[int]
+        self, case: Placed, answers: Sequence[LabelLogits], decode: Decode, values: Sequence[int]
     ) -> LabelMap:
         # in the order of the file, and of what is not written to nothing becomes memory
         labels = np.zeros(case.file_shape, label_type(values), order="F")
         resampler = self.model.configuration.resampling_fn_probabilities
-        case.grid.paste(found, resampler, decode, case.file_to_reader.apply(labels))
+        case.grid.paste(answers, resampler, decode, case.file_to_reader.apply(labels))
         return labels

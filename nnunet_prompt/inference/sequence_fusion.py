@@ -140,16 +140,16 @@ class _Votes:
     total: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     voters: list[tuple[Spans, npt.NDArray[np.float64]]] = field(default_factory=list)
 
-    def add(self, said: ObjectLogits, weights: Sequence[float]) -> None:
+    def add(self, answer: ObjectLogits, weights: Sequence[float]) -> None:
         """Adds what was seen in one image, with one weight per label; all images have the same labels."""
         from scipy.special import expit
 
-        self.labels = said.labels
-        self._reserve(said.box)
-        here = within(said.box, self.box)
+        self.labels = answer.labels
+        self._reserve(answer.box)
+        here = within(answer.box, self.box)
         for i, weight in enumerate(weights):
-            self.total[i][here] += weight * expit(said.logits[i], dtype=np.float64)
-        self.voters.append((said.seen, np.asarray(weights)))
+            self.total[i][here] += weight * expit(answer.logits[i], dtype=np.float64)
+        self.voters.append((answer.seen, np.asarray(weights)))
 
     def merge(self, prompts: CasePrompts, to_pls: AxisMap) -> LabelMap:
         """The label map in the file frame, which `to_pls` maps to PLS."""

@@ -41,7 +41,7 @@ class View:
     """What the user sees: reference and mask so far, boolean (X, Y, Z), voxel size in mm, axis of the slices."""
 
     target: BoolArray
-    found: BoolArray
+    mask: BoolArray
     spacing_mm: tuple[float, float, float]
     slice_axis: int = 2
 
@@ -72,7 +72,7 @@ def next_prompts(
 
 
 def _click(view: View) -> tuple[Given, ...]:
-    errors = error_components(view.target, view.found)
+    errors = error_components(view.target, view.mask)
     if not errors:
         return ()
     component, positive = errors[0]
@@ -93,8 +93,8 @@ def _box(target: BoolArray) -> tuple[Given, ...]:
 def _strokes(view: View, rng: np.random.Generator) -> tuple[Given, ...]:
     strokes: list[Scribble] = []
     for wrong, positive in (
-        (view.target & ~view.found, True),
-        (view.found & ~view.target, False),
+        (view.target & ~view.mask, True),
+        (view.mask & ~view.target, False),
     ):
         for component, _ in error_components(wrong, np.zeros_like(wrong)):
             layers = Layers(component, view.slice_axis)

@@ -123,7 +123,7 @@ def _base(views: Sequence[CaseView], given: GivenConvention, log: _Log) -> Base:
         log.note(f"slices are counted from {given.base}, as given")
         return given.base
     votes = vote_base(views)
-    line = f"{votes.zero} case(s) for 0, {votes.one} for 1, of {len(views)}"
+    line = f"{votes.from_0} case(s) for 0, {votes.from_1} for 1, of {len(views)}"
     if votes.clear:
         log.note(f"slices are counted from {votes.base}: {line}")
     else:

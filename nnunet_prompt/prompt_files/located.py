@@ -131,10 +131,10 @@ class _Gathered:
             self.masks.get(False),
         )
 
-    def add(self, one: Located, positive: bool) -> None:
+    def add(self, prompt: Located, positive: bool) -> None:
         """Moves a prompt into the image. Raises `PromptError` where it does not fit there."""
-        there, what = to_voxels(one.space, self.image.affine), one.what
-        if one.flat and self.image.shape[2] != 1:
+        there, what = to_voxels(prompt.space, self.image.affine), prompt.what
+        if prompt.flat and self.image.shape[2] != 1:
             raise PromptError(
                 f"two coordinates, but the image has {self.image.shape[2]} slices: three are needed"
             )
@@ -152,10 +152,10 @@ class _Gathered:
             edges = enclosing(there(what.corners))
             if edges.rotated:
                 self.warn(
-                    f"{one.where}: the box is rotated against the axes of the image; taken is the smallest box of"
+                    f"{prompt.where}: the box is rotated against the axes of the image; taken is the smallest box of"
                     f" voxels around it, {_rounded(edges.lower)} to {_rounded(edges.upper)}"
                 )
-            self.boxes.append(self._cut(edges, positive, one.where))
+            self.boxes.append(self._cut(edges, positive, prompt.where))
         else:
             self._add_mask(what.read(self.image, self.warn), positive)
 

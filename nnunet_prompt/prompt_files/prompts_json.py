@@ -74,7 +74,7 @@ def parse_prompts_json(content: Any, source: str) -> PromptsJson:
         problems = Problems(f"{source}: case {shorten(name)}", [])
         _report_twice(content, name, problems)
         slices = {k: _read_slice(entry, at) for k, entry, at in _entries(value, problems, "slice")}
-        cases[name] = RawCase(problems.where, slices, tuple(problems.found))
+        cases[name] = RawCase(problems.where, slices, tuple(problems.messages))
     return PromptsJson(source, cases)
 
 

@@ -91,14 +91,14 @@ class Problems:
     """Collects what is wrong, each with the place in the file where it is: `prompts.json: case 'Case1' slice '3'`."""
 
     where: str
-    found: list[str]
+    messages: list[str]
 
     def __call__(self, message: str) -> None:
-        self.found.append(f"{self.where}: {message}")
+        self.messages.append(f"{self.where}: {message}")
 
     def below(self, kind: str, key: str) -> Problems:
         """The same collection, one step deeper; `key` is shown as given."""
-        return Problems(f"{self.where} {kind} {key}", self.found)
+        return Problems(f"{self.where} {kind} {key}", self.messages)
 
 
 @dataclass(frozen=True, slots=True)

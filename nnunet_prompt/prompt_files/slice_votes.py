@@ -54,18 +54,18 @@ def vote_axis(view: CaseView, *, lists_empty: bool) -> AxisVote:
 class BaseVotes:
     """How many cases count from 0 and from 1; the others could do either."""
 
-    zero: int
-    one: int
+    from_0: int
+    from_1: int
 
     @property
     def base(self) -> Base:
-        return 1 if self.one > self.zero else 0
+        return 1 if self.from_1 > self.from_0 else 0
 
     @property
     def clear(self) -> bool:
         """Whether there are votes, and at most half as many against."""
-        return max(self.zero, self.one) > 0 and max(self.zero, self.one) >= 2 * min(
-            self.zero, self.one
+        return max(self.from_0, self.from_1) > 0 and max(self.from_0, self.from_1) >= 2 * min(
+            self.from_0, self.from_1
         )
 
 

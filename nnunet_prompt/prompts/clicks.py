@@ -68,11 +68,11 @@ def largest_components(mask: BoolArray) -> Iterator[BoolArray]:
 
 
 def error_components(
-    target: BoolArray, found: BoolArray, count: int = 1
+    target: BoolArray, mask: BoolArray, count: int = 1
 ) -> list[tuple[BoolArray, bool]]:
     """The `count` largest connected errors of a mask, and whether each is missing (True) or spurious (False)."""
     errors: list[tuple[BoolArray, bool]] = []
-    for error, positive in ((target & ~found, True), (found & ~target, False)):
+    for error, positive in ((target & ~mask, True), (mask & ~target, False)):
         for component, _ in zip(largest_components(error), range(count), strict=False):
             errors.append((component, positive))
     errors.sort(key=lambda error: -np.count_nonzero(error[0]))
@@ -81,18 +81,18 @@ def error_components(
 
 def corrective_clicks(
     target: BoolArray,
-    found: BoolArray,
+    mask: BoolArray,
     rng: np.random.Generator | None = None,
     *,
     count: int = 1,
     least: float = 1.0,
 ) -> tuple[Point, ...]:
-    """A click in each of the `count` largest errors of `found`: positive where the target is missed, else negative.
+    """A click in each of the `count` largest errors of `mask`: positive where the target is missed, else negative.
 
     Each lies as `deep_point` says it; a mask without errors gets none.
     """
     clicks = []
-    for component, positive in error_components(target, found, count):
+    for component, positive in error_components(target, mask, count):
         place = deep_point(component, rng, least=least)
         assert place is not None  # a component has voxels
         clicks.append(Point(as_position(place), positive))

@@ -63,29 +63,29 @@ def jittered_box(
 
 
 def jittered_points(
-    found: list[list[int]],
-    here: BoolArray,
+    voxels: list[list[int]],
+    target: BoolArray,
     rng: np.random.Generator,
     options: SimulationOptions,
     *,
     shift: tuple[int, int, int] = (0, 0, 0),
     positive: bool = True,
 ) -> list[Point]:
-    """Points at the voxels `found` of the array `here`, which holds the target and begins at `shift`: jittered in it
-    along the axes of more than one voxel, and sometimes one of them put outside the target, or a negative one inside.
+    """Points at these voxels of the array `target`, which begins at `shift` in the image: jittered in the array along
+    the axes of more than one voxel, and sometimes one of them put outside the target, or a negative one inside.
     """
-    if options.jitter and found:
-        size = np.array(here.shape)
+    if options.jitter and voxels:
+        size = np.array(target.shape)
         reach = np.where(size > 1, options.jitter, 0)
-        moved = found + rng.integers(-reach, reach + 1, (len(found), 3))
-        found = np.clip(moved, 0, size - 1).tolist()
-    if positive and found and rng.random() < options.p_wrong:
-        outside = random_points(~here, 1, rng).tolist()
-        found = outside + found[len(outside) :]
+        moved = voxels + rng.integers(-reach, reach + 1, (len(voxels), 3))
+        voxels = np.clip(moved, 0, size - 1).tolist()
+    if positive and voxels and rng.random() < options.p_wrong:
+        outside = random_points(~target, 1, rng).tolist()
+        voxels = outside + voxels[len(outside) :]
     a, b, c = shift
-    points = [Point((float(z + a), float(y + b), float(x + c)), positive) for z, y, x in found]
-    if positive and found and options.p_contradict and rng.random() < options.p_contradict:
-        (z, y, x), *_ = random_points(here, 1, rng).tolist() or [found[0]]
+    points = [Point((float(z + a), float(y + b), float(x + c)), positive) for z, y, x in voxels]
+    if positive and voxels and options.p_contradict and rng.random() < options.p_contradict:
+        (z, y, x), *_ = random_points(target, 1, rng).tolist() or [voxels[0]]
         points.append(Point((float(z + a), float(y + b), float(x + c)), False))
     return points
 

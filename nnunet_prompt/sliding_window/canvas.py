@@ -20,7 +20,7 @@ Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class LabelLogits:
     """The logits of one label, float32 on the CPU, in a part of the grid that begins at `origin`; elsewhere `NOTHING`.
 
     `tiles` is how many tiles were run for it, `grown` how many of them because the mask touched the border, and
@@ -114,11 +114,11 @@ class Canvas:
         # in the corner of a tile nnU-Net's Gaussian is below 1e-9: only what no tile has covered is zero
         return self.sums.div_(self.weights).masked_fill_(self.weights == 0, NOTHING)
 
-    def found(self, first: int, planned: Sequence[Window]) -> Found:
+    def label_logits(self, first: int, planned: Sequence[Window]) -> LabelLogits:
         """What was found, with the first head's logits; the `first` tiles were not grown. Call it last."""
         (z, _), (y, _), (x, _) = self.box
         tiles = len(self.windows)
-        return Found((z, y, x), self.logits()[0], tiles, tiles - first, tuple(planned))
+        return LabelLogits((z, y, x), self.logits()[0], tiles, tiles - first, tuple(planned))
 
     def _beyond(self, window: Window, axis: int, step: int) -> Spans | None:
         spans = self._inside(window)

@@ -20,7 +20,7 @@ from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, 
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
 from nnunet_prompt.prompts.types import PromptSet
-from nnunet_prompt.sliding_window.canvas import Canvas, Found
+from nnunet_prompt.sliding_window.canvas import Canvas, LabelLogits
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
@@ -40,10 +40,13 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """One tile to run for one label; `carried` is a mask that it is shown beside the label's prompts."""
+class Tile:
+    """One tile to run for one prompt set, named by its `index` among those asked for.
 
-    label: int
+    `carried` is a mask that the network is shown beside the prompts.
+    """
+
+    index: int
     window: Window
     carried: npt.NDArray[np.bool_] | None = None
 
@@ -80,7 +83,7 @@ class Engine:
         limits: Sequence[Boxes] = (),
         cache: TileCache | None = None,
         known: Sequence[Sequence[Window]] = (),
-    ) -> list[Found]:
+    ) -> list[LabelLogits]:
         """The object head's logits for each prompt set, where its prompts lie.
 
         A tile that sees nothing positive of a set is not run for it. "full" runs every other tile of the full window;
@@ -99,15 +102,15 @@ class Engine:
         canvases = [Canvas(image.shape) for _ in said]
         for canvas, own in zip(canvases, windows, strict=True):
             canvas.reserve(own)
-        jobs = [Job(label, w) for label, own in enumerate(windows) for w in own]
-        self._run(image, jobs, said, canvases, cache)
+        tiles = [Tile(index, w) for index, own in enumerate(windows) for w in own]
+        self._run(image, tiles, said, canvases, cache)
         first = [len(c.windows) for c in canvases]
         for _ in range(self.growth if window == "prompted" else 0):
-            jobs = self._next(jobs, canvases, tiling, limits)
-            if not jobs:
+            tiles = self._next(tiles, canvases, tiling, limits)
+            if not tiles:
                 break
-            self._run(image, jobs, said, canvases, cache)
-        return [c.found(n, w) for c, n, w in zip(canvases, first, windows, strict=True)]
+            self._run(image, tiles, said, canvases, cache)
+        return [c.label_logits(n, w) for c, n, w in zip(canvases, first, windows, strict=True)]
 
     def objects(self, image: Tensor, prompts: Sequence[PromptSet]) -> Tensor:
         """Logits of the object head for each prompt set, (L, Z, Y, X), float32 on the CPU, from the full window.
@@ -140,86 +143,86 @@ class Engine:
     def _run(
         self,
         image: GridImage,
-        jobs: Sequence[Job],
+        tiles: Sequence[Tile],
         prompts: Sequence[GridPrompts],
         canvases: Sequence[Canvas],
         cache: TileCache | None,
     ) -> None:
         """Runs the jobs that see something positive and adds what they answer to their labels' canvases."""
         importance = self._importance()
-        for job, logits in self._answers(image, jobs, prompts, cache):
-            canvases[job.label].add(logits[None], job.window, importance)
+        for tile, logits in self._answers(image, tiles, prompts, cache):
+            canvases[tile.index].add(logits[None], tile.window, importance)
 
     def _answers(
         self,
         image: GridImage,
-        jobs: Sequence[Job],
+        tiles: Sequence[Tile],
         prompts: Sequence[GridPrompts],
         cache: TileCache | None,
-    ) -> Iterator[tuple[Job, Tensor]]:
+    ) -> Iterator[tuple[Tile, Tensor]]:
         """The object's logits (*tile) of each job that sees something positive, tile by tile."""
         channels = image.channels
-        size = min(self.max_batch, len(jobs))
+        size = min(self.max_batch, len(tiles))
         batch = torch.empty((size, channels + N_PROMPT_CHANNELS, *self._tile_shape()))
-        waiting: list[tuple[Job, Key | None]] = []
+        waiting: list[tuple[Tile, Key | None]] = []
         cut: tuple[Window, Tensor] | None = None
-        ordered = sorted(jobs, key=lambda job: (job.window.origin, job.label))
-        for job in _progress(ordered):
+        ordered = sorted(tiles, key=lambda tile: (tile.window.origin, tile.index))
+        for tile in _progress(ordered):
             slot = batch[len(waiting)]
             shown = slot[channels:].numpy()
-            if not self._draw(job, prompts[job.label], shown):
+            if not self._draw(tile, prompts[tile.index], shown):
                 continue
-            key = None if cache is None else cache.key(job.window, shown)
+            key = None if cache is None else cache.key(tile.window, shown)
             kept = None if cache is None or key is None else cache.get(key)
             if kept is not None:
                 yield from self._flush(batch, waiting, cache)  # tiles are added up in their order
-                yield job, kept
+                yield tile, kept
                 continue
-            if cut is None or cut[0] != job.window:
-                cut = job.window, image.tile(job.window)
+            if cut is None or cut[0] != tile.window:
+                cut = tile.window, image.tile(tile.window)
             slot[:channels] = cut[1]
-            waiting.append((job, key))
+            waiting.append((tile, key))
             if len(waiting) == size:
                 yield from self._flush(batch, waiting, cache)
         yield from self._flush(batch, waiting, cache)
 
     def _flush(
-        self, batch: Tensor, waiting: list[tuple[Job, Key | None]], cache: TileCache | None
-    ) -> Iterator[tuple[Job, Tensor]]:
+        self, batch: Tensor, waiting: list[tuple[Tile, Key | None]], cache: TileCache | None
+    ) -> Iterator[tuple[Tile, Tensor]]:
         """Runs what waits in the batch; `waiting` is empty afterwards."""
         done = list(waiting)
         waiting.clear()
         logits = self._logits(batch[: len(done)], heads=1)[:, 0] if done else batch[:0]
-        for (job, key), one in zip(done, logits, strict=True):
+        for (tile, key), one in zip(done, logits, strict=True):
             if cache is not None and key is not None:
                 cache.put(key, one.clone())
-            yield job, one
+            yield tile, one
 
-    def _draw(self, job: Job, prompts: GridPrompts, out: npt.NDArray[np.float32]) -> bool:
+    def _draw(self, tile: Tile, prompts: GridPrompts, out: npt.NDArray[np.float32]) -> bool:
         """Rasterises what a tile is shown; False if nothing of it is positive."""
-        prompts.encode(job.window, self.style, out)
-        if job.carried is not None:
-            np.maximum(out[MASK], job.carried, out=out[MASK])
+        prompts.encode(tile.window, self.style, out)
+        if tile.carried is not None:
+            np.maximum(out[MASK], tile.carried, out=out[MASK])
         return any(out[channel].any() for channel in POSITIVE_CHANNELS)
 
     def _next(
         self,
-        jobs: Sequence[Job],
+        tiles: Sequence[Tile],
         canvases: Sequence[Canvas],
         tiling: Tiling,
         limits: Sequence[Boxes],
-    ) -> list[Job]:
+    ) -> list[Tile]:
         """The tiles to grow into from those just run."""
         most = len(tiling.lattice())
         grown = []
-        for label, canvas in enumerate(canvases):
-            boxes = canvas.beyond([job.window for job in jobs if job.label == label])
+        for index, canvas in enumerate(canvases):
+            boxes = canvas.beyond([tile.window for tile in tiles if tile.index == index])
             if limits:
-                boxes = clipped(boxes, limits[label][0])
+                boxes = clipped(boxes, limits[index][0])
             windows = [w for w in cover(boxes, tiling) if w not in canvas.windows]
             windows = windows[: max(most - len(canvas.windows), 0)]
             canvas.reserve(windows)
-            grown += [Job(label, w, canvas.mask(w)) for w in windows]
+            grown += [Tile(index, w, canvas.mask(w)) for w in windows]
         return grown
 
     def _tile_shape(self) -> Shape:

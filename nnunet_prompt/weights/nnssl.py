@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.weights.source_model import UNET, Found, SourceModel, stem_name
+from nnunet_prompt.weights.source_model import UNET, SourceFiles, SourceModel, stem_name
 
 NNSSL_PLAN = "nnssl_adaptation_plan"
 RESENC_L = {
@@ -27,29 +27,29 @@ RESENC_L = {
 }
 
 
-def read_nnssl(found: Found) -> SourceModel:
+def read_nnssl(files: SourceFiles) -> SourceModel:
     """The encoder alone; an adaptation plan of any version names where it lies.
 
     Raises `ModelError` for a network that is no U-Net, and `KeyError` and the like for plans of another form.
     """
-    plan = found.checkpoint[NNSSL_PLAN]
-    architecture = _architecture(plan, found)
+    plan = files.checkpoint[NNSSL_PLAN]
+    architecture = _architecture(plan, files)
     key = str(plan.get("key_to_stem") or plan["state_dict_key_to_stem"])
     prefix = key.removesuffix("stem") if key.endswith("stem") else _before_stages(plan)
     weights = {
         "encoder." + n.removeprefix(prefix): v
-        for n, v in found.weights.items()
+        for n, v in files.weights.items()
         if n.startswith(prefix)
     }
     stem_name(weights)
     taken = {value.data_ptr() for value in weights.values()}
     weights |= {
-        f"pretraining.{n}": v for n, v in found.weights.items() if v.data_ptr() not in taken
+        f"pretraining.{n}": v for n, v in files.weights.items() if v.data_ptr() not in taken
     }
     return SourceModel(
-        path=found.path,
+        path=files.path,
         family="nnssl",
-        trainer=found.trainer,
+        trainer=files.trainer,
         weights=weights,
         settings={"architecture": architecture, **_settings(plan)},
         plans=plan.get("pretrain_plan") or {},
@@ -58,14 +58,14 @@ def read_nnssl(found: Found) -> SourceModel:
     )
 
 
-def _architecture(plan: Mapping[str, Any], found: Found) -> dict[str, Any]:
+def _architecture(plan: Mapping[str, Any], files: SourceFiles) -> dict[str, Any]:
     """The network in the form of nnU-Net's plans; "ResEncL" goes without arguments."""
     named = plan.get("architecture_plans") or {"arch_class_name": plan["architecture_name"]}
     name = str(named["arch_class_name"])
     kwargs = named.get("arch_kwargs") or (RESENC_L if name.endswith("ResEncL") else None)
     if kwargs is None:
         raise ModelError(
-            f"{found.path}: its architecture is {name}, expected ResEncL, a residual or a plain U-Net: other networks"
+            f"{files.path}: its architecture is {name}, expected ResEncL, a residual or a plain U-Net: other networks"
             " of nnssl (Primus) have no counterpart in nnU-Net's U-Nets"
         )
     kind = "PlainConvUNet" if "n_conv_per_stage" in kwargs else "ResidualEncoderUNet"

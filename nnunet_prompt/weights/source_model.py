@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class SourceFiles:
     """What is at a path: the checkpoint, and the plans and the description that it holds or that lie beside it."""
 
     path: Path
@@ -116,7 +116,7 @@ def stem_name(weights: Mapping[str, Any]) -> str:
     )
 
 
-def find_source(path: Path) -> Found:
+def find_source(path: Path) -> SourceFiles:
     """The checkpoint at `path`, a file or a folder that holds one. Raises `ModelError`."""
     file = _checkpoint_in(path) if path.is_dir() else path
     checkpoint = read_checkpoint(file, mmap=True)
@@ -126,7 +126,7 @@ def find_source(path: Path) -> Found:
         (f for f in (file.parent, file.parent.parent) if (f / "plans.json").is_file()), None
     )
     configuration = arguments.get("configuration", arguments.get("configuration_name"))
-    return Found(
+    return SourceFiles(
         path=file,
         checkpoint=checkpoint,
         weights=plain_names(checkpoint["network_weights"]),
@@ -178,10 +178,10 @@ def channels_of(dataset_json: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(str(n) for n in names.values()) if isinstance(names, Mapping) else ()
 
 
-def origins_of(found: Found, family: str, licence: str) -> tuple[Origin, ...]:
+def origins_of(files: SourceFiles, family: str, licence: str) -> tuple[Origin, ...]:
     """The model itself and what it was made from; its name is that of its file with the folders that tell it."""
-    parts = found.path.parts[-4:] if found.folder else found.path.parts[-1:]
-    earlier = (*provenance_of(found.weights), *exported_origins(found.checkpoint))
+    parts = files.path.parts[-4:] if files.folder else files.path.parts[-1:]
+    earlier = (*provenance_of(files.weights), *exported_origins(files.checkpoint))
     return (Origin("/".join(parts), family, licence), *dict.fromkeys(earlier))
 
 
@@ -191,9 +191,9 @@ def with_hash(source: SourceModel) -> SourceModel:
     return replace(source, origins=(first, *source.origins[1:]))
 
 
-def stock_weights(found: Found) -> dict[str, Tensor]:
+def stock_weights(files: SourceFiles) -> dict[str, Tensor]:
     """The tensors in nnU-Net's names."""
-    return stock_names(found.weights)
+    return stock_names(files.weights)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -198,7 +198,7 @@ def test_what_submit_writes_is_in_order_whatever_the_inputs_are(tmp_path: Path) 
         read_prompts_json(folder.input / "prompts.json"),
         images=sorted((folder.input / "images").iterdir()),
         output_folder=folder.output,
-        how=SubmitOptions(convention=GIVEN),
+        submission=SubmitOptions(convention=GIVEN),
     )
     assert folder.check() == Checked(6, ())
 

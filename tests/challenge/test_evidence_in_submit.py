@@ -57,7 +57,9 @@ def test_slices_along_any_axis_in_any_convention(
     prompts = read_prompts_json(tmp_path / "prompts.json")
     predictor = Failing() if fails else BoxFiller()
     out = tmp_path / "out"
-    troubles = run_cases(predictor, prompts, images=images, output_folder=out, how=SubmitOptions())
+    troubles = run_cases(
+        predictor, prompts, images=images, output_folder=out, submission=SubmitOptions()
+    )
     assert len(troubles) == (3 if fails else 0)
     for image in images:
         mask: Any = nib.load(out / image.name.replace(".nii.gz", "_pred.nii.gz"))

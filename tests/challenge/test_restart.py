@@ -50,7 +50,7 @@ def begin(output):
             read_prompts_json(folder / "prompts.json"),
             images=sorted((folder / "images").iterdir()),
             output_folder=output,
-            how=SubmitOptions(report=folder / f"{output.name}.json"),
+            submission=SubmitOptions(report=folder / f"{output.name}.json"),
         )
         code = 0
     finally:

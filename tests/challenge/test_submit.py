@@ -45,7 +45,7 @@ def test_the_mask_is_on_the_grid_of_its_own_file(
         read_prompts_json(tmp_path / "prompts.json"),
         images=[tmp_path / "images" / "a.nii.gz"],
         output_folder=tmp_path / "out",
-        how=PLAIN,
+        submission=PLAIN,
     )
     assert troubles == []
     image = nib.load(tmp_path / "out" / "a_pred.nii.gz")
@@ -212,7 +212,7 @@ def run_submit(challenge: Challenge, **changes: Any) -> int:
         challenge.output,
         model=Path("model"),
         options=PredictOptions(),
-        how=replace(PLAIN, **{"overwrite": True, **changes}),
+        submission=replace(PLAIN, **{"overwrite": True, **changes}),
     )
 
 
@@ -267,7 +267,7 @@ def test_submit_refuses_to_write_where_it_must_not(
 ) -> None:
     inside = two.json.parent / "out"
     with pytest.raises(NNUNetPromptError, match="the output must lie outside"):
-        submit(two.json.parent, inside, model=tmp_path, options=PredictOptions(), how=PLAIN)
+        submit(two.json.parent, inside, model=tmp_path, options=PredictOptions(), submission=PLAIN)
     with pytest.raises(
         NNUNetPromptError, match=r"must lie outside .*output, which holds masks and"
     ):
@@ -311,5 +311,7 @@ def test_the_images_and_the_model_are_never_the_output(
             submit(two.json.parent, output, model=model, options=PredictOptions())
     report = SubmitOptions(report=model / "plans.json")
     with pytest.raises(OutputError, match=r"plans\.json.*--report"):
-        submit(two.json.parent, two.output, model=model, options=PredictOptions(), how=report)
+        submit(
+            two.json.parent, two.output, model=model, options=PredictOptions(), submission=report
+        )
     assert loads == [] and (model / "plans.json").read_text() == "{}"

@@ -195,7 +195,7 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
         Path("out"),
         model=Path("model"),
         options=PredictOptions(use_mirroring=False, window="full", grow=False, bfloat16=True),
-        how=SubmitOptions(convention=GivenConvention("yx", 1, True)),
+        submission=SubmitOptions(convention=GivenConvention("yx", 1, True)),
     )
     assert capsys.readouterr().out == said
 

@@ -12,7 +12,7 @@ from nnunet_prompt.inference.consistent import make_consistent, settle_points
 from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.prompts.frames import flip_permute, identity
 from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet, Scribble
-from nnunet_prompt.sliding_window.canvas import Found
+from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.tiles import Boxes
 
 STYLE = style_for((1.0, 1.0, 1.0), radius=2.0)
@@ -28,7 +28,7 @@ def logits(*rows: str) -> Any:
 def changed(
     array: Any, prompts: PromptSet, boxes: Boxes = NO_BOXES, origin: Any = (0, 0, 0)
 ) -> Any:
-    found = Found(origin, torch.from_numpy(array.copy()))
+    found = LabelLogits(origin, torch.from_numpy(array.copy()))
     (one,) = make_consistent([found], [prompts], [boxes], STYLE)
     return (one.logits.numpy() > 0)[0]
 
@@ -96,15 +96,15 @@ def test_what_was_computed_may_begin_elsewhere_and_points_beyond_it_are_left_alo
 
 
 def test_a_label_without_tiles_stays_empty() -> None:
-    found = Found((0, 0, 0), torch.zeros(0, 0, 0))
+    found = LabelLogits((0, 0, 0), torch.zeros(0, 0, 0))
     (one,) = make_consistent([found], [PromptSet(points=(point(0, 0),))], [NO_BOXES], STYLE)
     assert not one.logits.numel()
 
 
 def test_a_label_that_others_claim_wins_where_its_claim_is_best() -> None:
     box = np.array([[(0, 1), (0, 1), (0, 5)]], np.int64)
-    strong = Found((0, 0, 0), torch.from_numpy(logits("#####")))
-    weak = Found((0, 0, 1), torch.from_numpy(np.array([[[0.5, 1.0, 2.5]]], np.float32)))
+    strong = LabelLogits((0, 0, 0), torch.from_numpy(logits("#####")))
+    weak = LabelLogits((0, 0, 1), torch.from_numpy(np.array([[[0.5, 1.0, 2.5]]], np.float32)))
     first, second = make_consistent([strong, weak], [PromptSet()] * 2, [box, box], STYLE)
     wins = second.logits.numpy()[0, 0] > first.logits.numpy()[0, 0, 1:4]
     assert wins.tolist() == [False, False, True]

@@ -97,7 +97,9 @@ def test_smaller_tiles_are_multiples_of_the_strides() -> None:
     one = predictor(greedy)
     labels, used = predict_in_memory(one, ask)
     assert used is not None and not used.exact
-    assert used.how == "with tiles of 8 x 8 x 8"  # 8, 12, 12 halved, and two strides of 4 at least
+    assert (
+        used.description == "with tiles of 8 x 8 x 8"
+    )  # 8, 12, 12 halved, and two strides of 4 at least
     assert one.engine.patch_size == (8, 12, 12)
     image = stored()
     assert np.array_equal(labels == 500, filled(image, corner(image)))
@@ -107,7 +109,7 @@ def test_single_tiles_come_first_where_several_share_a_batch() -> None:
     one = predictor(Greedy(10**9))
     one.engine = replace(one.engine, max_batch=4)
     first, *rest = lighter(one)
-    assert (first.how, first.exact) == ("with one tile at a time", True)
+    assert (first.description, first.exact) == ("with one tile at a time", True)
     assert first.predictor.engine.max_batch == 1  # type: ignore[attr-defined]
     assert [v.exact for v in rest] == [False]
 
@@ -122,7 +124,7 @@ def test_the_cpu_comes_last_and_the_network_goes_back() -> None:
         return "done"
 
     result, used = predict_in_memory(one, only_on_cpu)
-    assert (result, used and used.how, used and used.exact) == ("done", "on the CPU", True)
+    assert (result, used and used.description, used and used.exact) == ("done", "on the CPU", True)
     assert greedy.moves == ["cpu", "cuda"]
     assert one.engine.device.type == "cuda"
 
@@ -131,7 +133,7 @@ def test_a_network_that_cannot_go_back_stays_on_the_cpu() -> None:
     greedy = Greedy()
     greedy.full = True
     one = on_gpu(greedy)
-    assert [v.how for v in lighter(one)] == [
+    assert [v.description for v in lighter(one)] == [
         "with tiles of 8 x 8 x 8",
         "on the CPU",
         "on the CPU with tiles of 8 x 8 x 8",

@@ -29,7 +29,7 @@ def test_tiles_are_weighted() -> None:
     canvas.reserve([window(0, 0, 0), window(0, 0, 2)])
     canvas.add(4 * ONES[None], window(0, 0, 0), 3 * ONES)
     canvas.add(-ONES[None], window(0, 0, 2), 2 * ONES)
-    found = canvas.found(1, [window(0, 0, 0)])
+    found = canvas.label_logits(1, [window(0, 0, 0)])
     assert found.logits[1, 3].tolist() == [4.0, 4.0, 2.0, 2.0, -1.0, -1.0]
     assert (found.tiles, found.grown, found.windows) == (2, 1, (window(0, 0, 0),))
     whole = found.whole(SHAPE)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nnunet_prompt.prompts.channels import BOX, MASK, POINT
 from nnunet_prompt.prompts.encode import Window, style_for
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
-from nnunet_prompt.sliding_window.canvas import NOTHING, Found
+from nnunet_prompt.sliding_window.canvas import NOTHING, LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.sliding_window.tile_cache import TileCache
@@ -71,7 +71,7 @@ def box(lower: Any, upper: Any, *, positive: bool = True) -> PromptSet:
     return PromptSet(boxes=(Box(lower, upper, positive),))
 
 
-def mask_of(found: Found, shape: tuple[int, int, int] = SHAPE) -> npt.NDArray[np.bool_]:
+def mask_of(found: LabelLogits, shape: tuple[int, int, int] = SHAPE) -> npt.NDArray[np.bool_]:
     return np.asarray(found.whole(shape).numpy() > 0)
 
 

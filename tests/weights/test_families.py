@@ -12,7 +12,13 @@ import torch
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import family_of, open_source, stems_of
-from nnunet_prompt.weights.source_model import Found, Row, channels_of, find_source, rows_of_labels
+from nnunet_prompt.weights.source_model import (
+    Row,
+    SourceFiles,
+    channels_of,
+    find_source,
+    rows_of_labels,
+)
 from tests.model_fixture import write_model_folder
 from tests.source_fixture import (
     checkpoint_in,
@@ -32,8 +38,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nnunet_folders(tmp_path, monkeypatch)
 
 
-def found(names: tuple[str, ...] = (), *, trainer: str = "", dataset: str = "") -> Found:
-    return Found(
+def found(names: tuple[str, ...] = (), *, trainer: str = "", dataset: str = "") -> SourceFiles:
+    return SourceFiles(
         path=Path("c.pth"),
         checkpoint={"trainer_name": trainer},
         weights={name: torch.zeros(1) for name in names},
@@ -62,7 +68,7 @@ def found(names: tuple[str, ...] = (), *, trainer: str = "", dataset: str = "") 
         (found(dataset="Dataset258_lung_vessels_248subj"), "totalsegmentator"),
     ],
 )
-def test_the_family_of(what: Found, family: str) -> None:
+def test_the_family_of(what: SourceFiles, family: str) -> None:
     assert family_of(what) == family
 
 
