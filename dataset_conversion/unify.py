@@ -2,7 +2,7 @@
 
     python -m nnunet_prompt.dataset_conversion.unify MYOPS WHS LASCARQS LIQA -d 510
 
-What each folder holds is told by the names of its files. Everything else is in
+What each folder holds is inferred from the names of its files. Everything else is in
 `nnunet_prompt.dataset_conversion.care.unify`.
 """
 

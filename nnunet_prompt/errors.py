@@ -1,4 +1,4 @@
-"""What can go wrong, and how the user hears of it.
+"""The errors that users can fix, and how they are reported.
 
     NNUNetPromptError (ValueError)  anything a user can repair
     +-- PromptError               a prompt, or what is asked of one
@@ -69,7 +69,7 @@ class RefusedError(NNUNetPromptError, SystemExit):
 
 
 def system_reason(error: BaseException | None) -> str | None:
-    """What the operating system says was wrong ("No space left on device"), from an error or what caused it.
+    """The reason that the operating system gives ("No space left on device"), from an error or its cause.
 
     None where the system refused nothing, as with a file that holds the wrong bytes.
     """

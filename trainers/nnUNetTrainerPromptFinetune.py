@@ -7,6 +7,6 @@ from nnunet_prompt.training.tune import TuneTrainer
 
 
 class nnUNetTrainerPromptFinetune(TuneTrainer):
-    """Tunes everything on the schedule of the other tuning recipes. Needs `-pretrained_weights`."""
+    """Tunes everything on the schedule of the other tuning trainers. Needs `-pretrained_weights`."""
 
     tuning: ClassVar[Tuning] = Tuning("full")

@@ -1,4 +1,4 @@
-"""What is particular to LAScarQS: two masks of one case, and wrong spacings in headers."""
+"""The peculiarities of LAScarQS: two masks of one case, and wrong spacings in headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Spacing = tuple[float, float, float]
 def documented_spacing(shape: Sequence[int]) -> Spacing:
     """The spacing in mm that a volume of this shape should have: 0.625 in the plane, 2.5 across (1.25 for 88 slices).
 
-    The shortest axis runs through the slices: the header, which could tell as well, is what is in doubt.
+    The shortest axis runs through the slices: the header, which could show as well, is what is in doubt.
     """
     across = min(range(3), key=lambda axis: shape[axis])
     thick = SLICE_MM / 2 if shape[across] == SLICES_OF_HALF else SLICE_MM
@@ -37,7 +37,7 @@ def spacing_is_off(grid: Grid) -> bool:
 
 
 def spacing_note(grid: Grid, *, mend: bool) -> str:
-    """What is said and done about a spacing that is off."""
+    """The note on a spacing that is off, and its correction."""
     found, wanted = (
         " x ".join(f"{s:g}" for s in spacing)
         for spacing in (np.round(grid.spacing_mm, 4), documented_spacing(grid.shape))
@@ -118,7 +118,7 @@ class MendedImage:
 class AtriumLabels:
     """The label map of a left atrium, made of its masks on the grid of its image: a `Source`.
 
-    Masks are what is above 0; `scar` is None where nobody looked for scar. `spacing_mm` mends the header.
+    Masks are what is above 0; `scar` is None where scar was not annotated. `spacing_mm` repairs the header.
     """
 
     image: Path

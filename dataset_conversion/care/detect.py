@@ -1,4 +1,4 @@
-"""Which task a downloaded folder holds, told by the names of its files."""
+"""Which task a downloaded folder holds, inferred from the names of its files."""
 
 from __future__ import annotations
 

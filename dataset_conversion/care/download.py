@@ -19,20 +19,15 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class CareOptions:
-    """What a user may ask of the CARE converters.
+    """The options of the CARE converters."""
 
-    `version_root` is the one folder of the download that is searched, absolute or relative to it. `leave_out` leaves
-    out what is outside the documented form instead of stopping; `unknown_to_background` takes label values that
-    nobody documented as background. `stack_sequences` makes C0, LGE and T2 three channels of one case (MyoPS);
-    `unaligned` says that the affines of C0 and T2 are right, so that a stack of the labels' shape at another place is
-    resampled and not taken as aligned (MyoPS). `fix_spacing` mends the headers that are known to be wrong (LAScarQS).
-    """
-
+    # the one folder of the download that is searched, absolute or relative to it
     version_root: Path | None = None
-    leave_out: bool = False
-    unknown_to_background: bool = False
-    stack_sequences: bool = False
-    fix_spacing: bool = False
+    leave_out: bool = False  # leave out unexpected cases instead of stopping
+    unknown_to_background: bool = False  # undocumented label values become background
+    stack_sequences: bool = False  # MyoPS: C0, LGE and T2 are three channels of one case
+    fix_spacing: bool = False  # LAScarQS: repair the headers that are known to be wrong
+    # MyoPS: trust the affines of C0 and T2, resample even stacks of equal shape
     unaligned: bool = False
 
 

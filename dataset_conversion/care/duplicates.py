@@ -111,7 +111,7 @@ def _nothing() -> npt.NDArray[np.float32]:
 
 
 def thumbnail(volume: NiftiVolume) -> npt.NDArray[np.float32]:
-    """What an image looks like from afar: the means of 32 x 32 x 16 boxes as one vector of mean 0 and length 1.
+    """A thumbnail of an image: the means of 32 x 32 x 16 boxes as one vector of mean 0 and length 1.
 
     It does not depend on spacing, origin, brightness or contrast, nor on the order in which the axes are stored. Of a
     constant image it is all zeros.

@@ -1,4 +1,4 @@
-"""What a converter found in a download, case by case, before a data set is written.
+"""The findings of a converter in a download, case by case, before a data set is written.
 
 A converter examines its cases one by one. `inspect_download` prints what it found and says whether all of it is
 documented; `write_examined` writes the data set and a report of what was done to each case.
@@ -42,16 +42,11 @@ Cell: TypeAlias = str | int
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One case as it lies on disk, before anything is done to it.
-
-    Geometry is that of the first file (empty if it cannot be read); `shape` is the shape on disk. `notes` are known
-    peculiarities and what is done about them; `left_out` is the known reason why the case is not written, or "";
-    `problems` are what no document foresees. Each is one line.
-    """
+    """One case as it lies on disk, before anything is done to it."""
 
     case: str
     files: tuple[str, ...] = ()
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()  # on disk, of the first file; empty if it cannot be read
     spacing_mm: tuple[float, ...] = ()
     axes: str = ""
     dtype: str = ""
@@ -59,9 +54,9 @@ class Inspection:
     agreement: Agreement | None = None
     annotated: tuple[str, ...] = ()
     centre: str = ""
-    notes: tuple[str, ...] = ()
-    left_out: str = ""
-    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # known peculiarities and what is done about them, one line each
+    left_out: str = ""  # the known reason why the case is not written
+    problems: tuple[str, ...] = ()  # undocumented findings, one line each
 
     def with_grid(self, grid: Grid) -> Inspection:
         """The same with the geometry of a file."""
@@ -91,7 +86,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examined:
-    """What was found, and the case to write; None when it has problems or is left out."""
+    """The findings, and the case to write; None when it has problems or is left out."""
 
     inspection: Inspection
     case: Case | None = None
@@ -191,7 +186,7 @@ def write_examined(
 def write_report(
     path: Path, examined: Sequence[Examined], *, not_finite: Mapping[str, int]
 ) -> None:
-    """What was done to each case, and why some were left out, as JSON.
+    """Writes as JSON how each case was converted, and why some were left out.
 
     `not_finite` counts the voxels of each written case that were NaN or infinite and are 0 now.
     """
@@ -240,7 +235,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def header_notes(name: str, grid: Grid) -> list[str]:
-    """What the header of a file contradicts; `name` is what the file is called in notes."""
+    """Lists contradictions of the header of a file; `name` is what the file is called in notes."""
     return [f"{name}: {note}" for note in grid.notes]
 
 
@@ -253,7 +248,7 @@ def geometry(inspection: Inspection, path: Path) -> Inspection:
 
 
 def _with_voxels(examined: Examined) -> Inspection:
-    """The inspection after reading the images of the case, which header and labels do not tell about."""
+    """The inspection after reading the images of the case, which header and labels do not show."""
     inspection, case = examined.inspection, examined.case
     try:
         counts = [(p.name, read_stored(p).replaced) for p in _image_files(case)]

@@ -236,7 +236,7 @@ def _labelled(found: CaseFiles, blank: Inspection, options: CareOptions) -> Insp
 
 
 def _fit(mask: str, grid: Grid, how: Agreement, *, off: bool) -> Iterator[str]:
-    """What is done about a mask on another grid than its image, whose spacing may be off."""
+    """Decides about a mask on another grid than its image, whose spacing may be off."""
     if how == "affine differs":
         yield f"{mask} takes the geometry of the image (same shape, another affine)"
     elif how == "disjoint":

@@ -1,4 +1,4 @@
-"""What a MyoPS case annotates: decided by its label values, then its sequences, then a table per release.
+"""The annotated structures of a MyoPS case: by its label values, then its sequences, then a table per release.
 
 A structure whose value is present is annotated. Scar is looked for in LGE, edema in T2 only; LGE alone without
 myocardium and cavity shows scar and nothing else. Of the rest the table of the release says whether the centre draws
@@ -55,7 +55,9 @@ class Annotation:
 def annotation_of(
     case: str, label_path: str, values: Sequence[int], sequences: Sequence[str]
 ) -> Annotation:
-    """What a case annotates. `values` are those of its label map, `label_path` is relative to the download."""
+    """The structures that a case annotates. `values` are those of its label map, `label_path` is relative to the
+    download.
+    """
     seen = {STRUCTURE_OF[v] for v in values if v in STRUCTURE_OF}
     release, centre = release_and_centre(case, label_path)
     drawn = RELEASES[release].get(centre or "", frozenset())

@@ -1,7 +1,7 @@
 """All CARE downloads as one nnU-Net data set: one image channel, each sequence of a case a training case of its own.
 
 Cases come from the converters of the tasks (`nnunet_prompt.dataset_conversion`) and take the labels of the unified
-set. A structure that none of the given tasks has is left out, because a head that nothing teaches answers at random.
+set. A structure that none of the given tasks has is left out, because a head that no case annotates answers at random.
 Names are anonymous; who is who stands in the side file. Beside it lie `conversion_report.json` and
 `nnunet_prompt_folds.json`, which says what each fold holds out. Plans and `splits_final.json` go to
 nnUNet_preprocessed.

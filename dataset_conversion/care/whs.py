@@ -78,7 +78,7 @@ def whs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
 def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, str | None, str]:
     """Centre and modality (CT or MR) of a case from its folders and its name, and a problem or "".
 
-    Names of validation and test cases are anonymous and tell no centre.
+    Names of validation and test cases are anonymous and state no centre.
     """
     number = _CARE.fullmatch(case)
     centre = CENTRE_OF_NUMBER.get(number[1]) if number else None
@@ -151,7 +151,7 @@ def _examine(case: str, parts: Mapping[str, Path], source: Path, options: CareOp
 def _with_labels(
     inspection: Inspection, grid: Grid, path: Path, options: CareOptions
 ) -> tuple[Inspection, dict[int, int]]:
-    """The inspection with what the label map tells, and the label of each of its values."""
+    """The inspection with what the label map states, and the label of each of its values."""
     label_grid = read_grid(path)
     how = agreement(grid, label_grid)
     values = values_in(read_stored_labels(path).array)

@@ -69,7 +69,7 @@ class Budget:
         return Effort("fast" if passes > 1 else "full", min(most, max(bound, fast * 1.5)))
 
     def learn(self, effort: Effort, network: float, around: float) -> None:
-        """What a case took: seconds of the network, also where it was stopped, and of all the rest."""
+        """The time that a case took: seconds of the network, also where it was stopped, and of all the rest."""
         self._around.append(around)
         if effort.mode != "prompts" and network > 0:
             self._took[effort.mode].append(network)

@@ -44,7 +44,7 @@ ALONE = "; its mask is from the prompts alone"
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What went wrong with one case. `has_mask` is False if an image of the case is there but no mask."""
+    """A problem of one case. `has_mask` is False if an image of the case is there but no mask."""
 
     case: str
     stage: Stage
@@ -57,7 +57,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """What the cases of a run share; `free_bytes` is the memory that one case may take, None where nobody knows."""
+    """Settings that the cases of a run share; `free_bytes` is the memory that one case may take, None if unknown."""
 
     predictor: Predictor
     prompts: PromptsJson

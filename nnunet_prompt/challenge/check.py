@@ -50,8 +50,8 @@ def check_output(
 
     Every case has its mask and nothing else lies there; each mask has the shape and the affine of its image, holds
     integers, and a label only in slices where it was prompted, so nothing in null slices. How many channels a case has
-    is told by the files alone: 1 but for names such as Case7_0000 beside Case7_0001. Raises `NNUNetPromptError` if a
-    folder or prompts.json as a whole cannot be used.
+    is inferred from the files alone: 1 but for names such as Case7_0000 beside Case7_0001. Raises `NNUNetPromptError`
+    if a folder or prompts.json as a whole cannot be used.
     """
     if not output_folder.is_dir():
         raise NNUNetPromptError(f"{output_folder}: no such folder; it must hold the masks to check")
@@ -80,7 +80,7 @@ def _name(case: ImageCase) -> str:
 
 
 def _strangers(folder: Path, cases: Sequence[ImageCase]) -> Iterator[str]:
-    """What an output folder should not hold."""
+    """Reports files that an output folder should not hold."""
     masks = {_name(case) for case in cases}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(PARTIAL):
@@ -91,7 +91,7 @@ def _strangers(folder: Path, cases: Sequence[ImageCase]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the mask of one case must be; `key` is that of its prompts, None if it has none."""
+    """The mask that one case must have; `key` is that of its prompts, None if it has none."""
 
     case: ImageCase
     key: str | None
@@ -107,7 +107,7 @@ class Expected:
         return there and next(self.problems(target), None) is None
 
     def problems(self, target: Path) -> Iterator[str]:
-        """What is wrong with a mask, line by line."""
+        """Lists the problems of a mask, one line each."""
         try:
             mask = read_mended(target)
             image = image_of(mask, self.case.ordered)

@@ -1,4 +1,4 @@
-"""What can be said of a case without a network, and what a mask may hold at most."""
+"""Masks made from prompts alone, without a network, and the labels that a mask may hold at most."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnunet_prompt.prompts.types import CasePrompts, PromptSet
 
 POINT_RADIUS = 4.0  # pixels
 BYTES_PER_VOXEL = 12  # what a mask takes from the prompts to the file, at most
-MARGIN = 0.25  # of a box on each side: what lies there tells how much intensities differ
+MARGIN = 0.25  # of a box on each side: what lies there shows how much intensities differ
 TOLERANCE = 1 / 3  # of that difference, and at least as much as noise does
 NOISE = 3.0  # standard deviations
 LEAST_WITH_POINTS = 0.05  # of a region: a smaller cut is not believed
@@ -43,9 +43,9 @@ class _Region:
 def mask_from_prompts(
     prompts: CasePrompts, pls_shape: Shape, image: npt.NDArray[Any] | None = None
 ) -> IntArray:
-    """Label map (PLS) from the prompts alone: filled boxes, and discs round the points of slices without a box.
+    """Label map (PLS) from the prompts alone: filled boxes, and discs around the points of slices without a box.
 
-    Pixels round the points of other labels are left out. With an `image` (PLS), a region keeps only what looks like
+    Pixels around the points of other labels are left out. With an `image` (PLS), a region keeps only what looks like
     its points, or like its middle where it has none, and is connected to them; a region that would lose nearly all
     stays whole, so no prompt goes unanswered. Larger regions are drawn first, so that small structures stay visible on
     large ones. Without prompts all is 0.
@@ -180,7 +180,7 @@ def _middle(region: _Region, here: list[_Region]) -> BoolArray:
 
 
 def _bounds(inside: BoolArray) -> tuple[slice, slice]:
-    """The rows and columns of a region, and some of what is round it."""
+    """The rows and columns of a region, and some of what is around it."""
     spans = []
     for axis, n in enumerate(inside.shape):
         used = np.flatnonzero(inside.any(1 - axis))

@@ -24,7 +24,7 @@ Status = Literal["done", "degraded", "kept", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of one case."""
+    """The outcome of one case."""
 
     status: Status
     seconds: float = 0.0
@@ -44,7 +44,7 @@ def entry_of(
 
 
 class Report:
-    """What became of the cases of a run, kept in a file if it has a `path`.
+    """The outcomes of the cases of a run, kept in a file if it has a `path`.
 
     What the file says of cases of the same output folder from an earlier run is in `earlier`.
     """

@@ -1,7 +1,7 @@
 """The challenge run: INPUT/images and INPUT/prompts.json to one OUTPUT/<case>_pred.nii.gz per case.
 
 A case never stops the others. Where its image, its prompts or its prediction fail, the mask comes from what is left:
-the prompts alone, or zeros. stderr tells which case, at which stage and why, in one line each. A run that was stopped
+the prompts alone, or zeros. stderr reports which case, at which stage and why, in one line each. A run that was stopped
 goes on where it was: a mask appears under its name only when it is complete, and is kept if it is what `--check` wants.
 """
 
@@ -36,14 +36,14 @@ from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenCo
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
 
-MANY = 20  # cases without an image that are told one by one
+MANY = 20  # cases without an image that are reported one by one
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
     """How a challenge folder is answered.
 
-    convention      what the user knows of prompts.json; the rest is settled once, from all cases, done or not
+    convention      what the user knows of prompts.json; the rest is inferred once, from all cases, done or not
     strict          refuse to guess, and raise at the end if a case could not be done as it should
     overwrite       do the cases again whose masks are there
     report          a JSON file with what became of each case; it lies outside the input and the output folder
@@ -119,11 +119,11 @@ def run_cases(
     submission: SubmitOptions = DEFAULTS,
     budget: Budget | None = None,
 ) -> list[Trouble]:
-    """Writes the mask of every case and returns what went wrong, which it also tells on stderr.
+    """Writes the mask of every case and returns what went wrong, which it also reports on stderr.
 
-    Masks that are there already are kept unless told otherwise. Keys of `prompts` without an image are troubles too.
-    Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave
-    something to guess.
+    Masks that are there already are kept unless `overwrite` is set. Keys of `prompts` without an image are troubles
+    too. Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts
+    leave something to guess.
     """
     budget = budget or submission.start()
     cases = group_images(images, keys=prompts.cases, n_channels=predictor.n_image_channels)
@@ -154,7 +154,7 @@ def run_cases(
 
 
 def _without_image(prompts: PromptsJson, found: Collection[str | None]) -> list[Trouble]:
-    """The cases that the prompts name, but that have no image; the first of them are told on stderr."""
+    """The cases that the prompts name, but that have no image; the first of them are reported on stderr."""
     reason = f"{prompts.source} names it, but it has no image"
     lost = [Trouble(key, "prompts", reason) for key in prompts.cases if key not in found]
     for trouble in lost[:MANY]:

@@ -41,7 +41,7 @@ _ZIP_TIME = (
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What was made: the zip, how many masks were written now and how many were there, and lines for the user."""
+    """The result of a run: the zip, how many masks were written now and how many were kept, and lines for the user."""
 
     zip_file: Path
     written: int
@@ -133,7 +133,7 @@ class _Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stages:
-    """What is done to each entry; `asked` has the structures and values of each kind of mask."""
+    """The work on each entry; `asked` has the structures and values of each kind of mask."""
 
     predictor: Predictor
     asked: Mapping[str, tuple[tuple[str, ...], Mapping[int, int]]]

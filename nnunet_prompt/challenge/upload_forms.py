@@ -55,7 +55,7 @@ _PHASE = re.compile(r"(?<![a-z])(val|test)(?:idation|ing)?(?![a-z])")
 
 @dataclass(frozen=True, slots=True)
 class MaskForm:
-    """What a mask holds: the value of each structure. `rivals` that the model knows compete and become 0."""
+    """The content of a mask: the value of each structure. `rivals` that the model knows compete and become 0."""
 
     name: str
     values: Mapping[str, int]
@@ -99,10 +99,10 @@ Place = Callable[[str, Sequence[str]], tuple[str, MaskForm] | None]
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """An upload. `place` gives a file's member and form from its name without ending and the folders round it.
+    """An upload. `place` gives a file's member and form from its name without ending and the folders around it.
 
     The folders are the nearest first, the last is the one that the user gave. None is a file that is not predicted;
-    `DatasetError` one that nobody documented.
+    `DatasetError` one that is undocumented.
     """
 
     name: str
@@ -201,7 +201,7 @@ def _place_pathology(name: str, folders: Sequence[str]) -> tuple[str, MaskForm] 
 
 
 def _phase(names: Sequence[str], folder: str) -> str:
-    """What the first of the names that tells it says: "val" or "test"."""
+    """The part of the first name that states one: "val" or "test"."""
     found = next((m for n in names if (m := _PHASE.search(plain_name(n)))), None)
     if found is None:
         raise DatasetError(

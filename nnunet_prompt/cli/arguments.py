@@ -1,4 +1,4 @@
-"""What each verb of the command line takes. Names of options follow nnU-Net where it has the option."""
+"""The arguments of the verbs of the command line. Names of options follow nnU-Net where it has the option."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A verb that has a module of its own keeps its arguments and what it does there; 
 those of the others. Nothing here imports torch, nnU-Net or another heavy library, so that `--help` answers at once.
 Single-dash options are those of nnU-Net.
 
-Exit codes: 0 done, 1 something the user can mend (one line on stderr), 2 misuse, 130 stopped with Ctrl-C.
+Exit codes: 0 done, 1 something the user can fix (one line on stderr), 2 misuse, 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _ctrl_c() -> Iterator[list[int]]:
 
 @contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """What the package logs, a line each, where warnings and progress go."""
+    """Sends the log of the package to stderr, a line each, where warnings and progress go."""
     logger = logging.getLogger("nnunet_prompt")
     handler = logging.StreamHandler(sys.stderr)
     level = logger.level

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _OnlyCheck(argparse.Action):
-    """What only a run needs is not required beside this option."""
+    """Makes the options that only a run needs optional beside this one."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, *values: Any) -> None:
         for action in parser._actions:

@@ -1,4 +1,4 @@
-"""What each verb of the command line does: call one public function, print one line, return the exit code.
+"""The verbs of the command line: each calls one public function, prints one line, returns the exit code.
 
 Every function imports what it needs itself, so that the command line starts without torch and nnU-Net.
 """

@@ -1,6 +1,6 @@
 """Every structure of the CARE sub-tasks, in one place: pure data and the small functions that read it.
 
-Labels are atoms: no two of them share a voxel and none loses what a download tells. Structures are what heads learn
+Labels are atoms: no two of them share a voxel and none loses what a download states. Structures are what heads learn
 and users name. nnU-Net trains one structure per label (structure k holds label k), so each atom lends its label to
 the structure that it is the core of:
 
@@ -70,7 +70,7 @@ ATOMS: tuple[Atom, ...] = (
     Atom("liver", "liver", {"liqa": 1, UNIFIED: 1}),
 )
 
-# What lies inside something else wins; neighbours that only touch settle a voxel by the higher probability.
+# What lies inside something else wins; neighbours that only touch decide a voxel by the higher probability.
 PRIORITY = ("scar", "edema", "la_scar_outside", "la_scar", "myocardium_healthy")
 
 # Values that are known to stand for another one in some files. LAScarQS masks are read as `> 0` instead.
@@ -80,7 +80,7 @@ ALIASES: Mapping[str, Mapping[int, int]] = MappingProxyType(
 
 # Which structure heads a sequence can teach; a sequence that is not listed teaches every annotated structure. The
 # object head may be prompted for any structure in any sequence. No single sequence shows both scar and edema: LGE
-# teaches `myocardium_healthy`, since a head that nothing teaches would answer at random.
+# teaches `myocardium_healthy`, since a head that no case annotates would answer at random.
 _ANATOMY = frozenset({"myocardium", "lv", "rv"})
 TAUGHT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -164,7 +164,7 @@ def atoms_on_disk(task: str, *, pathology_read: bool = True) -> dict[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the values of a label file tell: lines for the user, and the values that become background."""
+    """Checks the values of a label file: lines for the user, and the values that become background."""
 
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -174,8 +174,8 @@ class Audit:
 def audit_values(task: str, values: Iterable[int], *, unknown_to_background: bool = False) -> Audit:
     """Checks the values of a label file of a task against its official values and their known aliases.
 
-    A value that nobody documented is a problem, or a note if `unknown_to_background`. A file with both a value and
-    an alias of it is a problem for MyoPS, where nobody knows what it means.
+    An undocumented value is a problem, or a note if `unknown_to_background`. A file with both a value and
+    an alias of it is a problem for MyoPS, where its meaning is unknown.
     """
     values = set(values) - {0}
     official = {atom.official[task] for atom in atoms_of(task)}
@@ -223,7 +223,7 @@ def to_official(labels: npt.NDArray[Any], task: str, *, unified: bool = False) -
 def la_labels(
     cavity: npt.NDArray[np.bool_], scar: npt.NDArray[np.bool_] | None, task: str = "lascarqs"
 ) -> npt.NDArray[np.uint8]:
-    """The labels of a left atrium from its cavity mask and its scar mask (None: nobody looked for scar)."""
+    """The labels of a left atrium from its cavity mask and its scar mask (None: scar was not annotated)."""
     ids = label_ids(task)
     labels = np.where(cavity, np.uint8(ids["la_cavity"]), np.uint8(0))
     if scar is None:

@@ -46,31 +46,30 @@ LabelSource = Path | Source | npt.NDArray[Any]
 class Case:
     """One case: its channels, its label map and what is known about it. Files are read only when they are needed.
 
-    Arrays are in the file frame of `affine` (4x4, RAS+, mm), which is needed when there are arrays and unused
-    otherwise. `label_values` maps the values of the label map to label ids; a value that it does not list is an
-    error; None takes the values as ids. `annotated` names the structures whose heads this case teaches, None means
-    all; `prompted` names those that its label map shows, for the object head: at least the annotated
-    ones, which None means. `task`, `patient`, `centre`, `vendor`, `modality`, `source` and `sequence` go to the side
-    file only and never into `dataset.json`.
+    `task`, `patient`, `centre`, `vendor`, `modality`, `source` and `sequence` go to the side file only and never into
+    `dataset.json`.
     """
 
     case_id: str
-    images: tuple[ImageSource, ...]
+    images: tuple[ImageSource, ...]  # one per channel; arrays are in the file frame of `affine`
     label: LabelSource | None = None
-    annotated: frozenset[str] | None = None
+    annotated: frozenset[str] | None = None  # structures that supervise their heads; None: all
+    # 4x4, RAS+, mm; needed for arrays, unused otherwise
     affine: npt.NDArray[np.float64] | None = None
+    # label id of each value, others are an error; None: values are ids
     label_values: Mapping[int, int] | None = None
     patient: str | None = None
     centre: str | None = None
     source: str | None = None
     sequence: str | None = None
+    # structures that the label map shows, for the object head; None: the annotated
     prompted: frozenset[str] | None = None
     task: str | None = None
     vendor: str | None = None
     modality: str | None = None
 
     def side_information(self) -> dict[str, str]:
-        """What the side file says about the case; what is not known is left out."""
+        """The entry of the case in the side file; unknown facts are left out."""
         known = {
             "patient": self.patient,
             "centre": self.centre,

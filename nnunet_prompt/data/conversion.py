@@ -1,4 +1,4 @@
-"""What all scripts in `dataset_conversion/` share: their options, their errors, their `dataset.json`.
+"""Shared by all scripts in `dataset_conversion/`: their options, their errors, their `dataset.json`.
 
 Run one as `python -m nnunet_prompt.dataset_conversion.msd SOURCE -d ID`.
 """

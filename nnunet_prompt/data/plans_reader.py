@@ -152,7 +152,7 @@ class ImageReader:
 
 
 def _nibabel_affine(volume: NiftiVolume) -> np.ndarray:
-    """What nibabel's readers take for the affine of a file, whatever else its header says."""
+    """The affine that nibabel's readers take for a file, whatever else its header states."""
     if not isinstance(volume.header, nib.Nifti1Header):
         return volume.affine
     return np.asarray(volume.header.get_best_affine(), float)

@@ -36,7 +36,7 @@ from nnunet_prompt.io.guard import lies_in
 from nnunet_prompt.io.threads import in_order
 
 RAW_VARIABLE = "nnUNet_raw"
-LISTED = 5  # so many headers that contradict themselves are told of one by one
+LISTED = 5  # so many headers that contradict themselves are reported one by one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _CASE = re.compile(r"[^./\\\s][^/\\]*")  # hidden files and paths are no cases
 
@@ -78,7 +78,7 @@ class RawTarget:
 
 @dataclass(slots=True)
 class _Written:
-    """What the cases seen so far leave for the two JSON files."""
+    """Facts about the cases seen so far, for the two JSON files."""
 
     annotated: dict[str, frozenset[str]] = field(default_factory=dict)
     prompted: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -262,7 +262,7 @@ def _tell(case: WrittenCase) -> None:
 
 
 def _tell_headers(notes: Sequence[str]) -> None:
-    """Tells of headers that contradict themselves: a few of them, and how many there are."""
+    """Reports headers that contradict themselves: a few of them, and how many there are."""
     for note in notes[:LISTED]:
         tqdm.write(f"note: {note}", sys.stderr)
     if len(notes) > LISTED:

@@ -1,4 +1,4 @@
-"""What a raw data set says about each case beside nnU-Net's files: patient, centre, source, sequence.
+"""The side file of a raw data set, beside nnU-Net's files: patient, centre, source, sequence of each case.
 
 It stays in the raw folder and never leaves it.
 """
@@ -23,7 +23,7 @@ def write_side_file(dataset: Path, cases: Mapping[str, Mapping[str, str]]) -> No
 
 
 def read_side_file(dataset: Path) -> dict[str, dict[str, str]]:
-    """What the side file of a raw data set says about each case; empty when there is none.
+    """Reads the side file of a raw data set, an entry per case; empty when there is none.
 
     Raises `DatasetError` when it is not in the form that `write_raw_dataset` writes.
     """

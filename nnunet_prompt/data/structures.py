@@ -1,4 +1,4 @@
-"""What a data set calls its structures: the `nnunet_prompt` block of `dataset.json`.
+"""The structures of a data set: the `nnunet_prompt` block of `dataset.json`.
 
     "nnunet_prompt": {
       "version": 1,
@@ -51,7 +51,7 @@ class StructureTable:
     where these are more. `weights` are the relative chances of cases to be drawn for training; empty: all alike.
 
     `priority` decodes overlaps: of two structures that both claim a voxel, the one named first gets it; structures
-    that it does not name come last and settle a voxel among themselves by the higher probability.
+    that it does not name come last and decide a voxel among themselves by the higher probability.
     """
 
     structures: tuple[Structure, ...]
@@ -96,9 +96,9 @@ class StructureTable:
                 )
 
     def _check_officials(self) -> None:
-        """Apart from a part and its whole, two structures of one value could not be told apart in a mask.
+        """Apart from a part and its whole, two structures of one value could not be distinguished in a mask.
 
-        Neither could one of 0 be told from the background.
+        Neither could one of 0 be distinguished from the background.
         """
         for i, s in enumerate(self.structures):
             rivals = [o for o in self.structures[:i] if o.official == s.official]

@@ -97,7 +97,7 @@ def _check_output(output: Path) -> None:
 
 
 def demo_variables(output: Path) -> dict[str, str]:
-    """What the commands find in their environment, beside what is there already."""
+    """The environment variables of the commands, beside those that are set already."""
     folders = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     ours = {name: str((output / name).resolve()) for name in folders}
     return ours | extension.environment() | SMALL_MACHINE
@@ -221,7 +221,7 @@ def _started(stage: Stage, variables: Mapping[str, str]) -> Iterator[subprocess.
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    """What the command says, line by line as it comes; a progress bar that redraws itself is many lines."""
+    """Yields the output of a command line by line as it comes; a progress bar that redraws itself is many lines."""
     assert process.stdout is not None
     yield from (line.strip() for line in process.stdout if line.strip())
 

@@ -1,4 +1,4 @@
-"""What a command of the demo says while it runs, as one line that changes."""
+"""The output of a running command of the demo, as one line that changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: a table of the test cases with and without prompts, and a picture of some."""
+"""The end of the demo: a table of the test cases with and without prompts, and a picture of some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlap and surface metrics of two masks, T the truth and P the prediction.
+"""Overlap and surface metrics of two masks, T the reference and P the prediction.
 
 Definitions
     dice          2 |T and P| / (|T| + |P|)
@@ -20,7 +20,7 @@ Empty masks
     one empty     dice is 0; hd_mm, hd95_mm and assd_mm are the diagonal of the image (the norm of
                   shape x spacing): finite, so that JSON can hold it, and longer than any distance
                   in the image, so that a missed structure never improves a mean. volume_error is
-                  -1 for an empty prediction and NaN for an empty truth
+                  -1 for an empty prediction and NaN for an empty reference
 
 How others differ
     medpy         same surface (but one slice is all surface), same hd; its hd95 pools both
@@ -65,7 +65,7 @@ class Scores:
 class SurfaceDistances:
     """Distances in mm from each surface voxel of a mask to the surface of the other; not empty."""
 
-    truth_to_prediction: npt.NDArray[np.float64]  # (surface voxels of the truth,)
+    truth_to_prediction: npt.NDArray[np.float64]  # (surface voxels of the reference,)
     prediction_to_truth: npt.NDArray[np.float64]  # (surface voxels of the prediction,)
 
     @property
@@ -135,7 +135,7 @@ def dice(truth: Array, prediction: Array) -> float:
 
 
 def volume_error(truth: Array, prediction: Array) -> float:
-    """(|P| - |T|) / |T| of two masks of one shape, signed; NaN if the truth is empty."""
+    """(|P| - |T|) / |T| of two masks of one shape, signed; NaN if the reference is empty."""
     truth, prediction = _mask("truth", truth), _mask("prediction", prediction)
     _check_one_shape(truth, prediction)
     expected, found = int(np.count_nonzero(truth)), int(np.count_nonzero(prediction))

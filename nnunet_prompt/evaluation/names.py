@@ -2,7 +2,7 @@
 
 They come from the caller (`{500: "LV"}`, "500=LV,200=myocardium" or a dataset.json), else from the dataset.json of the
 label maps' data set. A data set of ours has two numberings, the labels 1..K of nnU-Net and the official values of the
-challenge: the label maps tell which of them is used.
+challenge: the label maps show which of them is used.
 """
 
 from __future__ import annotations

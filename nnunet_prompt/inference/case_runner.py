@@ -1,4 +1,4 @@
-"""What every run of a model over many cases shares: the model that it asks, its folder, and cases that may fail."""
+"""Shared by all runs of a model over many cases: the predictor, its folder, and cases that may fail."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Predictor(Protocol):
         """The structures that it knows without prompts, and their values."""
 
     def predict_prompts(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> LabelMap:
-        """What the prompts point at, with their label ids."""
+        """Predicts the objects that the prompts point at, with their label ids."""
 
     def object_logits(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> ObjectLogits:
-        """What `predict_prompts` merges into them."""
+        """Predicts the logits that `predict_prompts` merges."""
 
     def predict_structures(
         self, images: Sequence[NiftiVolume], wanted: Sequence[str] = ()
@@ -70,19 +70,19 @@ class StagedPredictor(Predictor, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run(Generic[Written]):
-    """What became of the cases, by name: what was written of those that went well, and why the others failed."""
+    """The outcomes of the cases, by name: the results of those that went well, and why the others failed."""
 
     done: dict[str, Written] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def succeed(self, name: str, written: Written, *, verbose: bool = False) -> None:
-        """Notes a case that went well, and if `verbose` tells on stderr what was written of it."""
+        """Notes a case that went well, and if `verbose` reports on stderr what was written of it."""
         self.done[name] = written
         if verbose:
             tell(f"case {name}: {'done' if written is None else written}")
 
     def fail(self, name: str, reason: str) -> None:
-        """Notes a case that failed, and tells of it on stderr."""
+        """Notes a case that failed, and reports it on stderr."""
         self.failed[name] = reason
         tell(f"error: case {name}: {reason}")
 
@@ -96,7 +96,7 @@ def each_case(
     verb: str,
     verbose: bool = False,
 ) -> Run[Written]:
-    """Loads, does and writes named cases, side by side as in `pipelined`; failures are also told on stderr.
+    """Loads, does and writes named cases, side by side as in `pipelined`; failures are also reported on stderr.
 
     A case that fails, for whatever reason (out of memory, say), does not cost the others.
     """

@@ -120,9 +120,9 @@ def _take_away(logits: Logits, positive: Voxels, negative: Voxels) -> None:
 def _add(logits: Logits, voxel: Voxels, style: PromptStyle) -> None:
     """Adds what links a positive point to the mask beside it, of voxels at least as probable as the point.
 
-    That lies between the point and the nearest voxel of the mask up to two stamps away, no more: round an object all
-    voxels just outside are as probable, and adding them would swell it. Without a mask there, the part round the point,
-    one stamp away at most.
+    That lies between the point and the nearest voxel of the mask up to two stamps away, no more: around an object all
+    voxels just outside are as probable, and adding them would swell it. Without a mask there, the part around the
+    point, one stamp away at most.
     """
     level = float(logits[tuple(voxel)])
     if level < UNBELIEVABLE:

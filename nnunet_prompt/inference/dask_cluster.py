@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a worker says of a case: `reason` is why it has no mask, `notes` are for the user."""
+    """The outcome that a worker reports: `reason` is why a case has no mask, `notes` are for the user."""
 
     tally: Tally | None = None
     notes: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def _note(run: Run[Tally | None], name: str, done: Done, *, verbose: bool) -> No
 def make_jobs(
     cases: Sequence[CaseToDo], asked: Asked, *, model: Path, options: PredictOptions
 ) -> list[Job]:
-    """What the workers are sent: each case with its own prompts, and with paths that mean the same everywhere."""
+    """Makes a job of each case, with its own prompts, and with paths that mean the same everywhere."""
     run = uuid.uuid4().hex[:12]
     there = replace(options, dask=None, num_parts=1, part_id=0, verbose=False)
     if asked.prompts is not None:
@@ -213,7 +213,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 
 
 def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], None, None]:
-    """What becomes of each job, as it is known. No worker is given many jobs, so that late workers find some left."""
+    """Yields each job's outcome as it is known. No worker is given many jobs, so that late workers find some left."""
     if not client.nthreads():
         tell("no worker has joined this scheduler yet; waiting for one")
         client.wait_for_workers(1)

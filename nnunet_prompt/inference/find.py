@@ -1,4 +1,4 @@
-"""What the prompts of a case point at: from its file, through the frames, to the tiles that are run."""
+"""Finds the objects that prompts point at: from the file, through the frames, to the tiles that are run."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def predict_in_memory(
     predictor: Predictor, ask: Callable[[Predictor], Result]
 ) -> tuple[Result, Lighter | None]:
-    """What `ask` makes of the predictor, or of the first lighter one for which memory suffices, which is told then.
+    """Calls `ask` with the predictor, or with the first lighter one for which memory suffices, which is returned, too.
 
     Raises `MemoryError` if it suffices for none, and any other error of `ask` at once.
     """
@@ -193,7 +193,7 @@ def _size(patch: Sequence[int]) -> str:
 
 
 def _release() -> None:
-    """Gives back what nobody holds any more, so that it can be had by others."""
+    """Frees what nobody holds any more, so that it can be had by others."""
     import torch
 
     gc.collect()

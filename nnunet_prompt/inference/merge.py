@@ -25,7 +25,7 @@ def merge_objects(
 ) -> LabelMap:
     """Per voxel the label with the highest object probability above one half, else 0.
 
-    `logits` is (L, ...) in the order of `labels`. `gate` (L, ...), broadcastable, tells where a label may appear.
+    `logits` is (L, ...) in the order of `labels`. `gate` (L, ...), broadcastable, shows where a label may appear.
     """
     kind = label_type(labels)
     if not labels:

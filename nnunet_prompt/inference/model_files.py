@@ -1,4 +1,4 @@
-"""What a training of ours adds to the model folder of nnU-Net, and how it is found where only nnU-Net's files came.
+"""The files that our training adds to nnU-Net's model folder, and how they are found where only nnU-Net's files came.
 
     prompt_capability.json   what the model answers to
     dataset.json             the same under "prompt_capability"; nnU-Net keeps a copy in every checkpoint

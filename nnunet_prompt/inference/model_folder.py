@@ -166,7 +166,7 @@ def _check_channels(folder: Path, manager: Any, configuration: Any, channels: in
 
 
 def _short(error: Exception) -> str:
-    """What an error says in one line; of a `KeyError` also that it is one, because it says the key alone.
+    """The message of an error in one line; a `KeyError` is named, because its message is the key alone.
 
     torch names a weight that does not fit in its second line.
     """

@@ -1,4 +1,4 @@
-"""What the prompts point at on the file grid, before it is merged: so several images of a case become one mask."""
+"""Object logits on the file grid, before they are merged: so several images of a case become one mask."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ObjectLogits:
 def on_file(
     case: Placed, answers: Mapping[int, LabelLogits], resampler: Callable[..., Any]
 ) -> ObjectLogits:
-    """What was found of each label, resampled to the file grid as for a label map by nnU-Net's `resampler`."""
+    """Resamples the logits of each label to the file grid, as for a label map, with nnU-Net's `resampler`."""
     from nnunet_prompt.sliding_window.canvas import NOTHING
 
     to_file = case.file_to_reader.inverse()

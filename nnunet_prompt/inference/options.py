@@ -23,41 +23,30 @@ MOST = 2**31 - 1  # of anything that is counted here
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """`folds` None takes every fold that has the checkpoint; `device` None takes CUDA where there is one.
-
-    Mirroring is used only along the axes that the model was trained for. `window` is what is looked at for prompts:
-    "prompted" runs the fewest tiles that hold them, and with `grow` more where a mask touches the border of what was
-    looked at; "full" runs every tile of nnU-Net's sliding window that sees a prompt. Without prompts it is always full.
-
-    Of `num_parts` runs over one folder this is number `part_id`, from 0. `verbose` tells the tiles of each case. `dask`
-    is the address of a scheduler, or its scheduler file, whose workers do the cases. `bfloat16` lets a processor that
-    has the instructions compute in 16 bits: about twice as fast, and masks differ in a voxel here and there.
-    `consistent` masks keep what prompts say: a positive point ends inside, a negative one outside, no prompted label is
-    empty (see `inference.consistent`).
-    `whole_names` takes file names as names of cases, four digits at their end included. `axes` and `convention` are of
-    prompts: what the axes of a napari file are, and what is known of a prompts.json (`prompt_files.prompt_file`).
+    """Options of the network and of a run over many cases. Raises `NNUNetPromptError` for values out of range.
 
     >>> PredictOptions(device="cpu", use_mirroring=False, folds=(0, 1)).step_size
     0.5
     """
 
-    folds: tuple[int | str, ...] | None = None
-    device: str | None = None
-    use_mirroring: bool = True
-    step_size: float = 0.5
-    checkpoint: str = "checkpoint_final.pth"
-    overwrite: bool = True
+    folds: tuple[int | str, ...] | None = None  # None: all that have the checkpoint
+    device: str | None = None  # None: CUDA where there is one
+    use_mirroring: bool = True  # along the axes of training only
+    step_size: float = 0.5  # of the sliding window, as a share of a tile
+    checkpoint: str = "checkpoint_final.pth"  # name of the file in each fold
+    overwrite: bool = True  # False: existing masks are kept
+    # "prompted": the fewest tiles that hold the prompts; "full": all that see one
     window: Literal["prompted", "full"] = "prompted"
-    grow: bool = True
-    num_parts: int = 1
-    part_id: int = 0
-    verbose: bool = False
-    dask: str | None = None
-    bfloat16: bool = False
-    consistent: bool = True
-    whole_names: bool = False
-    axes: Literal["zyx", "xyz"] | None = None
-    convention: GivenConvention = ALL_OPEN
+    grow: bool = True  # add tiles where the mask touches the border
+    num_parts: int = 1  # runs that share one folder
+    part_id: int = 0  # number of this run, from 0
+    verbose: bool = False  # report the tiles of each case
+    dask: str | None = None  # address of a scheduler, or its file; its workers do the cases
+    bfloat16: bool = False  # 16 bits on a CPU that has them: twice as fast, nearly equal
+    consistent: bool = True  # masks keep what prompts state, see `inference.consistent`
+    whole_names: bool = False  # four digits at the end of a file name belong to the case
+    axes: Literal["zyx", "xyz"] | None = None  # of a napari file
+    convention: GivenConvention = ALL_OPEN  # of a prompts.json, as far as known
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -111,7 +100,7 @@ class PredictOptions:
 
     @property
     def overwrites(self) -> bool:
-        """Whether masks that are there are made anew; never on a cluster, where nobody tells new from old."""
+        """Whether masks that are there are made anew; never on a cluster, which cannot distinguish new from old."""
         return self.overwrite and self.dask is None
 
     def part(self, cases: Sequence[Case]) -> Sequence[Case]:

@@ -30,7 +30,7 @@ Written = TypeVar("Written")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome(Generic[Item, Written]):
-    """What became of an item: the `value` of its last stage, or the `error` of a stage, after which no other was run.
+    """The outcome of an item: the `value` of its last stage, or the `error` of a stage, after which no other was run.
 
     The local variables in the error's traceback are gone, so that it keeps no arrays alive.
     """

@@ -23,7 +23,7 @@ from nnunet_prompt.prompts.types import CasePrompts
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of every case: its prompts, or without a file the structures of these names, or all of them.
+    """The request for every case: its prompts, or without a file the structures of these names, or all of them.
 
     With `refine`, a folder of automatic masks named like those that are written, prompts correct these masks.
     """
@@ -48,7 +48,7 @@ class Asked:
         return replace(self, prompts=prompts)
 
     def of(self, case: str) -> Asked:
-        """What is asked of one case, without the prompts of the others, where the file names it."""
+        """The request for one case, without the prompts of the others, where the file names it."""
         return self if self.prompts is None else replace(self, prompts=self.prompts.only(case))
 
 
@@ -77,7 +77,7 @@ class LoadedCase:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The tiles that were run for each label of a case, and how many of them were grown: added where a mask touched
+    """The tiles that were run for each label of a case, and how many of them were added where a mask touched
     the border of what had been run."""
 
     tiles: Mapping[int, int]

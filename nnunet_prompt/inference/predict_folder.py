@@ -125,7 +125,7 @@ class Kept:
 
 
 def _ask(prompts: object, structures: tuple[str, ...], refine: Path | str | None) -> Asked:
-    """What is asked, without the prompts yet. Raises `NNUNetPromptError` for what does not go together."""
+    """The request, without the prompts yet. Raises `NNUNetPromptError` for arguments that do not go together."""
     if prompts is not None and structures:
         raise NNUNetPromptError(
             "prompts and structures: give either a prompts file or names, not both"

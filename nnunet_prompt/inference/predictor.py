@@ -54,7 +54,8 @@ Prompts = CasePrompts | Mapping[Label, Any]  # or label or name to what `as_prom
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """A label map on the file grid and, by label, the tiles that were run for it and how many of them were grown.
+    """A label map on the file grid and, by label, the tiles that were run for it and how many of them were added where
+    a mask touched the border.
 
     The label map is of the smallest unsigned integer type that holds the labels.
     """
@@ -126,7 +127,8 @@ class PromptPredictor:
     def predict(
         self, image: Images, prompts: Prompts, *, space: Literal["voxel", "world"] = "voxel"
     ) -> LabelMap:
-        """What the prompts point at: a label map (X, Y, Z) on the grid of the image, 0 where nothing is.
+        """Predicts the objects that prompts point at: a label map (X, Y, Z) on the grid of the image, 0 where nothing
+        is.
 
         image: a path, a nibabel or SimpleITK image, (array, affine) or (array, spacing), or a list of channels; an
             array is (X, Y, Z) in nibabel's order, an affine leads to RAS mm, a spacing is in mm
@@ -158,14 +160,14 @@ class PromptPredictor:
         return self.answer(self.place(images), prompts).labels
 
     def object_logits(self, images: Images, prompts: Prompts) -> ObjectLogits:
-        """What `predict_prompts` merges, on the file grid of `images[0]`; raises like it."""
+        """Predicts the logits that `predict_prompts` merges, on the file grid of `images[0]`; raises like it."""
         prompts = as_case_prompts(prompts, self.table)
         case = self.place(images)
         resampler = self.model.configuration.resampling_fn_probabilities
         return on_file(case, self.find(case, prompts), resampler)
 
     def predict_structures(self, images: Images, wanted: str | Sequence[str] = ()) -> LabelMap:
-        """What the model knows without prompts: official values on the file grid of `images[0]`, in one pass.
+        """Predicts structures without prompts: official values on the file grid of `images[0]`, in one pass.
 
         `images` as in `predict`; `wanted` (names or official values) restricts the structures:
 
@@ -220,7 +222,8 @@ class PromptPredictor:
         cache: TileCache | None = None,
         known: Mapping[int, Sequence[Window]] | None = None,
     ) -> Answer:
-        """What the prompts point at, and what it took. `cache` and `known` tiles come from answers for the same case.
+        """Predicts the objects that prompts point at, and counts the tiles. `cache` and `known` tiles come from answers
+        for the same case.
 
         Raises `PromptError` for prompts outside the image.
         """
@@ -241,7 +244,7 @@ class PromptPredictor:
         cache: TileCache | None = None,
         known: Mapping[int, Sequence[Window]] | None = None,
     ) -> dict[int, LabelLogits]:
-        """What was found of each label that has prompts, on the case's grid; as `answer`, but not merged."""
+        """Predicts the logits of each label that has prompts, on the case's grid; as `answer`, but not merged."""
         for label, said in prompts.labels.items():
             self.model.capability.check_supported(said, label)
         return find_objects(

@@ -29,7 +29,7 @@ SLAB = 4_000_000  # probabilities that are merged at a time
 Warn = Callable[[str], None]
 
 # How far each sequence is trusted for a label of MyoPS, beside the others. Scar is bright in LGE and edema in T2; blood
-# and muscle are told apart best in C0 (cine), then in LGE, where the muscle is dark but for its scar. The best sequence
+# and muscle differ most in C0 (cine), then in LGE, where the muscle is dark but for its scar. The best sequence
 # outweighs the others together; where it is missing, the second outweighs the third. Chosen so, not fitted to data.
 _SHAPE = MappingProxyType({"C0": 1.0, "LGE": 0.5, "T2": 0.25})
 TRUST: Mapping[int, Mapping[str, float]] = MappingProxyType(
@@ -44,7 +44,7 @@ TRUST: Mapping[int, Mapping[str, float]] = MappingProxyType(
 
 
 def trust(label: int, sequence: str) -> float:
-    """The weight of a sequence for a label, above 0; 1 for labels that nobody documented."""
+    """The weight of a sequence for a label, above 0; 1 for undocumented labels."""
     return TRUST.get(label, {}).get("LGE" if sequence == "DE" else sequence, 1.0)
 
 
@@ -62,7 +62,7 @@ def read_case(
     """The images that `ImageCase.pick` names, by the same tags; the mask has the grid of the first.
 
     Where `read` finds several channels in a file, each has a tag of its own. A sequence that cannot be read is left
-    out, which `warn` is told, as long as another can. Raises `ImageError` for the first that cannot be read
+    out, which is reported to `warn`, as long as another can. Raises `ImageError` for the first that cannot be read
     otherwise, and for channels of different shapes.
     """
     volumes: dict[str, NiftiVolume] = {}
@@ -96,12 +96,12 @@ def predict_case(
     *,
     warn: Warn = warn,
 ) -> LabelMap:
-    """What the prompts point at: their label ids on the file grid of the first volume.
+    """Predicts the objects that prompts point at: their label ids on the file grid of the first volume.
 
     `volumes` are those of `read_case`. A model of one channel is asked for each sequence, one at a time; one of three
     takes them as the channels `STACKED`, zeros where one is missing, as its training data had them. Sequences on
-    another grid, and those that cannot be predicted for their own sake, are left out, which `warn` is told. Raises like
-    `predict_prompts`.
+    another grid, and those that cannot be predicted for their own sake, are left out, which is reported to `warn`.
+    Raises like `predict_prompts`.
     """
     if not are_sequences(volumes):
         return np.asarray(predictor.predict_prompts(list(volumes.values()), prompts))

@@ -202,7 +202,7 @@ class PromptSession:
 
     @property
     def prompts(self) -> CasePrompts:
-        """What has been said, by label, in the file frame."""
+        """The prompts so far, by label, in the file frame."""
         labels = dict.fromkeys(label for label, _ in self._said)
         return CasePrompts(
             {k: as_prompt_set([p for label, p in self._said if label == k]) for k in labels}

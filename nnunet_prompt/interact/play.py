@@ -26,7 +26,7 @@ Prompt = Given | BoolArray
 
 
 class Session(Protocol):
-    """What is asked of `PromptSession`."""
+    """The part of `PromptSession` that is used here."""
 
     def reset(self) -> None: ...
 

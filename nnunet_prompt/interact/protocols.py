@@ -1,4 +1,4 @@
-"""What the simulated user of each protocol does next, seeing the reference and the mask so far.
+"""The simulated users, one per protocol: each sees the reference and the mask so far, and prompts.
 
 clicks    a click at the deepest point of the object, then each time one at the deepest point of the largest error:
           positive where the object is missed, negative where the mask is spurious
@@ -38,7 +38,7 @@ Given = Point | Box | Scribble
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the user sees: reference and mask so far, boolean (X, Y, Z), voxel size in mm, axis of the slices."""
+    """The view of the user: reference and mask so far, boolean (X, Y, Z), voxel size in mm, axis of the slices."""
 
     target: BoolArray
     mask: BoolArray

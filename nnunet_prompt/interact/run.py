@@ -119,7 +119,7 @@ def _as_values(values: Any) -> list[int] | None:
 
 
 def _of_model(model: Path, options: PredictOptions) -> dict[str, Any]:
-    """What decides how the model answers: another checkpoint or another option is played anew."""
+    """Identifies the model and its options: with another checkpoint or another option, cases are played anew."""
     answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow", "consistent")
     weights = sorted(model.glob(f"fold_*/{options.checkpoint}"))
     return {

@@ -1,4 +1,4 @@
-"""What a closed loop comes to: means after each interaction, area under the curve, clicks to a Dice, failures."""
+"""The summary of a closed loop: means after each interaction, area under the curve, clicks to a Dice, failures."""
 
 from __future__ import annotations
 

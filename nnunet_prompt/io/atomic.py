@@ -2,8 +2,8 @@
 
 libdeflate packs and unpacks several times as fast as zlib. At level 6 files are within a few percent of what
 SimpleITK, nnU-Net's own writer, makes of them; nibabel alone would write at level 1. Label maps, long runs of one
-value, are packed by zlib-ng, which makes less of them in a fraction of the time. Packed files carry neither a time nor
-a name, so the same voxels give the same bytes.
+value, are compressed by zlib-ng, which makes less of them in a fraction of the time. Compressed files carry neither a
+time nor a name, so the same voxels give the same bytes.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def partial_name(path: Path, *, token: str | None = None) -> Path:
 
 
 def partials_of(path: Path) -> Iterator[Path]:
-    """What killed runs left half-written of `path`, also runs of earlier versions, which used its name."""
+    """Half-written files of `path` that killed runs left, also those of earlier versions, which used its name."""
     for pattern in (f"{PARTIAL}{_mark(path)}-*", f"{PARTIAL}*-{escape(path.name)}"):
         yield from path.parent.glob(pattern)
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 # Two grids are the same where no corner of one is further than this share of a voxel from that corner of the other.
-# Programs round the numbers of a header, and what lies so close together is drawn in the same voxels.
+# Programs around the numbers of a header, and what lies so close together is drawn in the same voxels.
 GRID_TOLERANCE = 0.1
 
 
 class HasGeometry(Protocol):
-    """What lies on a grid: a `NiftiVolume`, a `Grid` or a `Lattice`."""
+    """Anything with a shape and an affine: a `NiftiVolume`, a `Grid` or a `Lattice`."""
 
     @property
     def shape(self) -> tuple[int, ...]:

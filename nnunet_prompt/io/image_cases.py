@@ -58,7 +58,7 @@ class ImageCase:
 
         Channels come in the model's order, and sequences in that of `SEQUENCES`, all that are there: a model of one
         channel looks at one after the other, and one of three takes them as `STACKED` (`fusion.predict_case`). Raises
-        `ImageError` if the files do not fit the model or cannot be told apart.
+        `ImageError` if the files do not fit the model or cannot be distinguished.
         """
         files = self._alone()
         wanted = [f"{i:04d}" for i in range(n_channels)]

@@ -59,7 +59,8 @@ def mask_ending(image: str, default: str = ".nii.gz") -> str:
 def read_image_file(path: Path | str) -> NiftiVolume:
     """The first channel of an image of any format, or of the DICOM series in a folder. Raises `ImageError`.
 
-    A model reads with its own reader (`plans_reader`); this is for where there is none, so a TIFF is told by its axes.
+    A model reads with its own reader (`plans_reader`); this is for where there is none, so a TIFF is
+    recognised by its axes.
     """
     path = as_path("path", path)
     ending = image_ending(path.name.lstrip("."))

@@ -103,14 +103,14 @@ def write_itk_labels(path: Path, labels: npt.NDArray[Any], grid: ItkGrid) -> Non
     image.SetDirection(grid.direction)
 
     def write() -> None:
-        with replacing(path) as partial:  # it tells a full disc from what ITK cannot write
+        with replacing(path) as partial:  # it distinguishes a full disc from what ITK cannot write
             sitk.WriteImage(image, str(partial), True)
 
     run_itk(path, write, verb="written")
 
 
 def run_itk(path: Path, action: Callable[[], Result], *, verb: str = "read") -> Result:
-    """What `action` returns; what SimpleITK raises, in several lines, becomes an `ImageError` of one."""
+    """Calls `action`; an error of SimpleITK, in several lines, becomes an `ImageError` of one."""
     try:
         return action()
     except RuntimeError as error:

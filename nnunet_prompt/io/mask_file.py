@@ -62,7 +62,7 @@ def image_of(mask: NiftiVolume, images: Sequence[Path]) -> NiftiVolume:
 
 
 def mask_problems(mask: NiftiVolume, image: NiftiVolume) -> Iterator[str]:
-    """What is wrong with a mask that was read with `read_mended`, apart from its labels, line by line."""
+    """Lists the problems of a mask that was read with `read_mended`, apart from its labels, one line each."""
     for note in mask.notes:
         if note not in image.notes:
             yield note

@@ -108,7 +108,7 @@ def check_type(path: Path, dtype: np.dtype[Any]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """What is in a file: its voxels (three axes, scaled, perhaps read-only), where they lie, and the shape on disk."""
+    """The content of a file: voxels (three axes, scaled, perhaps read-only), where they lie, and the shape on disk."""
 
     array: npt.NDArray[Any]
     taken: Taken
@@ -152,7 +152,7 @@ def is_exact(image: Any) -> bool:
 def _voxels(path: Path, image: Any) -> Any:
     """An array, or what becomes one: unpacked in one go where that works, since nibabel does it in small pieces.
 
-    Raises `OSError` where the end of the packed file can be told to be damaged.
+    Raises `OSError` where the end of the compressed file is damaged.
     """
     if not path.name.lower().endswith(PACKED):
         return image.dataobj
@@ -177,7 +177,7 @@ def trim(shape: tuple[int, ...]) -> tuple[int, ...]:
 def usable_affine(
     affine: npt.NDArray[np.float64], *, one_slice: bool, path: Path
 ) -> npt.NDArray[np.float64]:
-    """The affine, a slice without thickness mended; raises `ImageError` for one that no voxels can have."""
+    """The affine, a slice without thickness repaired; raises `ImageError` for one that no voxels can have."""
     axes = affine[:3, :3]
     with np.errstate(all="ignore"):  # damaged headers hold numbers whose squares overflow
         normal = np.cross(axes[:, 0], axes[:, 1])
@@ -196,7 +196,7 @@ def usable_affine(
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its kind if it says nothing."""
+    """The message of an error in one line; its type if there is no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

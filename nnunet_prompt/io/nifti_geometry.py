@@ -49,7 +49,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stated:
-    """What a header says: `sizes` are pixdim[1:4]; a transform is None where its code is 0, or where it is none."""
+    """The geometry that a header states: `sizes` are pixdim[1:4]; a transform is None where its code is 0, or where it
+    is none.
+    """
 
     header: Any
     shape: tuple[int, int, int]
@@ -166,7 +168,7 @@ def _plain(stated: _Stated) -> Affine | None:
 
 
 def _ask_itk(stated: _Stated, path: Path) -> Affine | None:
-    """What SimpleITK makes of the header, put before one voxel; None if it refuses."""
+    """The affine that SimpleITK reads from the header, put before one voxel; None if it refuses."""
     import SimpleITK
 
     itk: Any = SimpleITK  # which has no types
@@ -219,7 +221,7 @@ def _one_voxel(stated: _Stated) -> bytes:
 
 
 def _refused(stated: _Stated) -> Taken:
-    """What is taken of a header that SimpleITK refuses: its sform, with the voxel sizes of pixdim."""
+    """The affine for a header that SimpleITK refuses: its sform, with the voxel sizes of pixdim."""
     sform = stated.sform
     if sform is None:
         return Taken(np.full((4, 4), np.nan))
@@ -240,7 +242,7 @@ def _refused(stated: _Stated) -> Taken:
 
 
 def _notes(stated: _Stated, taken: Affine) -> Iterator[str]:
-    """What the header says otherwise, with both values."""
+    """Describes what else the header states, with both values."""
     found = describe(taken)
     if stated.unit is not None:
         sizes = " x ".join(f"{s:.6g}" for s in stated.sizes)

@@ -27,7 +27,7 @@ _PIECE = 2**20
 
 
 def open_plain(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """A file for reading, unpacked on the way if its bytes, not its name, say that it is packed."""
+    """A file for reading, unpacked on the way if its bytes, not its name, say that it is compressed."""
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")
@@ -65,7 +65,7 @@ def check_is_file(path: Path) -> None:
 
 
 def bare_header(path: Path) -> Any:
-    """The header without its extensions: nibabel's object, mended as nibabel does, but with nothing refused.
+    """The header without its extensions: nibabel's object, repaired as nibabel does, but with nothing refused.
 
     Any field may still be wrong, and what says where voxels lie is as it is on disk. Raises `ImageError` if the file
     is missing, cannot be read, or does not begin like a NIfTI file.
@@ -95,7 +95,7 @@ def check_extensions(path: Path) -> Any:
 
 
 def check_end(path: Path, size: int) -> None:
-    """Reads a packed file up to byte `size` and one more, and keeps nothing.
+    """Reads a compressed file up to byte `size` and one more, and keeps nothing.
 
     Raises what `gzip` does if the file is too damaged for that; where it ends there, also for a wrong check sum.
     """

@@ -32,7 +32,9 @@ _LARGEST = 65535  # nnU-Net's writers know 16 bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReaderGrid:
-    """What a reader of nnU-Net needs to write a label map beside an image: its name and the image's `properties`."""
+    """The facts that a reader of nnU-Net needs to write a label map for an image: its name and the image's
+    `properties`.
+    """
 
     reader: str
     properties: Mapping[str, Any]
@@ -82,7 +84,7 @@ def read_with(name: str, path: Path) -> tuple[NiftiVolume, ...]:
 def natural_or_tiff(path: Path, *, colours: bool = False) -> str:
     """Which of nnU-Net's two readers a file without a model needs: by its ending, and a TIFF by its axes.
 
-    `colours` tells whether three or four samples per pixel are possible, which they are not in a label map.
+    `colours` shows whether three or four samples per pixel are possible, which they are not in a label map.
     """
     if not path.name.lower().endswith(_TIFFS):
         return NATURAL

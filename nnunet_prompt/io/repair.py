@@ -1,6 +1,6 @@
 """Images that have to be answered, whatever is wrong with their files.
 
-A damaged file should be mended by who owns it, and `read_nifti` refuses it. Where there is nobody to ask, these
+A damaged file should be repaired by who owns it, and `read_nifti` refuses it. Where there is nobody to ask, these
 readers take the voxels that are there and what is left of the geometry, and say in `notes` what they did:
 
     an affine that is not finite, singular, without spacing or     `mended_affine` finds the nearest one
@@ -138,7 +138,7 @@ def _content(path: Path, size: int) -> tuple[bytes, tuple[str, ...]]:
     """At least `size` bytes of a file, unpacked, and whether its end is damaged."""
     content, problem = first_bytes(
         path, size + 1
-    )  # at the end of a packed file its check sum is looked at
+    )  # at the end of a compressed file its check sum is looked at
     if len(content) < size:
         raise ImageError(
             f"{path}: holds {len(content)} bytes, its header claims {size}: it is truncated"

@@ -19,7 +19,7 @@ Affine = npt.NDArray[np.float64]
 
 
 def mended_affine(header: Any, *, shape: tuple[int, int, int], path: Path) -> Taken:
-    """What `taken_geometry` makes of a header, or the nearest that voxels can have, with a note of what was done.
+    """The result of `taken_geometry`, or the nearest affine that voxels can have, with a note of what was done.
 
     Numbers in a unit that gives sizes that no image has are taken as mm. Of sform and qform the better one is taken;
     else the good axes of the sform; else the axes L, P, S with the sizes of pixdim, as nnU-Net's reader has it for a
@@ -78,7 +78,7 @@ def _sizes(header: Any) -> Affine:
 
 
 def _candidates(header: Any) -> list[Affine]:
-    """What the two transforms of a header may have meant, the better one first; some may be of no use."""
+    """Candidates for the affine from the two transforms of a header, the better one first; some may be of no use."""
     header, sizes = corrected(header), _sizes(header)
     header["pixdim"][1:4] = sizes
     stated, completed = [], []

@@ -1,4 +1,4 @@
-"""What this process may use: processors and memory, as a container grants them.
+"""The resources of this process: processors and memory, as a container grants them.
 
 A container often sees all processors and all memory of its machine. What it may take stands in its control group
 (cgroup, version 1 or 2), and a process that takes more is slowed down or killed.
@@ -49,7 +49,7 @@ def bound_threads() -> None:
 
 
 def free_bytes() -> int | None:
-    """What is left of the memory after the most that this process has held so far; None where nobody can say.
+    """The memory that is left after the most that this process has held so far; None if unknown.
 
     The kernel kills a process that takes more, and nothing can be caught then: look before something large is begun.
     """

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 class _Verbatim:
-    """What keeps nibabel from correcting a header that it writes: negative voxel sizes, codes that nobody defined."""
+    """Keeps nibabel from correcting a header that it writes: negative voxel sizes, undefined codes."""
 
     def check_fix(self, *_: Any, **__: Any) -> None:
         """Corrects nothing."""

@@ -1,1 +1,1 @@
-"""What is in a checkpoint: the network, its parts by name, what it answers to, where it comes from, its adapters."""
+"""The content of a checkpoint: the network, its parts by name, its capability, its provenance, its adapters."""

@@ -31,7 +31,7 @@ _LORA: Final = {DOWN: ".lora_down", UP: ".lora_up"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapter:
-    """What a tuning trained. `tensors` are named as in the network; `about` has the keys of `ABOUT`."""
+    """The result of a tuning. `tensors` are named as in the network; `about` has the keys of `ABOUT`."""
 
     tuning: Tuning
     base_sha256: str

@@ -1,4 +1,4 @@
-"""What a model answers to: the capability file of a model folder."""
+"""The capability file of a model folder: the prompts that a model answers to."""
 
 from __future__ import annotations
 
@@ -22,26 +22,23 @@ PointMetric = Literal["spacing", "voxel"]
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """How prompts are drawn for a network, on a grid of `grid_spacing` mm (two numbers for a 2d configuration).
-
-    `point_metric` "spacing" shrinks the radius along coarse axes; "voxel" does not. `slice_axis` is the axis of the
-    grid through the slices. `interaction_decay` is the factor by which each newer prompt weakens the older ones, 1 for
-    none, and `pad_mode_image` what lies outside the image; both are nnInteractive's words, and a file that does not
-    have them means the defaults. `unsupported` names the prompt channels that training never showed and the weights
-    do not know from before, and `mixture` says how often training showed what (`training.mixture`), None where that is
-    not known. Raises `ValueError` for anything else.
-    """
+    """How prompts are drawn for a network. Raises `ValueError` for values out of range."""
 
     point_shape: PointShape = "edt"
-    point_radius: float = 4.0
-    scribble_radius: float = 1.0
+    point_radius: float = 4.0  # voxels
+    scribble_radius: float = 1.0  # voxels
+    # "spacing": the radius shrinks along coarse axes; "voxel": it does not
     point_metric: PointMetric = "spacing"
-    grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
-    slice_axis: int = 0
+    grid_spacing: tuple[float, ...] = (1.0, 1.0, 1.0)  # mm; two numbers for a 2d configuration
+    slice_axis: int = 0  # axis of the grid through the slices
+    # factor by which each newer prompt weakens the older ones; 1: none
     interaction_decay: float = 1.0
+    # what lies outside the image, in nnInteractive's words
     pad_mode_image: Literal["constant"] = "constant"
-    unsupported: tuple[str, ...] = ()
-    mixture: Mapping[str, Any] | None = None
+    unsupported: tuple[
+        str, ...
+    ] = ()  # prompt channels that neither training nor the loaded weights know
+    mixture: Mapping[str, Any] | None = None  # how often training showed what; None: unknown
 
     def __post_init__(self) -> None:
         radii = (self.point_radius, self.scribble_radius)
@@ -104,7 +101,7 @@ def write_capability(folder: Path, capability: Capability) -> None:
 
 
 def capability_to_json(capability: Capability) -> dict[str, Any]:
-    """What the capability file holds."""
+    """The content of the capability file."""
     return {
         "version": CAPABILITY_VERSION,
         "prompt_channels": list(CHANNEL_NAMES),

@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 
 def _numpy_scalars() -> list[Any]:
-    """What numpy's numbers are rebuilt from; nnU-Net's log holds them."""
+    """The functions that rebuild numpy's numbers; nnU-Net's log holds such numbers."""
     import numpy as np
 
     try:

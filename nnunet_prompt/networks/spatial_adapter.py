@@ -99,5 +99,5 @@ def _place(network: nn.Module) -> str:
 
 
 def _head(network: nn.Module) -> str:
-    """What a checkpoint calls the finest output layer."""
+    """The name of the finest output layer in a checkpoint."""
     return f"{HEADS}{len(_decoder(network).seg_layers) - 1}."

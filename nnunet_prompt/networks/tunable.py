@@ -25,7 +25,7 @@ NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What is trained; the output layers always are, because a new structure needs them.
+    """The trained parts; the output layers always are, because a new structure needs them.
 
     * affine: scales and shifts of the normalisation layers (Frankle et al. 2021, arXiv 2003.00152)
     * bias: every bias (Ben Zaken et al. 2022, arXiv 2106.10199)
@@ -70,7 +70,7 @@ def as_trained(network: nn.Module) -> Iterator[None]:
 
 
 def tuned_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """What training changes: the trained parameters, and the running statistics of layers that are trained."""
+    """The tensors that training changes: the trained parameters, and the running statistics of trained layers."""
     tensors = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
     for name, module in network.named_modules():
         if isinstance(module, _NormBase) and _trained(module):

@@ -2,7 +2,7 @@
 
 The order of x and y is told, strongest first, by prompts that leave the image under one order, by where the structures
 of a whole heart or the liver lie, and by the tissue that the prompts point at; votes of all cases are added. What the
-user gives is never asked. What nothing tells is taken as the challenge's own page suggests (`DEFAULT`), and said so.
+user gives is never asked. What nothing states is taken as the challenge's own page suggests (`DEFAULT`), and reported.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _views(prompts: PromptsJson, cases: Sequence[tuple[str, Path]]) -> list[Case
         if key in prompts.cases:
             try:
                 views.append(view_case(key, path, prompts.cases[key]))
-            except (ImageError, OSError):  # the run itself tells what is wrong with it
+            except (ImageError, OSError):  # the run itself reports what is wrong with it
                 continue
     return views
 

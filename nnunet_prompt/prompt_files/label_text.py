@@ -31,7 +31,7 @@ _SIGN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LabelText:
-    """What a file says of the label of a prompt: candidates, the most specific first; if `exact`, a key of our form."""
+    """The label of a prompt in its file: candidates, the most specific first; if `exact`, a key of our form."""
 
     candidates: tuple[str, ...]
     exact: bool = False

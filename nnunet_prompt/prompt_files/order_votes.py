@@ -39,7 +39,7 @@ def by_bounds(view: CaseView) -> float:
 def by_anatomy(view: CaseView, labels: frozenset[int]) -> float:
     """Where the chambers of a whole heart lie to each other, or the liver in the image; 0 for any other labels.
 
-    `labels` are all of the file: they tell which task it is. Only axial slices know back and left.
+    `labels` are all of the file: they show which task it is. Only axial slices know back and left.
     """
     is_liver, is_heart = labels == {_LIVER}, len(labels & set(_WHS.values())) >= 3
     if view.axis != 2 or not (is_liver or is_heart):

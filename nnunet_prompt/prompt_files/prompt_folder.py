@@ -163,7 +163,7 @@ def file_of(path: Path, cases: Iterable[str]) -> dict[str, list[FileOfCase]]:
 
 
 def _rest(stem: str, case: str) -> str | None:
-    """What a stem says behind the name of a case, "" for nothing; None if it is not of that case."""
+    """The rest of a stem behind the name of a case, "" for nothing; None if it is not of that case."""
     if stem == case:
         return ""
     if stem.startswith(case) and stem[len(case)] in _SEPARATORS:

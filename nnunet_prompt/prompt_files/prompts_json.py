@@ -3,7 +3,7 @@
     {"Case1": {"0": null, "1": {"500": [[x, y, x2, y2], [[x, y], ...]], "600": [...]}}}
 
 Slices lie along axis 2 of the PLS frame; null is a slice without foreground. A box or the points of a label may be
-missing (null or an empty list), and so may null slices. What x and y mean is settled by
+missing (null or an empty list), and so may null slices. What x and y mean is inferred by
 `prompt_files.prompts_json_convention`, beside an image; here only the file is looked at.
 """
 
@@ -56,7 +56,7 @@ class PromptsJson:
 
 
 def read_prompts_json(path: Path) -> PromptsJson:
-    """Reads a file. What is wrong with one case stands in its `problems` and spoils no other case.
+    """Reads a file. What is wrong with one case stands in its `problems` and affects no other case.
 
     Raises `PromptFileError` if the file is missing, not UTF-8, not JSON, too large, nested too deeply or no object.
     """

@@ -25,7 +25,7 @@ Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class JsonConvention:
-    """What a prompts.json does not say about itself.
+    """The convention of a prompts.json, which the file does not state itself.
 
     order      "xy": x runs along the first axis of the slice (0 of PLS) and y along the second; "yx": the other way
     base       the number of the first slice; pixels are always counted from 0
@@ -52,7 +52,7 @@ DEFAULT = JsonConvention()
 
 @dataclass(frozen=True, slots=True)
 class GivenConvention:
-    """What the user says of a `JsonConvention`; None is for the prompts and images to tell."""
+    """The part of a `JsonConvention` that the user gave; None is inferred from the prompts and images."""
 
     order: Order | None = None
     base: Base | None = None
@@ -106,7 +106,7 @@ class RawCase:
     """One case as its file has it: what could be read, and in `problems` what could not, each with its key path.
 
     A slice without prompts is an empty mapping. Swapped corners have been put right and points beyond the fifth left
-    out, as `problems` tells.
+    out, as `problems` states.
     """
 
     where: str
@@ -129,7 +129,7 @@ class RawCase:
     def place(
         self, pls_shape: Shape, convention: JsonConvention = DEFAULT, slice_axis: int = 2
     ) -> tuple[CasePrompts, tuple[str, ...]]:
-        """Like `to_prompts`, but mends what can be mended, leaves out the rest, and returns all that was wrong.
+        """Like `to_prompts`, but repairs what can be repaired, leaves out the rest, and returns all that was wrong.
 
         Boxes are clipped to the image, empty ones get one pixel; points and slices outside are left out.
         """

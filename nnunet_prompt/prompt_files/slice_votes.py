@@ -28,7 +28,7 @@ class AxisVote:
 
 
 def vote_axis(view: CaseView, *, lists_empty: bool) -> AxisVote:
-    """The axis along which a case counts its slices. `lists_empty` tells whether the file names slices without prompts.
+    """The axis along which a case counts its slices. `lists_empty` shows whether the file names slices without prompts.
 
     It is the third unless the numbers run over all of another axis and not over all of the third, or the prompts leave
     the slices of the third and lie in those of another.

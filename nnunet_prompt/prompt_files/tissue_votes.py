@@ -25,7 +25,7 @@ MOST_OF_ONE = 15 * 10**7
 FEWEST, MOST_PROMPTS = 4, 500  # boxes and points of a case
 LEAST_EFFECT = 0.4  # mean of the votes of cases, below which they are taken for chance
 MOST_OF_A_CASE = 2.0
-RING = 2.0  # pixels round a box
+RING = 2.0  # pixels around a box
 _ANGLES = np.arange(16) * np.pi / 8
 _SQUARE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 _SQUARE /= np.abs(_SQUARE).max(axis=1, keepdims=True)  # (16, 2)
@@ -125,7 +125,7 @@ def _some(values: FloatArray, of: IntArray) -> tuple[FloatArray, IntArray]:
 
 
 def _at(image: npt.NDArray[Any], voxels: IntArray) -> FloatArray:
-    """The median of the 3 x 3 pixels round each voxel."""
+    """The median of the 3 x 3 pixels around each voxel."""
     near = []
     for dx in (-1, 0, 1):
         for dy in (-1, 0, 1):

@@ -1,4 +1,4 @@
-"""What all kinds of simulated prompts are drawn with: jittered boxes and points, strokes in a slice."""
+"""Parts of all kinds of simulated prompts: jittered boxes and points, strokes in a slice."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def scribble_in(
 def scribble_outside(
     target: BoolArray, axis: int, index: int, rng: np.random.Generator
 ) -> list[Scribble]:
-    """A negative stroke round the object in slice `index`, a few voxels away from it, as far as the image goes."""
+    """A negative stroke around the object in slice `index`, a few voxels away from it, as far as the image goes."""
     plane = np.moveaxis(target, axis, 0)[index]
     return _as_scribble(draw_outside(plane, rng), (0, 0), axis, index, False)
 

@@ -94,7 +94,7 @@ def encode(
 
 
 def stamp(prompts: PromptSet, window: Window, style: PromptStyle, out: FloatArray) -> None:
-    """What `encode` writes into `out`, float32 (7, *window.shape), which holds zeros and nothing else."""
+    """Writes the channels of `encode` into `out`, float32 (7, *window.shape), which holds zeros and nothing else."""
     for mask, channel in ((prompts.mask, MASK), (prompts.negative_mask, signed(BOX, False))):
         if mask is not None:
             _copy_mask(mask, window, out[channel])
@@ -179,7 +179,7 @@ def _grown(radii: Coordinate, extent: Coordinate) -> Coordinate:
 
 
 def _stamp(kernel: FloatArray, centres: Voxels, window: Window, channel: FloatArray) -> None:
-    """Stamps a kernel round every centre (N, 3), as far as it reaches into the window."""
+    """Stamps a kernel around every centre (N, 3), as far as it reaches into the window."""
     size = np.array(kernel.shape)
     corners = centres - size // 2 - window.origin
     whole = ((corners >= 0) & (corners + size <= window.shape)).all(1)

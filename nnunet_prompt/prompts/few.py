@@ -87,7 +87,7 @@ def _slice_box(target: BoolArray, rng: np.random.Generator, options: SimulationO
 def _strokes(
     target: BoolArray, rng: np.random.Generator, options: SimulationOptions
 ) -> list[Scribble]:
-    """Strokes in one to three slices, and sometimes one round the object as a negative."""
+    """Strokes in one to three slices, and sometimes one around the object as a negative."""
     axis = options.slice_axis
     inside = Layers(target, axis)
     slices = np.flatnonzero(inside.areas)

@@ -102,7 +102,7 @@ def _scribbles(
     others: Sequence[BoolArray],
     options: SimulationOptions,
 ) -> PromptSet:
-    """A stroke in some slices or in all; sometimes strokes of other structures or round the object as negatives."""
+    """A stroke in some slices or in all; sometimes strokes of other structures or around the object as negatives."""
     axis = options.slice_axis
     inside = Layers(target, axis)
     slices = np.flatnonzero(inside.areas >= max(1, options.min_voxels))

@@ -1,4 +1,4 @@
-"""What a prompt is.
+"""The types of prompts: points, boxes, scribbles, masks, and sets of them.
 
 Coordinates are voxel indices of one array, in the order of its three axes; index i is the centre of the interval
 [i - 0.5, i + 0.5]. A prompt belongs to that array: to use it with another one, move it there with

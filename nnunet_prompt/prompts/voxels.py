@@ -1,6 +1,6 @@
 """The voxels of a mask: the box that holds them, some of them, and those of each slice.
 
-Masks have three axes. A patch is mostly empty, so everything looks at the box round the mask alone.
+Masks have three axes. A patch is mostly empty, so everything looks at the box around the mask alone.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Layers:
         return spans
 
     def points(self, index: int, count: int, rng: np.random.Generator) -> list[list[int]]:
-        """What `random_points` gives for slice `index` as an array of one slice: 0 along `axis`."""
+        """Draws as `random_points` does in slice `index` as an array of one slice: 0 along `axis`."""
         if not self.areas[index]:
             return []
         layer = index - self.first

@@ -24,7 +24,7 @@ class LabelLogits:
     """The logits of one label, float32 on the CPU, in a part of the grid that begins at `origin`; elsewhere `NOTHING`.
 
     `tiles` is how many tiles were run for it, `grown` how many of them because the mask touched the border, and
-    `windows` the tiles that were planned round its prompts.
+    `windows` the tiles that were planned around its prompts.
     """
 
     origin: Shape
@@ -83,7 +83,7 @@ class Canvas:
         self.windows.append(window)
 
     def mask(self, window: Window) -> npt.NDArray[np.bool_]:
-        """What is above one half in a window, boolean with the window's shape."""
+        """The mask in a window, where the probability is above one half, boolean with the window's shape."""
         mask = np.zeros(window.shape, bool)
         spans = [
             (max(a, low), min(b, high))
@@ -95,7 +95,7 @@ class Canvas:
         return mask
 
     def beyond(self, windows: Sequence[Window]) -> Boxes:
-        """What lies next to these tiles where the mask touches their faces and no tile has been, half a tile deep.
+        """The regions next to these tiles where the mask touches their faces and no tile has been, half a tile deep.
 
         Faces on the border of the volume do not count, nor those across slices of a 2d configuration.
         """
@@ -115,7 +115,7 @@ class Canvas:
         return self.sums.div_(self.weights).masked_fill_(self.weights == 0, NOTHING)
 
     def label_logits(self, first: int, planned: Sequence[Window]) -> LabelLogits:
-        """What was found, with the first head's logits; the `first` tiles were not grown. Call it last."""
+        """The result, with the first head's logits; the tiles after the `first` ones were added. Call it last."""
         (z, _), (y, _), (x, _) = self.box
         tiles = len(self.windows)
         return LabelLogits((z, y, x), self.logits()[0], tiles, tiles - first, tuple(planned))

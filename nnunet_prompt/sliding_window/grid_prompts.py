@@ -1,4 +1,4 @@
-"""What is said about one object, on the grid. A mask stays as it was drawn, and each tile moves its own part of it."""
+"""The prompts of one object on the grid. A mask stays as it was drawn, and each tile moves its own part of it."""
 
 from __future__ import annotations
 

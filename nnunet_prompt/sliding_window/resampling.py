@@ -91,9 +91,9 @@ def resampler(
     spacing: Sequence[float],
     new_spacing: Sequence[float],
 ) -> Resampler | None:
-    """What `function` (a resampling function of nnU-Net's configuration manager) does to images of `shape`.
+    """The resampling that `function` (of nnU-Net's configuration manager) does to images of `shape`.
 
-    None where it is not nnU-Net's default function: then nobody knows that it is linear.
+    None where it is not nnU-Net's default function: then it is not known that it is linear.
     """
     from nnunetv2.preprocessing.resampling.default_resampling import (
         determine_do_sep_z_and_axis,

@@ -212,7 +212,7 @@ class Engine:
         tiling: Tiling,
         limits: Sequence[Boxes],
     ) -> list[Tile]:
-        """The tiles to grow into from those just run."""
+        """The tiles to add next to those just run, where a mask touches their border."""
         most = len(tiling.lattice())
         grown = []
         for index, canvas in enumerate(canvases):

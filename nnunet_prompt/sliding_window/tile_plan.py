@@ -26,9 +26,9 @@ def plan_tiles(
 ) -> list[list[Window]]:
     """The tiles to run for each label, given the boxes of its prompts; none for a label without boxes.
 
-    The lattice's tiles that touch the prompts where they are `FEW` or at most twice as many as tiles round them: then
+    The lattice's tiles that touch the prompts where they are `FEW` or at most twice as many as tiles around them: then
     the result is the full window's. Else the few of them that make up most of it (see `nearest`). Else one tile for
-    all labels where it holds the prompts of all, or the fewest round each label's own. A label that is `outlined`,
+    all labels where it holds the prompts of all, or the fewest around each label's own. A label that is `outlined`,
     by boxes, never gets more than those: points and rough masks leave more to what the network sees around them.
     Tiles of `known` (per label) are kept where they hold all prompts of the label with their margin.
     """

@@ -1,4 +1,5 @@
-"""Where the tiles lie: the full window's lattice, the fewest tiles round the prompts, and where to grow. Numpy only.
+"""Where the tiles lie: the full window's lattice, the fewest tiles around the prompts, and where tiles are added. Numpy
+only.
 
 Boxes are (K, 3, 2) arrays of half-open voxel bounds on the grid. A volume thinner than a tile is padded on both sides,
 as nnU-Net does, so that windows and boxes may have negative bounds there.
@@ -28,7 +29,7 @@ MARGIN = 1 / 8  # of a tile, on each side: nnU-Net's Gaussian has this as its si
 class Tiling:
     """How windows of the shape `tile` may lie in a volume of `shape`.
 
-    `step_size` is that of nnU-Net's lattice. `margin` is what a tile round a prompt sees beyond it, as a share of the
+    `step_size` is that of nnU-Net's lattice. `margin` is what a tile around a prompt sees beyond it, as a share of the
     tile; at the border of the volume there is nothing more to see.
     """
 
@@ -43,7 +44,7 @@ class Tiling:
         return [Window(_three(origin), self.tile) for origin in itertools.product(*steps)]
 
     def bounds(self) -> Boxes:
-        """What a tile can see, (3, 2): the volume, and its padding where it is thinner than a tile."""
+        """The region that tiles can see, (3, 2): the volume, and its padding where it is thinner than a tile."""
         low = [-(max(t - n, 0) // 2) for n, t in zip(self.shape, self.tile, strict=True)]
         sizes = [max(n, t) for n, t in zip(self.shape, self.tile, strict=True)]
         high = [a + n for a, n in zip(low, sizes, strict=True)]
@@ -241,7 +242,7 @@ def _touches(window: Window, boxes: Boxes) -> bool:
 
 
 def _without(boxes: Boxes, window: Window) -> Boxes:
-    """What is left of boxes outside a window, as boxes."""
+    """The parts of boxes that lie outside a window, as boxes."""
     left = []
     low = np.array(window.origin)
     high = low + window.shape

@@ -28,7 +28,7 @@ _PURPOSE = {
 
 
 def trainers_dir() -> Path:
-    """The folder of our recipes, in an installed wheel as in an editable checkout.
+    """The folder of our trainers, in an installed wheel as in an editable checkout.
 
     Raises `NNUNetPromptError` if the package is only on the path but not installed.
     """

@@ -1,4 +1,4 @@
-"""nnU-Net's log of a training, with the two things our network learns told apart.
+"""nnU-Net's log of a training, which separates the two things that our network learns.
 
 `mean_fg_dice` and `ema_fg_dice`, nnU-Net's words, are of the structures in samples without prompts; `object_dice` and
 `ema_object_dice` of the object in samples with prompts. They are never pooled.

@@ -46,7 +46,7 @@ class PromptLoss(nn.Module):
 
 
 class _Sums(torch.autograd.Function):
-    """What the loss is made of, (5, 1 + K): cross-entropy, known voxels, intersection, predicted and true voxels.
+    """The sums behind the loss, (5, 1 + K): cross-entropy, known voxels, intersection, predicted and true voxels.
 
     Its gradient is written out, which takes half the time that torch's chain of small steps does: with p the sigmoid of
     a logit and t its target, the cross-entropy grows by p - t, the intersection by t p (1 - p), the prediction by

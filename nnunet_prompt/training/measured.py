@@ -1,4 +1,4 @@
-"""What a trainer measures on validation patches: the structures as nnU-Net does it, and the object beside them."""
+"""The measures of a trainer on validation patches: the structures as nnU-Net does it, and the object beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stock nnU-Net on a recipe's schedule: the baseline that prompted training is compared with."""
+"""Stock nnU-Net on a trainer's schedule: the baseline that prompted training is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long and how fast a recipe trains."""
+"""The schedule of a trainer: how long and how fast it trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nnU-Net's trainer with prompts. Recipes in `trainers/` subclass it and set class attributes."""
+"""nnU-Net's trainer with prompts. Classes in `trainers/` subclass it and set class attributes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from nnunet_prompt.training.transform import (
 class PromptTrainer(MeasuredTrainer):
     """Trains one network that answers prompts (output 0) and knows its structures without any (outputs 1..K).
 
-    A recipe sets the class attributes below and nothing else. Points are drawn as the recipe states; what it does not
+    A trainer sets the class attributes below and nothing else. Points are drawn as the trainer states; what it does not
     state is that of the weights it starts from, else as below. The parameters of `__init__` are nnU-Net's, because
     their names are part of its checkpoint format.
     """
@@ -103,7 +103,7 @@ class PromptTrainer(MeasuredTrainer):
         silence_channels(self.plain_network(), self.num_input_channels, self.mixture.channels())
 
     def points(self) -> Points:
-        """What the recipe states of its points, completed by those of the loaded weights, else by the defaults."""
+        """The trainer's points, completed by those of the loaded weights, else by the defaults."""
         base = self._points_of_weights()
         names = ("shape", "radius", "metric")
         return Points(
@@ -121,7 +121,7 @@ class PromptTrainer(MeasuredTrainer):
         return points_of({PROVENANCE: self.plain_network().get_buffer(PROVENANCE)})
 
     def _states(self, attribute: str) -> bool:
-        """Whether the recipe itself sets a class attribute, be it to the default."""
+        """Whether the trainer class itself sets a class attribute, be it to the default."""
         recipes = type(self).__mro__[: type(self).__mro__.index(PromptTrainer)]
         return any(attribute in vars(recipe) for recipe in recipes)
 
@@ -193,7 +193,7 @@ class PromptTrainer(MeasuredTrainer):
         return ComposeTransforms(steps)
 
     def targets(self) -> Targets:
-        """What the prompt transform needs to know."""
+        """The settings of the prompt transform."""
         return Targets(
             table=self.table,
             style=self.capability.style(),
@@ -249,7 +249,7 @@ class PromptTrainer(MeasuredTrainer):
         self._progress.iteration = self.current_epoch * self.num_iterations_per_epoch
 
     def _notes_on_points(self) -> Iterator[str]:
-        """What the log says where the recipe and the weights differ on points."""
+        """The line of the log where the trainer and the weights differ on points."""
         base, points = self._points_of_weights(), self.points()
         if base is not None and base != points:
             yield f"points: {points}, as the trainer states; the weights it starts from know {base}"

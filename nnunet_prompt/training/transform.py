@@ -72,7 +72,7 @@ class NotedDataset:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What all patches of a training share.
+    """The settings that all patches of a training share.
 
     table: the heads
     style: how prompts look on the grid
@@ -217,7 +217,7 @@ def draw_object(
 
 
 def _says_no(prompts: PromptSet) -> bool:
-    """Whether something negative is said, which tells where other structures are."""
+    """Whether something negative is said, which shows where other structures are."""
     said: list[Point | Box | Scribble] = [*prompts.points, *prompts.boxes, *prompts.scribbles]
     return prompts.negative_mask is not None or not all(p.positive for p in said)
 
@@ -265,7 +265,7 @@ def _shown(
 def _own(
     shown: dict[int, BoolArray], labels: npt.NDArray[np.integer[Any]], table: StructureTable
 ) -> dict[int, BoolArray]:
-    """What each of the structures shown is without the other members of its union."""
+    """Each of the structures shown, without the other members of its union."""
     alone = {s.label for s in table.structures if s.members == (s.label,)}
     return {k: mask if k in alone else labels == k for k, mask in shown.items()}
 

@@ -1,4 +1,4 @@
-"""Tunes few parameters of a network that was trained before. Recipes in `trainers/` subclass it."""
+"""Tunes few parameters of a network that was trained before. Classes in `trainers/` subclass it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TuneTrainer(PromptTrainer):
     """Trains what `tuning` names and keeps the rest bit for bit, from `-pretrained_weights`.
 
     Points are drawn as the base knows them. Its checkpoints are whole ones, in which LoRA is folded into the weights;
-    what is needed to go on exactly (the hash of the base, and of LoRA the frozen weights and the terms) is part of
+    what is needed to resume exactly (the hash of the base, and of LoRA the frozen weights and the terms) is part of
     their optimizer state. At the end the tuned tensors are written beside checkpoint_final.pth as adapter.pth.
     """
 
@@ -91,7 +91,7 @@ class TuneTrainer(PromptTrainer):
             write_adapter(Path(self.output_folder) / ADAPTER_FILE, self.adapter())
 
     def adapter(self) -> Adapter:
-        """What was tuned so far. Only of a training that has started."""
+        """The tuned tensors so far. Only of a training that has started."""
         assert self.base_sha256 is not None  # on_train_start sets it
         network = self.plain_network()
         values = (

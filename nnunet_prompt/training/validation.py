@@ -37,7 +37,7 @@ PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationCase:
-    """One case of the validation set: preprocessed image (C, *grid) and its truth in the reader frame."""
+    """One case of the validation set: preprocessed image (C, *grid) and its reference in the reader frame."""
 
     name: str
     image: torch.Tensor

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nnunet_prompt.weights.target import Target
 
-# What the shapes of tensors do not tell of an architecture.
+# Parts of an architecture that the shapes of tensors do not show.
 SHAPELESS = ("strides", "norm_op", "norm_op_kwargs", "nonlin", "dropout_op")
 
 
@@ -37,8 +37,8 @@ def adapt(source: SourceModel, target: Target) -> tuple[dict[str, Tensor], Adapt
     the stem are zero, unless the source has prompt columns itself: at the start prompts then change nothing. Image
     columns go by channel name, else in order; extra ones repeat the source's, divided by how often each is used. The
     object head is the source's if it has one, a structure head that of the source's label of the same name
-    (`weights.source_model.rows_of_labels`), every other head is nnU-Net's fresh one. Raises `ModelError` where the
-    architectures differ, with what to do about it.
+    (`weights.source_model.rows_of_labels`), every other head is newly initialised by nnU-Net. Raises `ModelError` where
+    the architectures differ, with what to do about it.
     """
     fresh = target.fresh
     stem = stem_name({stock_name(name): None for name in fresh})
@@ -236,7 +236,7 @@ def _advice(source: SourceModel, target: Target, difference: str) -> ModelError:
 
 
 def _warnings(source: SourceModel, target: Target) -> tuple[str, ...]:
-    """What will make the source's weights worth less on this data set, although they fit."""
+    """Reasons why the source's weights are worth less on this data set, although they fit."""
     said = [source.note] if source.note else []
     if any(name.startswith(SPATIAL_ADAPTER) for name in source.weights):
         said.append(

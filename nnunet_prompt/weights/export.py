@@ -29,7 +29,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: the first line of its LICENSE, and what its users must know, one line each."""
+    """The result of an export: the first line of its LICENSE, and notes for its users, one line each."""
 
     folder: Path
     licence: str

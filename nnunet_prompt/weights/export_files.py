@@ -43,7 +43,7 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What binds a model: the models that its weights come from, and what its owner adds."""
+    """The licences that bind a model: those of the models that its weights come from, and its owner's."""
 
     origins: tuple[Origin, ...] = ()
     given: str = ""
@@ -104,7 +104,7 @@ def refuse_existing(target: Path) -> None:
 def _checkpoint(
     files: ModelFiles, weights: dict[str, Tensor], fold: str, origins: Iterable[Origin]
 ) -> dict[str, Any]:
-    """What nnU-Net's predictor and nnInteractive read, and where the weights come from; plain data only."""
+    """The entries that nnU-Net's predictor and nnInteractive read, and the provenance; plain data only."""
     return {
         "trainer_name": files.trainer_name,
         "init_args": {

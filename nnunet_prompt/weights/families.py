@@ -1,4 +1,5 @@
-"""The families of models whose weights we take: how each is told from the others, and how its tensors are named.
+"""The families of models whose weights we take: how each is distinguished from the others, and how its tensors are
+named.
 
 nnunet_prompt      ours: prompt columns, object head and structure heads are kept
 nninteractive      nnInteractive: its stem ends with the seven prompt columns, its outputs are background, object
@@ -95,7 +96,7 @@ def family_of(files: SourceFiles) -> str:
 
 
 def adapter_of(files: SourceFiles) -> Mapping[str, Any] | None:
-    """What the file of a tuning says of itself (`networks.adapter_file`); None for every other checkpoint."""
+    """The description in the file of a tuning (`networks.adapter_file`); None for every other checkpoint."""
     head = files.checkpoint.get("adapter")
     return head if isinstance(head, Mapping) else None
 

@@ -20,7 +20,7 @@ from nnunet_prompt.networks.tunable import as_trained, make_tunable, tuned_tenso
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was written: the method of the adapter, whether the weights are plain ones, and where they come from."""
+    """The result of a merge: the adapter's method, whether the weights are plain ones, and where they come from."""
 
     method: str
     plain: bool

@@ -123,7 +123,7 @@ def inference_info(model: LoadedModel) -> dict[str, Any]:
 
 
 def _problems(model: LoadedModel, configuration: str) -> Iterator[str]:
-    """What nnInteractive would do otherwise than the training did, and what to do, one line each."""
+    """Differences between nnInteractive and the training, and what to do, one line each."""
     if len(model.configuration.patch_size) != 3:
         yield f"configuration {configuration} is 2d, nnInteractive serves volumes; train and export 3d_fullres"
         return

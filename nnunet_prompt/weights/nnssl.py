@@ -77,7 +77,7 @@ def _architecture(plan: Mapping[str, Any], files: SourceFiles) -> dict[str, Any]
 
 
 def _settings(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Patch size, spacing and normalisation, as far as the adaptation plan tells them."""
+    """Patch size, spacing and normalisation, as far as the adaptation plan states them."""
     configurations = (plan.get("pretrain_plan") or {}).get("configurations") or {}
     if "normalization_schemes" not in configurations:  # several by name: the one that was used
         configurations = next(iter(configurations.values()), {})

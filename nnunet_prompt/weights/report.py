@@ -1,4 +1,4 @@
-"""What an adaptation did with every tensor, as JSON and as a table."""
+"""The report of an adaptation: what it did with every tensor, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdaptReport:
-    """What was done with every tensor, for which plans, and what to beware of."""
+    """The fate of every tensor, the plans it is for, and warnings."""
 
     source: SourceModel
     plans: str

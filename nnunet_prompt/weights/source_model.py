@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFiles:
-    """What is at a path: the checkpoint, and the plans and the description that it holds or that lie beside it."""
+    """The files at a path: the checkpoint, and the plans and the description that it holds or that lie beside it."""
 
     path: Path
     checkpoint: Mapping[str, Any]
@@ -60,14 +60,7 @@ class SourceFiles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceModel:
-    """The weights of a model in nnU-Net's names, and what is known of it.
-
-    `settings` is its configuration in the form of nnU-Net 2.8's plans, {} where it is unknown. `prompts` says that its
-    stem ends with our seven prompt columns. `object_row` and `rows` say which of its outputs are the logit of what is
-    pointed at, and of each structure by name. `encoder_only` leaves its decoder aside. `note` is a remark for the
-    report. `origins` holds where it comes from, itself first. `points` are those it was trained with, None where it
-    knows none.
-    """
+    """The weights of a model in nnU-Net's names, and what is known of it."""
 
     path: Path
     family: str
@@ -76,14 +69,16 @@ class SourceModel:
     channel_names: tuple[str, ...] = ()
     plans: Mapping[str, Any] = field(default_factory=dict)
     configuration: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    prompts: bool = False
-    object_row: Row | None = None
-    rows: Mapping[str, Row] = field(default_factory=dict)
-    encoder_only: bool = False
-    note: str = ""
-    origins: tuple[Origin, ...] = ()
-    points: Points | None = None
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # in the form of nnU-Net 2.8's plans; {}: unknown
+    prompts: bool = False  # the stem ends with our seven prompt input channels
+    object_row: Row | None = None  # output for the object that prompts point at
+    rows: Mapping[str, Row] = field(default_factory=dict)  # output for each structure, by name
+    encoder_only: bool = False  # leave the decoder aside
+    note: str = ""  # remark for the report
+    origins: tuple[Origin, ...] = ()  # where it comes from, itself first
+    points: Points | None = None  # those it was trained with; None: unknown
 
     @property
     def architecture(self) -> Mapping[str, Any]:
@@ -179,7 +174,7 @@ def channels_of(dataset_json: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def origins_of(files: SourceFiles, family: str, licence: str) -> tuple[Origin, ...]:
-    """The model itself and what it was made from; its name is that of its file with the folders that tell it."""
+    """The model itself and what it was made from; its name is that of its file with the folders that identify it."""
     parts = files.path.parts[-4:] if files.folder else files.path.parts[-1:]
     earlier = (*provenance_of(files.weights), *exported_origins(files.checkpoint))
     return (Origin("/".join(parts), family, licence), *dict.fromkeys(earlier))

@@ -17,7 +17,7 @@ from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.source_model import UNET, SourceModel, channels_of, settings_of
 from nnunet_prompt.weights.target import read_planned
 
-# What a configuration takes over from the source, where the source tells it.
+# What a configuration takes over from the source, where the source states it.
 TAKEN = (
     "spacing",
     "preprocessor_name",
@@ -91,7 +91,7 @@ def source_configuration(
 ) -> dict[str, Any]:
     """The configuration `base` of a data set with the source's network and image grid. Raises `ModelError`.
 
-    A source that tells no patch size, spacing or normalisation leaves those of `base`.
+    A source that states no patch size, spacing or normalisation leaves those of `base`.
     """
     settings = source.settings
     if not settings.get("architecture"):

@@ -113,7 +113,7 @@ def known_source(name: str) -> KnownSource:
 
 
 def default_licence(family: str, described: str) -> str:
-    """What the owners' licence is where the files do not tell; "unknown ..." rather than a guess.
+    """The owners' licence where the files state none; "unknown ..." rather than a guess.
 
     `described` is "<data set>/<configuration>". Only what its owners published counts: nnInteractive's own
     configuration, nnssl on OpenMind, and the tasks of TotalSegmentator in the table (others are not open). Models of

@@ -21,11 +21,11 @@ TRAINER: Final = "nnUNetTrainer"
 def stock_files(model: LoadedModel, configuration: str, folds: Sequence[str]) -> ModelFiles:
     """The folder that `nnUNetv2_predict` runs; `folds` are the names of the folds' folders, in the model's order.
 
-    The prompt columns of the stem are left out, which is the same as prompts that are all zero. Where structures are
-    single labels, output 0 is a background of constant zero and output k the head of structure k: nnU-Net's argmax
-    finds the most probable structure above one half. Where one structure is a union of labels, heads overlap by
-    intention; the model then becomes a region-based one, whose regions stand in the order of the priority, because
-    nnU-Net lets a later region overwrite an earlier one.
+    The prompt input channels of the first convolution are left out, which is the same as prompts that are all zero.
+    Where structures are single labels, output 0 is a background of constant zero and output k the head of structure k:
+    nnU-Net's argmax finds the most probable structure above one half. Where one structure is a union of labels, heads
+    overlap by intention; the model then becomes a region-based one, whose regions stand in the order of the priority,
+    because nnU-Net lets a later region overwrite an earlier one.
     """
     from nnunet_prompt.inference.stock_reader import plain_plans
 

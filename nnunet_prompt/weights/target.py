@@ -56,7 +56,7 @@ class Target:
         return kwargs
 
     def init_args(self) -> dict[str, Any]:
-        """What nnU-Net's checkpoints tell of themselves."""
+        """The metadata in nnU-Net's checkpoints."""
         return {
             "plans": dict(self.plans),
             "configuration": self.configuration,
