@@ -58,11 +58,6 @@ class NiftiVolume:
         return x, y, z
 
     @property
-    def had_fourth_axis(self) -> bool:
-        """Whether the file has axes of length one behind the third."""
-        return len(self.file_shape) > 3
-
-    @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Voxel size along each axis of `array`, from the affine."""
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)

@@ -14,16 +14,15 @@ from nnunet_prompt.data.care_labels import (
     atoms_on_disk,
     audit_values,
     la_labels,
-    la_masks,
     label_ids,
     label_values,
     table_for,
     taught_by,
-    to_official,
     to_unified,
 )
 from nnunet_prompt.data.structures import Structure
 from nnunet_prompt.errors import DatasetError
+from tests.official_fixture import la_masks, to_official
 
 OFFICIAL = {
     "myops": [200, 500, 600, 1220, 2221],

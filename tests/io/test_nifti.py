@@ -47,7 +47,7 @@ def test_an_image_is_read_as_stored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.array, array)
     np.testing.assert_allclose(volume.affine, OBLIQUE, atol=1e-6)
     np.testing.assert_allclose(volume.spacing_mm, (1.5, 1.5, 1.5), rtol=1e-6)
-    assert (volume.shape, volume.replaced, volume.had_fourth_axis) == ((2, 3, 4), 0, False)
+    assert (volume.shape, volume.replaced, volume.file_shape) == ((2, 3, 4), 0, (2, 3, 4))
 
 
 def test_scaled_values_are_unscaled(tmp_path: Path) -> None:
@@ -70,7 +70,6 @@ def test_axes_of_length_one(tmp_path: Path, stored: tuple[int, ...], seen: tuple
     volume = read_nifti(save(tmp_path / "a.nii.gz", np.ones(stored, np.float32)))
     assert volume.shape == seen
     assert volume.file_shape == stored
-    assert volume.had_fourth_axis == (len(stored) == 4)
     write_labels_like(tmp_path / "b.nii.gz", np.ones(seen, np.uint8), volume)
     assert nib.load(tmp_path / "b.nii.gz").shape == stored
 

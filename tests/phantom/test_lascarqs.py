@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from nnunet_prompt.data.care_labels import la_masks
 from nnunet_prompt.dataset_conversion.care.lascarqs import examine
 from nnunet_prompt.phantom.lascarqs import (
     CAVITY,
@@ -26,6 +25,7 @@ from nnunet_prompt.phantom.lascarqs import (
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
+from tests.official_fixture import la_masks
 from tests.phantom_fixture import (
     assert_prompts_fit,
     converted_labels,

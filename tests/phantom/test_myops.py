@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.care_labels import to_official
 from nnunet_prompt.data.grids import OnGrid
 from nnunet_prompt.dataset_conversion.care.inspect import inspect_download
 from nnunet_prompt.dataset_conversion.care.myops import convert, examine
@@ -20,6 +19,7 @@ from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_c
 from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.official_fixture import to_official
 
 ANATOMY = {200, 500, 600}
 COARSE_MM = 4.0

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_prompt.data.care_labels import to_official
 from nnunet_prompt.data.grids import OnGrid
 from nnunet_prompt.dataset_conversion.care.inspect import inspect_download
 from nnunet_prompt.dataset_conversion.care.whs import convert, examine
@@ -21,6 +20,7 @@ from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_c
 from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import pls_map
+from tests.official_fixture import to_official
 
 VALUES = {0, 205, 420, 500, 550, 600, 820, 850}
 COARSE_MM = (4.0, 4.0)

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.care_labels import la_masks
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection
-from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, lascarqs_cases, main
+from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection, cases_of
+from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.official_fixture import la_masks
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([0.625, 0.625, 2.5, 1.0])
@@ -73,7 +73,7 @@ def only(source: Path, options: CareOptions = DEFAULTS) -> Inspection:
 
 
 def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
-    (case,) = lascarqs_cases(source, options)
+    (case,) = cases_of(examine(source, options))
     return case
 
 
@@ -113,7 +113,7 @@ def test_the_trees_of_all_years(source: Path, first: str, second: str) -> None:
     (source / "__MACOSX").mkdir()
     (source / "__MACOSX/._enhanced.nii.gz").write_bytes(b"")
     (source / first / "readme.txt").write_text("read me")
-    cases = {c.case_id: c for c in lascarqs_cases(source)}
+    cases = {c.case_id: c for c in cases_of(examine(source))}
     assert list(cases) == ["LAt1_001", "LAt2_001", "LAt2_012"]
     assert cases["LAt1_001"].annotated == {"la", "la_scar", "la_scar_outside"}
     assert cases["LAt2_001"].annotated == {"la"}  # scar is unknown, not absent
@@ -257,7 +257,7 @@ def test_two_copies_are_refused(source: Path) -> None:
     patient(source / SCAR_2026 / "train_1", 2, with_scar=True)
     with pytest.raises(DatasetError, match="two copies"):
         list(examine(source))
-    cases = lascarqs_cases(source, CareOptions(version_root=Path(SCAR_2026)))
+    cases = cases_of(examine(source, CareOptions(version_root=Path(SCAR_2026))))
     assert [c.case_id for c in cases] == ["LAt1_001"]
     save(source / "task1/train_1/enhanced.nii", image(1))
     with pytest.raises(DatasetError, match="two copies"):

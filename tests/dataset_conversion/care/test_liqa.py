@@ -17,12 +17,11 @@ import pytest
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection
+from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection, cases_of
 from nnunet_prompt.dataset_conversion.care.liqa import (
     KNOWN_MASKS,
     convert,
     examine,
-    liqa_cases,
     main,
 )
 from nnunet_prompt.errors import DatasetError
@@ -74,7 +73,7 @@ def only(source: Path, options: CareOptions = DEFAULTS) -> Inspection:
 
 
 def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
-    (case,) = liqa_cases(source, options)
+    (case,) = cases_of(examine(source, options))
     return case
 
 
@@ -102,7 +101,7 @@ def test_the_training_tree(source: Path) -> None:
     patient(source / "Vendor_B1/0003-B1-S1", ("GED4", "T1"), mask=False)
     save(source / "Vendor_B1/0003-B1-S1/._GED4.nii.gz", image())
     save(source / "__MACOSX/Vendor_A/1053-A-S3/GED4.nii.gz", image())
-    cases = {c.case_id: c for c in liqa_cases(source)}
+    cases = {c.case_id: c for c in cases_of(examine(source))}
     assert list(cases) == ["LiQA_A_1053", "LiQA_B2_1053", "LiQA_B2_1086"]
     assert all(c.annotated == {"liver"} for c in cases.values())
     assert cases["LiQA_A_1053"].side_information() == {
@@ -174,8 +173,8 @@ def test_two_copies_are_refused(source: Path, first: str, second: str) -> None:
 def test_the_vendor_from_either_folder(source: Path) -> None:
     patient(source / "Vendor_B2/1031-S1")
     patient(source / "somewhere/1041-b2-s3")
-    assert [c.case_id for c in liqa_cases(source)] == ["LiQA_B2_1031", "LiQA_B2_1041"]
-    assert [c.case_id for c in liqa_cases(source / "Vendor_B2")] == ["LiQA_B2_1031"]
+    assert [c.case_id for c in cases_of(examine(source))] == ["LiQA_B2_1031", "LiQA_B2_1041"]
+    assert [c.case_id for c in cases_of(examine(source / "Vendor_B2"))] == ["LiQA_B2_1031"]
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.care_labels import to_official
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined
-from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main, myops_cases
+from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
+from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.official_fixture import to_official
 
 AFFINE = np.diag([-1.5, -1.5, 10.0, 1.0])
 THREE = ("C0", "LGE", "T2")
@@ -91,7 +91,7 @@ def test_the_tree_of_2026(source: Path) -> None:
     (source / "__MACOSX").mkdir()
     (source / "__MACOSX/._Case2001_C0.nii.gz").write_bytes(b"")
     (root / "CenterB/Case2001/._Case2001_C0.nii").write_bytes(b"")
-    cases = {c.case_id: c for c in myops_cases(source)}
+    cases = {c.case_id: c for c in cases_of(examine(source))}
     assert list(cases) == ["Case1001_LGE", "Case2001_C0", "Case2001_LGE", "Case2001_T2"]
     assert cases["Case1001_LGE"].annotated == {"lv", "myocardium", "scar"}
     assert cases["Case2001_C0"].annotated == {"lv", "myocardium", "rv"}
@@ -112,7 +112,7 @@ def test_the_tree_of_2026(source: Path) -> None:
 def test_the_tree_of_2024(source: Path) -> None:
     patient(source / "train_data_pp/Case3001", "Case3001")
     patient(source / "train_data_pp/CaseX", "CaseX", sequences=["C0", "LGE"], values=(0, 200, 500))
-    centres = {c.case_id: c.centre for c in myops_cases(source)}
+    centres = {c.case_id: c.centre for c in cases_of(examine(source))}
     assert centres == {
         **{f"Case3001_{s}": "C" for s in THREE},
         "CaseX_C0": None,
@@ -129,7 +129,7 @@ def test_the_tree_of_2020_calls_lge_de_and_keeps_labels_apart(source: Path) -> N
     save(source / "test20/myops_test_201_DE.nii.gz", np.zeros((8, 6, 3), np.int16))
     every = found(source)
     assert every["myops_test_201"].inspection.left_out.startswith("no label map")
-    assert [c.case_id for c in myops_cases(source)] == [f"{name}_{s}" for s in THREE]
+    assert [c.case_id for c in cases_of(examine(source))] == [f"{name}_{s}" for s in THREE]
     assert case(source, f"{name}_LGE").centre == "MyoPS2020"
     assert load_canonical(case(source, f"{name}_LGE")).images.min() == LEVEL["DE"]
 
@@ -228,7 +228,7 @@ def test_a_cine_in_place_of_a_volume(source: Path) -> None:
     patient(source)
     save(source / "Case2001_C0.nii.gz", np.ones((8, 6, 3, 30), np.int16))
     assert "expected one volume, found shape (8, 6, 3, 30)" in only_problem(source)
-    assert [c.case_id for c in myops_cases(source)] == ["Case2001_LGE", "Case2001_T2"]
+    assert [c.case_id for c in cases_of(examine(source))] == ["Case2001_LGE", "Case2001_T2"]
 
 
 def test_a_stack_of_one_slice(source: Path) -> None:
@@ -335,9 +335,9 @@ def test_what_lies_apart_is_left_out(source: Path) -> None:
         "Case2001_T2.nii.gz and the label map do not overlap in space (their shapes differ, too)"
     )
     assert not every["Case2001_T2"].inspection.problems
-    assert [c.case_id for c in myops_cases(source)] == ["Case2001_C0", "Case2001_LGE"]
+    assert [c.case_id for c in cases_of(examine(source))] == ["Case2001_C0", "Case2001_LGE"]
     save(source / "Case2001_gd.nii.gz", labels(shape=(8, 6, 4)), -far)
-    assert not list(myops_cases(source))
+    assert not list(cases_of(examine(source)))
 
 
 def test_two_copies_need_a_version_root(source: Path, raw: Path) -> None:

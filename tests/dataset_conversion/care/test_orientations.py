@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.care_labels import la_masks, to_official
 from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
 from nnunet_prompt.io.nifti import read_labels
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.official_fixture import la_masks, to_official
 
 SHAPE = (6, 7, 4)
 Labels = npt.NDArray[np.int16]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.care_labels import TASKS, la_masks, table_for, to_official
+from nnunet_prompt.data.care_labels import TASKS, table_for
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.plans import no_resampling_plans
@@ -38,6 +38,7 @@ from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.care_fixture import SECRETS, Downloads, make_downloads
 from tests.dataset_conversion.care import test_myops, test_whs
+from tests.official_fixture import la_masks, to_official
 
 WHOLE_HEART = {"myocardium", "lv", "rv", "la", "ra", "aorta", "pulmonary_artery"}
 MYOPS = {"myocardium", "myocardium_healthy", "lv", "rv", "edema", "scar"}

@@ -12,20 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.data.care_labels import to_official
 from nnunet_prompt.data.case import load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined
+from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
 from nnunet_prompt.dataset_conversion.care.whs import (
     centre_and_modality,
     convert,
     examine,
     main,
-    whs_cases,
 )
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.official_fixture import to_official
 
 AFFINE = np.diag([1.0, -1.2, 1.4, 1.0])
 VALUES = (0, 205, 420, 500, 550, 600, 820, 850)
@@ -78,7 +77,7 @@ def test_the_tree_of_2026_with_blanks_in_its_folders(source: Path) -> None:
     heart(root / "G ct_train", "Case7001")
     save(source / "Wholeheart_Val_Dataset/ct_val/CaseCTVal001_image.nii.gz", labels())
     (root / "A ct_train/._Case1001_image.nii.gz").write_bytes(b"")
-    cases = {c.case_id: (c.centre, c.modality, c.sequence) for c in whs_cases(source)}
+    cases = {c.case_id: (c.centre, c.modality, c.sequence) for c in cases_of(examine(source))}
     assert cases == {
         "Case1001": ("A", "CT", "CT"),
         "Case3001": ("C and D", "MR", "MR"),
@@ -92,7 +91,7 @@ def test_the_tree_of_2026_with_blanks_in_its_folders(source: Path) -> None:
 def test_the_flat_form_of_2024_tells_all_by_the_number(source: Path) -> None:
     for case in ("Case2001", "Case5001"):
         heart(source, case)
-    cases = {c.case_id: c.side_information() for c in whs_cases(source)}
+    cases = {c.case_id: c.side_information() for c in cases_of(examine(source))}
     assert cases["Case2001"] == {
         "patient": "Case2001",
         "centre": "B",
@@ -107,7 +106,7 @@ def test_the_flat_form_of_2024_tells_all_by_the_number(source: Path) -> None:
 def test_the_tree_of_mm_whs_2017(source: Path) -> None:
     heart(source / "ct_train", "ct_train_1001")
     heart(source / "mr_train", "mr_train_1001")
-    cases = {c.case_id: (c.centre, c.modality) for c in whs_cases(source)}
+    cases = {c.case_id: (c.centre, c.modality) for c in cases_of(examine(source))}
     assert cases == {"ct_train_1001": (None, "CT"), "mr_train_1001": (None, "MR")}
 
 
@@ -141,7 +140,7 @@ def test_a_modality_in_doubt_is_a_problem(source: Path) -> None:
 
 def test_labels_come_back_in_the_file_frame(source: Path) -> None:
     heart(source)
-    (case,) = whs_cases(source)
+    (case,) = cases_of(examine(source))
     loaded = load_canonical(case)
     assert loaded.label is not None and np.unique(loaded.label).tolist() == list(range(8))
     back = canonical_map(AFFINE, SHAPE).inverse()
@@ -221,7 +220,7 @@ def test_a_label_map_that_lies_apart(source: Path) -> None:
     assert inspection.left_out.startswith(
         "Case1001_label.nii.gz and the image do not overlap in space"
     )
-    assert not list(whs_cases(source))
+    assert not list(cases_of(examine(source)))
 
 
 def test_the_case_whose_border_may_be_damaged(source: Path) -> None:
@@ -248,7 +247,7 @@ def test_two_copies(source: Path) -> None:
     heart(source / "backup")
     with pytest.raises(DatasetError, match=r"two copies of one file.*--version-root"):
         list(examine(source))
-    assert len(list(whs_cases(source, CareOptions(version_root=Path("backup"))))) == 1
+    assert len(list(cases_of(examine(source, CareOptions(version_root=Path("backup")))))) == 1
 
 
 def test_the_data_set(source: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
