@@ -14,6 +14,7 @@ from torch import Tensor
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, resample
+from nnunet_prompt.prompts.spans import intersection, is_empty, slices_in, union
 from nnunet_prompt.sliding_window.canvas import NOTHING, LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import GridImage
 from nnunet_prompt.sliding_window.resampling import Resampler
@@ -120,12 +121,10 @@ def grid_of(
 def _slabs(found: Sequence[LabelLogits], how: Resampler) -> Iterator[list[tuple[int, int]]]:
     """Boxes of the crop that together hold all that the logits reach, none with too many logits for the memory."""
     reached = [how.reached(f.box) for f in found]
-    boxes = [box for box in reached if all(a < b for a, b in box)]
+    boxes = [box for box in reached if not is_empty(box)]
     if not boxes:
         return
-    (low, high), *rest = [
-        (min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)
-    ]
+    (low, high), *rest = union(boxes)
     slice_size = len(found) * int(np.prod([b - a for a, b in rest]))
     step = max(1, SLAB // max(slice_size, 1))
     for start in range(low, high, step):
@@ -138,22 +137,13 @@ def _part(
     """The logits of one label in a box of the crop."""
     part = np.full([b - a for a, b in box], NOTHING, np.float32)
     reached = how.reached(found.box)  # nothing by nothing
-    here = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, reached, strict=True)]
-    if any(a >= b for a, b in here):
+    here = intersection(box, reached)
+    if is_empty(here):
         return part
     # the rows of a resampling sum up to one, so that what is zero outside is NOTHING outside
-    logits = found.logits.numpy()[_needed(found, how, here)].astype(np.float64) - NOTHING
-    origin = [max(o, a) for o, (a, _) in zip(found.origin, how.source(here), strict=True)]
-    inside = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(here, box, strict=True))
-    part[inside] = how.part(logits, origin, here) + NOTHING
-    return part
-
-
-def _needed(
-    found: LabelLogits, how: Resampler, box: Sequence[tuple[int, int]]
-) -> tuple[slice, ...]:
-    """The part of the logits that a box of the crop depends on."""
-    return tuple(
-        slice(max(low, a) - low, min(high, b) - low)
-        for (low, high), (a, b) in zip(found.box, how.source(box), strict=True)
+    logits = (
+        found.logits.numpy()[slices_in(how.source(here), found.box)].astype(np.float64) - NOTHING
     )
+    origin = [max(o, a) for o, (a, _) in zip(found.origin, how.source(here), strict=True)]
+    part[slices_in(here, box)] = how.part(logits, origin, here) + NOTHING
+    return part

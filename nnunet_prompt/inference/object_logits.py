@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,12 @@ import numpy.typing as npt
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.frames import AxisMap, flip_permute
+from nnunet_prompt.prompts.spans import Spans, slices_in, spans_at, union
 from nnunet_prompt.prompts.types import Box
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.grid import Placed
     from nnunet_prompt.sliding_window.canvas import LabelLogits
-
-Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +36,7 @@ class ObjectLogits:
     @property
     def box(self) -> Spans:
         """Where the part lies, one half-open span per axis."""
-        return [(o, o + n) for o, n in zip(self.origin, self.logits.shape[1:], strict=True)]
+        return spans_at(self.origin, self.logits.shape[1:])
 
 
 def on_file(
@@ -60,25 +59,10 @@ def on_file(
     box = union([spans for spans, _ in parts])
     whole = np.full((len(answers), *(b - a for a, b in box)), NOTHING, np.float32)
     for spans, part in parts:
-        whole[(slice(None), *within(spans, box))] = part
+        whole[(slice(None), *slices_in(spans, box))] = part
     (x, _), (y, _), (z, _) = box
     seen = _reach(case.grid.to_crop.inverse().then(to_file))
     return ObjectLogits(tuple(answers), (x, y, z), whole, seen)
-
-
-def union(boxes: Sequence[Spans]) -> Spans:
-    """The smallest box that holds these; one without voxels for none."""
-    if not boxes:
-        return [(0, 0)] * 3
-    return [(min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)]
-
-
-def within(spans: Spans, outer: Spans) -> tuple[slice, ...]:
-    """Slices of an array that lies at `outer`: its part in `spans`, none where they do not meet."""
-    return tuple(
-        slice(max(low, start) - start, max(min(high, end), start) - start)
-        for (low, high), (start, end) in zip(spans, outer, strict=True)
-    )
 
 
 def _reach(to_file: AxisMap) -> Spans:

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor, warn
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
-from nnunet_prompt.inference.object_logits import ObjectLogits, Spans, union, within
+from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.io.geometry import Lattice, same_geometry
 from nnunet_prompt.io.image_cases import STACKED, are_sequences
 from nnunet_prompt.io.nifti import NiftiVolume, read_stored
 from nnunet_prompt.prompts.frames import AxisMap, crop, pls_map
+from nnunet_prompt.prompts.spans import Spans, is_empty, slices_in, union
 from nnunet_prompt.prompts.types import CasePrompts
 
 SLAB = 4_000_000  # probabilities that are merged at a time
@@ -146,7 +147,7 @@ class _Votes:
 
         self.labels = answer.labels
         self._reserve(answer.box)
-        here = within(answer.box, self.box)
+        here = slices_in(answer.box, self.box)
         for i, weight in enumerate(weights):
             self.total[i][here] += weight * expit(answer.logits[i], dtype=np.float64)
         self.voters.append((answer.seen, np.asarray(weights)))
@@ -171,21 +172,21 @@ class _Votes:
 
     def _mean(self, slab: Spans) -> npt.NDArray[np.float64]:
         """The mean probabilities (L, *slab); 0 where no image holds anything."""
-        total = self.total[(slice(None), *within(slab, self.box))]
+        total = self.total[(slice(None), *slices_in(slab, self.box))]
         weight = np.zeros(total.shape)
         for seen, weights in self.voters:
-            weight[(slice(None), *within(seen, slab))] += weights[:, None, None, None]
+            weight[(slice(None), *slices_in(seen, slab))] += weights[:, None, None, None]
         return np.divide(total, weight, out=np.zeros(total.shape), where=weight > 0)
 
     def _reserve(self, box: Spans) -> None:
         """Makes room for a box."""
-        boxes = [b for b in (self.box, box) if all(low < high for low, high in b)]
+        boxes = [b for b in (self.box, box) if not is_empty(b)]
         grown = union(boxes)
         if grown == self.box and len(self.total) == len(self.labels):
             return
         total = np.zeros((len(self.labels), *(b - a for a, b in grown)))
         if self.total.size:
-            total[(slice(None), *within(self.box, grown))] = self.total
+            total[(slice(None), *slices_in(self.box, grown))] = self.total
         self.box, self.total = grown, total
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from nnunet_prompt.prompts.checks import BoolArray
+from nnunet_prompt.prompts.spans import intersection, is_empty, slices_in, spans_at, spans_of
 from nnunet_prompt.prompts.voxels import bounding_box, random_points
 
 SHOWN = (1 / 8, 3 / 4)  # the share of a patch that lies before the plane at which a mask stops
@@ -184,14 +185,10 @@ def _paste_changed(
 
 def _paste(part: BoolArray, corner: Sequence[int], result: BoolArray) -> None:
     """Adds `part` to `result` with its first voxel at `corner`; what leaves `result` is cut off."""
-    target, source = [], []
-    for start, n, size in zip(corner, result.shape, part.shape, strict=True):
-        low, high = max(start, 0), min(start + size, n)
-        if low >= high:
-            return
-        target.append(slice(low, high))
-        source.append(slice(low - start, high - start))
-    result[tuple(target)] |= part[tuple(source)]
+    place, whole = spans_at(corner, part.shape), spans_of(result.shape)
+    inside = intersection(place, whole)
+    if not is_empty(inside):
+        result[slices_in(inside, whole)] |= part[slices_in(inside, place)]
 
 
 def _blob(

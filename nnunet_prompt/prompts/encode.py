@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.checks import Coordinate, Shape
+from nnunet_prompt.prompts.spans import Spans, intersection, is_empty, slices_in, spans_at, spans_of
 from nnunet_prompt.prompts.types import VOXEL, Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.voxels import bounding_box
 
@@ -46,6 +47,11 @@ class Window:
 
     origin: Shape
     shape: Shape
+
+    @property
+    def spans(self) -> Spans:
+        """Where it lies, as `prompts.spans`."""
+        return spans_at(self.origin, self.shape)
 
 
 def style_for(
@@ -242,14 +248,11 @@ def _draw(scribble: Scribble, window: Window, style: PromptStyle, channel: Float
 
 
 def _copy_mask(mask: npt.NDArray[np.bool_], window: Window, channel: FloatArray) -> None:
-    target, source = [], []
-    for o, n, size in zip(window.origin, window.shape, mask.shape, strict=True):
-        low, high = max(o, 0), min(o + n, size)
-        if low >= high:
-            return
-        target.append(slice(low - o, high - o))
-        source.append(slice(low, high))
-    here = mask[tuple(source)]
+    whole = spans_of(mask.shape)
+    inside = intersection(window.spans, whole)
+    if is_empty(inside):
+        return
+    here = mask[slices_in(inside, whole)]
     box = bounding_box(here)
     if box is not None:
-        channel[tuple(target)][box] = here[box]
+        channel[slices_in(inside, window.spans)][box] = here[box]

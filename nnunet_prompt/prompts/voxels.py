@@ -11,10 +11,10 @@ from scipy import ndimage
 
 from nnunet_prompt.prompts.checks import BoolArray
 
-Spans = tuple[slice, slice, slice]
+Slices = tuple[slice, slice, slice]
 
 
-def bounding_box(mask: BoolArray) -> Spans | None:
+def bounding_box(mask: BoolArray) -> Slices | None:
     """The smallest box that holds all of `mask`; None if there is nothing in it."""
     along = np.flatnonzero(mask.any((1, 2)))
     if not along.size:

@@ -12,11 +12,19 @@ from torch import Tensor
 
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
+from nnunet_prompt.prompts.spans import (
+    Spans,
+    intersection,
+    is_empty,
+    slices_in,
+    spans_at,
+    spans_of,
+    union,
+)
 from nnunet_prompt.sliding_window.tiles import Boxes
 
 NOTHING = -30.0  # the object's logit where no tile was run; its sigmoid is zero for all purposes
 TOUCH = 1 / 1000  # the share of a tile's face that a mask must cover to count as touching it
-Spans = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +44,12 @@ class LabelLogits:
     @property
     def box(self) -> Spans:
         """Where it lies in the grid; empty spans where nothing was computed."""
-        return [(o, o + n) for o, n in zip(self.origin, self.logits.shape, strict=True)]
+        return spans_at(self.origin, self.logits.shape)
 
     def whole(self, shape: Shape) -> Tensor:
         """The logits of the whole grid."""
         result = torch.full(shape, NOTHING)
-        result[tuple(slice(low, high) for low, high in self.box)] = self.logits
+        result[slices_in(self.box, spans_of(shape))] = self.logits
         return result
 
 
@@ -57,15 +65,15 @@ class Canvas:
 
     def reserve(self, windows: Sequence[Window]) -> None:
         """Makes room for these tiles, as far as they lie in the volume."""
-        boxes = [spans for w in windows if _size(spans := self._inside(w))]
+        boxes = [spans for w in windows if not is_empty(spans := self._inside(w))]
         if not boxes:
             return
         if self.sums.numel():
             boxes.append(self.box)
-        box = [(min(b[a][0] for b in boxes), max(b[a][1] for b in boxes)) for a in range(3)]
+        box = union(boxes)
         if box == self.box:
             return
-        before, here = (self.sums, self.weights), _slices(self.box, box)
+        before, here = (self.sums, self.weights), slices_in(self.box, box)
         size = [high - low for low, high in box]
         self.sums, self.weights = torch.zeros(len(self.sums), *size), torch.zeros(size)
         if before[0].numel():
@@ -75,9 +83,8 @@ class Canvas:
     def add(self, logits: Tensor, window: Window, importance: Tensor) -> None:
         """Adds a tile (heads, *tile), weighted, where it lies inside the volume; `reserve` comes first."""
         spans = self._inside(window)
-        if _size(spans):
-            tile = [(o, o + n) for o, n in zip(window.origin, window.shape, strict=True)]
-            here, there = _slices(spans, tile), _slices(spans, self.box)
+        if not is_empty(spans):
+            here, there = slices_in(spans, window.spans), slices_in(spans, self.box)
             self.sums[(slice(None), *there)] += logits[(slice(None), *here)] * importance[here]
             self.weights[there] += importance[here]
         self.windows.append(window)
@@ -85,13 +92,10 @@ class Canvas:
     def mask(self, window: Window) -> npt.NDArray[np.bool_]:
         """The mask in a window, where the probability is above one half, boolean with the window's shape."""
         mask = np.zeros(window.shape, bool)
-        spans = [
-            (max(a, low), min(b, high))
-            for (a, b), (low, high) in zip(self._inside(window), self.box, strict=True)
-        ]
-        if all(low < high for low, high in spans):
-            tile = [(o, o + n) for o, n in zip(window.origin, window.shape, strict=True)]
-            mask[_slices(spans, tile)] = (self.sums[0][_slices(spans, self.box)] > 0).numpy()
+        spans = intersection(self._inside(window), self.box)
+        if not is_empty(spans):
+            part = self.sums[0][slices_in(spans, self.box)]
+            mask[slices_in(spans, window.spans)] = (part > 0).numpy()
         return mask
 
     def beyond(self, windows: Sequence[Window]) -> Boxes:
@@ -123,14 +127,14 @@ class Canvas:
     def _beyond(self, window: Window, axis: int, step: int) -> Spans | None:
         spans = self._inside(window)
         plane = spans[axis][1] - 1 if step > 0 else spans[axis][0]
-        if not _size(spans) or not 0 <= plane + step < self.shape[axis]:
+        if is_empty(spans) or not 0 <= plane + step < self.shape[axis]:
             return None
         face = [*spans]
         face[axis] = (plane, plane + 1)
-        touching = self.sums[0][_slices(face, self.box)] > 0
+        touching = self.sums[0][slices_in(face, self.box)] > 0
         face[axis] = (plane + step, plane + step + 1)
         if self.box[axis][0] <= plane + step < self.box[axis][1]:
-            touching &= self.weights[_slices(face, self.box)] == 0
+            touching &= self.weights[slices_in(face, self.box)] == 0
         where = np.argwhere(touching.numpy())
         if len(where) <= touching.numel() * TOUCH:
             return None
@@ -143,20 +147,4 @@ class Canvas:
         return box
 
     def _inside(self, window: Window) -> Spans:
-        return [
-            (max(o, 0), min(o + n, size))
-            for o, n, size in zip(window.origin, window.shape, self.shape, strict=True)
-        ]
-
-
-def _size(spans: Spans) -> int:
-    a, b, c = (max(high - low, 0) for low, high in spans)
-    return a * b * c
-
-
-def _slices(spans: Spans, within: Spans) -> tuple[slice, ...]:
-    """Slices of the array that lies at `within`."""
-    return tuple(
-        slice(low - start, high - start)
-        for (low, high), (start, _) in zip(spans, within, strict=True)
-    )
+        return intersection(window.spans, spans_of(self.shape))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
+from nnunet_prompt.prompts.spans import Spans, intersection, spans_of
 from nnunet_prompt.sliding_window.resampling import Resampler, resampler
 
 FloatArray = npt.NDArray[np.float32]
@@ -207,14 +208,12 @@ def _mask(data: FloatArray, configuration: Any) -> npt.NDArray[np.int8]:
     return np.where(create_nonzero_mask(data), np.int8(0), np.int8(-1))[None]
 
 
-def _inside(window: Window, shape: Shape) -> tuple[list[tuple[int, int]], list[int]]:
+def _inside(window: Window, shape: Shape) -> tuple[Spans, list[int]]:
     """The part of a window inside the volume, and what is missing around it as torch's padding."""
-    spans: list[tuple[int, int]] = []
+    spans = intersection(window.spans, spans_of(shape))
     padding: list[int] = []
-    for o, n, size in zip(window.origin, window.shape, shape, strict=True):
-        low, high = max(o, 0), min(o + n, size)
-        spans.append((low, high))
-        padding = [low - o, o + n - high, *padding]  # torch pads the last axis first
+    for (low, high), (start, stop) in zip(spans, window.spans, strict=True):
+        padding = [low - start, stop - high, *padding]  # torch pads the last axis first
     return spans, padding
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.inference.merge import merge_objects
-from nnunet_prompt.inference.object_logits import union, within
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
 from tests.predictor_fixture import ORIENTATIONS, case, corner, predictor, stored
@@ -51,13 +50,3 @@ def test_prompts_in_pls_and_no_prompts() -> None:
     assert said.origin == in_file.origin and np.array_equal(said.logits, in_file.logits)
     nothing = predictor().object_logits([volume], replace(case(box), labels={}))
     assert nothing.labels == () and nothing.logits.shape == (0, 0, 0, 0)
-
-
-def test_boxes() -> None:
-    a, b = [(0, 2), (1, 3), (0, 1)], [(1, 5), (0, 2), (4, 6)]
-    assert union([a, b]) == [(0, 5), (0, 3), (0, 6)]
-    assert union([]) == [(0, 0)] * 3
-    line = np.arange(10, 20)
-    assert list(line[within([(3, 5)], [(1, 9)])]) == [12, 13]
-    for apart in ([(-4, -2)], [(12, 14)], [(-3, 0)]):
-        assert line[within(apart, [(0, 10)])].size == 0

@@ -15,10 +15,11 @@ import torch
 
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
-from nnunet_prompt.inference.object_logits import ObjectLogits, Spans
+from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.sequence_fusion import TRUST, predict_case, read_case, trust
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.frames import pls_map
+from nnunet_prompt.prompts.spans import Spans
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
 from tests.predictor_fixture import Answers, case, corner, predictor, stored
 
