@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tqdm import tqdm
 
-from nnunet_prompt.data.care_labels import Task, table_for
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
@@ -26,8 +25,6 @@ from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
-
-from .download import CareOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,20 +124,6 @@ def inspect_download(
     bad = sum(1 for i in found if i.problems)
     console.print(f"{len(found)} cases, {sum(1 for i in found if i.left_out)} left out, {bad} bad")
     return 1 if bad else 0
-
-
-def write_task(
-    task: Task,
-    examined: Iterable[Examined],
-    dataset_id: int,
-    *,
-    name: str,
-    options: CareOptions,
-    channels: tuple[str, ...] = ("image",),
-) -> Path:
-    """Writes the cases of one task as `write_examined` does."""
-    target = RawTarget(dataset_id, name, channel_names=channels)
-    return write_examined(examined, target, table=table_for(task), leave_out=options.leave_out)
 
 
 def write_examined(

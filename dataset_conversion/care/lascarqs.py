@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from nnunet_prompt.io.nifti import Grid, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
 
 from . import atrium
-from .command_line import care_options, care_parser, run_care
+from .converter import Converter
 from .download import (
     DEFAULTS,
     CareOptions,
@@ -41,9 +41,7 @@ from .duplicates import Patients, thumbnail
 from .inspect import (
     Examined,
     Inspection,
-    cases_of,
     header_notes,
-    write_task,
 )
 from .names import (
     ATRIUM_CASE,
@@ -87,18 +85,6 @@ class CaseFiles:
         return Inspection(self.name, tuple(files), centre=CENTRE if self.part == "train" else "")
 
 
-def convert(
-    source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
-) -> Path:
-    """Writes all labelled cases of both tasks as nnU-Net raw data and returns the folder.
-
-    Raises `DatasetError` for a download that is not in the documented form (unless `options.leave_out`), for two
-    copies of a file, and everything that `write_raw_dataset` raises.
-    """
-    found = examine(source, options)
-    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
-
-
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every case of the download, by task and number, several at a time.
 
@@ -122,22 +108,6 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     cases.sort(key=lambda c: (c.part != "train", c.task, c.part, c.number))
     for examined, seen in in_order(partial(_examine, options=options), cases):
         yield examined if seen is None else _with_patient(examined, seen, patients)
-
-
-def lascarqs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
-    """The cases that can be written; what has problems or no labels is passed over."""
-    return cases_of(examine(source, options))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = care_parser("LAScarQS (2022 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
-    options = care_options(args)
-    return run_care(
-        args,
-        lambda: examine(args.source, options),
-        lambda: convert(args.source, args.dataset_id, name=args.name, options=options),
-    )
 
 
 def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> CaseFiles | Inspection:
@@ -277,6 +247,9 @@ def _with_patient(examined: Examined, seen: Thumbnail, patients: Patients) -> Ex
     notes = (*inspection.notes, f"the same image as {patient}: the two are one patient")
     return Examined(replace(inspection, notes=notes), replace(case, patient=patient))
 
+
+CONVERTER = Converter(TASK, NAME, "2022 to 2026", examine)
+convert, main = CONVERTER.convert, CONVERTER.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 
-from .command_line import care_options, care_parser, run_care
+from .converter import Converter
 from .download import (
     DEFAULTS,
     CareOptions,
@@ -38,11 +38,9 @@ from .download import (
 from .inspect import (
     Examined,
     Inspection,
-    cases_of,
     geometry,
     header_notes,
     unexpected_file,
-    write_task,
 )
 
 TASK: Task = "liqa"
@@ -97,18 +95,6 @@ class PhaseFiles:
         return Inspection(self.patient.name, files, centre=self.patient.vendor)
 
 
-def convert(
-    source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
-) -> Path:
-    """Writes the labelled GED4 volumes as nnU-Net raw data and returns the folder.
-
-    Raises `DatasetError` for a download that is not in the documented form (unless `options.leave_out`), for two
-    copies of a file, and everything that `write_raw_dataset` raises.
-    """
-    found = examine(source, options)
-    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
-
-
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every patient of the download, by vendor and number, several at once.
 
@@ -132,22 +118,6 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     found = (PhaseFiles(patient, by_patient[patient], source) for patient in everyone)
     yield from in_order(partial(_examine, options=options), found)
     _warn_of_missing({patient for patient, phase in files if phase == MASK}, source)
-
-
-def liqa_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
-    """The cases that can be written; what has problems or no labels is passed over."""
-    return cases_of(examine(source, options))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = care_parser("LiQA (2024 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
-    options = care_options(args)
-    return run_care(
-        args,
-        lambda: examine(args.source, options),
-        lambda: convert(args.source, args.dataset_id, name=args.name, options=options),
-    )
 
 
 def _patient(folder: Path) -> Patient | str:
@@ -265,6 +235,9 @@ def _case(found: PhaseFiles, label: LabelSource, ids: Mapping[int, int]) -> Case
         modality="MR",
     )
 
+
+CONVERTER = Converter(TASK, NAME, "2024 to 2026", examine)
+convert, main = CONVERTER.convert, CONVERTER.main
 
 if __name__ == "__main__":
     sys.exit(main())

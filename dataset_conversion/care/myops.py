@@ -32,16 +32,14 @@ from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 
-from .command_line import care_options, care_parser, run_care
+from .converter import Converter
 from .download import DEFAULTS, CareOptions, files_by_case
 from .inspect import (
     Examined,
     Inspection,
-    cases_of,
     geometry,
     header_notes,
     unexpected_file,
-    write_task,
 )
 from .myops_annotation import Annotation, annotation_of
 from .names import SHORT_AXIS_FILE
@@ -86,21 +84,6 @@ class Labels:
     problems: tuple[str, ...]
 
 
-def convert(
-    source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
-) -> Path:
-    """Writes all labelled cases as nnU-Net raw data and returns the folder.
-
-    Raises `DatasetError` for a download that is not in the documented form (unless `options.leave_out`), for two
-    copies of a file, and everything that `write_raw_dataset` raises.
-    """
-    channels = SEQUENCES if options.stack_sequences else ("image",)
-    found = examine(source, options)
-    return write_task(
-        TASK, found, dataset_id, name=name or NAME, options=options, channels=channels
-    )
-
-
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every patient of the download, by name; a patient gives one entry per sequence, or one if stacked.
 
@@ -114,22 +97,6 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     patients = (PatientFiles(case, files, source, options) for case, files in cases.items())
     for examined in in_order(_examine, patients):
         yield from examined
-
-
-def myops_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
-    """The cases that can be written; what has problems or no labels is passed over."""
-    return cases_of(examine(source, options))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = care_parser("MyoPS (2020 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
-    options = care_options(args)
-    return run_care(
-        args,
-        lambda: examine(args.source, options),
-        lambda: convert(args.source, args.dataset_id, name=args.name, options=options),
-    )
 
 
 def _part(stated: str) -> str:
@@ -294,6 +261,15 @@ def _case(
         modality="MR",
     )
 
+
+CONVERTER = Converter(
+    TASK,
+    NAME,
+    "2020 to 2026",
+    examine,
+    channels=lambda options: SEQUENCES if options.stack_sequences else ("image",),
+)
+convert, main = CONVERTER.convert, CONVERTER.main
 
 if __name__ == "__main__":
     sys.exit(main())

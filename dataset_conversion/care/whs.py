@@ -29,15 +29,13 @@ from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 
-from .command_line import care_options, care_parser, run_care
+from .converter import Converter
 from .download import DEFAULTS, CareOptions, files_by_case
 from .inspect import (
     Examined,
     Inspection,
-    cases_of,
     header_notes,
     unexpected_file,
-    write_task,
 )
 from .names import HEART_FILE
 
@@ -51,14 +49,6 @@ _MODALITY = re.compile(r"(?:.*[ _])?(ct|mr)(?:[ _].*)?", re.IGNORECASE)
 _CARE = re.compile(r"Case(\d)\d{3}", re.IGNORECASE)
 
 
-def convert(
-    source: Path, dataset_id: int, *, name: str | None = None, options: CareOptions = DEFAULTS
-) -> Path:
-    """Writes all labelled volumes as nnU-Net raw data and returns the folder; raises like `myops.convert`."""
-    found = examine(source, options)
-    return write_task(TASK, found, dataset_id, name=name or NAME, options=options)
-
-
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every volume of the download, by name, several at once.
 
@@ -68,11 +58,6 @@ def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]
     for path in odd:
         yield unexpected_file(path, source, "expected a name that ends in _image or _label")
     yield from in_order(lambda found: _examine(*found, source, options), cases.items())
-
-
-def whs_cases(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Case]:
-    """The cases that can be written; what has problems or no labels is passed over."""
-    return cases_of(examine(source, options))
 
 
 def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, str | None, str]:
@@ -96,17 +81,6 @@ def centre_and_modality(case: str, folders: Sequence[str]) -> tuple[str | None, 
             f"the folder states {by_folder}, the number of the case {by_number}",
         )
     return centre, by_folder or by_number, ""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = care_parser("WHS (2017 to 2026) to nnU-Net raw data", TASK).parse_args(arguments)
-    options = care_options(args)
-    return run_care(
-        args,
-        lambda: examine(args.source, options),
-        lambda: convert(args.source, args.dataset_id, name=args.name, options=options),
-    )
 
 
 def _examine(case: str, parts: Mapping[str, Path], source: Path, options: CareOptions) -> Examined:
@@ -194,6 +168,9 @@ def _notes(case: str, label_grid: Grid, how: Agreement) -> Iterator[str]:
     if case in DAMAGED:
         yield "its border may be damaged, as in MM-WHS: look at it"
 
+
+CONVERTER = Converter(TASK, NAME, "2017 to 2026", examine)
+convert, main = CONVERTER.convert, CONVERTER.main
 
 if __name__ == "__main__":
     sys.exit(main())

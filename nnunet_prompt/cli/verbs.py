@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib import import_module
 from typing import Any
 
 from nnunet_prompt.cli.arguments import CARE
@@ -47,21 +48,14 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _convert_care(args: argparse.Namespace) -> int:
     from nnunet_prompt.data.raw import keep_out_of
-    from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
     from nnunet_prompt.dataset_conversion.care.command_line import care_options, run_inspection
 
-    known = {
-        "lascarqs": (lascarqs.examine, lascarqs.convert),
-        "liqa": (liqa.examine, liqa.convert),
-        "myops": (myops.examine, myops.convert),
-        "whs": (whs.examine, whs.convert),
-    }
-    examine, convert_download = known[args.layout]
+    task = import_module(f"nnunet_prompt.dataset_conversion.care.{args.layout}")
     options = care_options(args)
     if args.inspect is not None:
-        return int(run_inspection(args, lambda: examine(args.source, options)))
+        return int(run_inspection(args, lambda: task.examine(args.source, options)))
     keep_out_of([args.source])
-    folder = convert_download(args.source, args.dataset_id, name=args.name, options=options)
+    folder = task.convert(args.source, args.dataset_id, name=args.name, options=options)
     print(f"wrote {folder}")
     return 0
 
