@@ -214,7 +214,7 @@ def test_submit_leaves_open_what_is_not_given(line: str, given: Any, fake: Any) 
 
     call = fake("nnunet_prompt.challenge.submit.submit", 0)
     assert run(f"submit -i in -o out -m model {line}") == 0
-    assert call.call_args.kwargs["how"].convention == GivenConvention(*given)
+    assert call.call_args.kwargs["submission"].convention == GivenConvention(*given)
 
 
 def test_submit_as_a_container_runs_it(fake: Any) -> None:
@@ -224,7 +224,7 @@ def test_submit_as_a_container_runs_it(fake: Any) -> None:
     line = "submit -i in -o out -m model --overwrite --report log/report.json --budget-minutes 2.5"
     assert run(line) == 0
     expected = SubmitOptions(overwrite=True, report=Path("log/report.json"), budget_minutes=2.5)
-    assert call.call_args.kwargs["how"] == expected
+    assert call.call_args.kwargs["submission"] == expected
     for minutes in ("0", "-1", "nan", "inf", "soon"):
         with pytest.raises(SystemExit, match="2"):
             run(f"submit -i in -o out -m model --budget-minutes {minutes}")
@@ -233,7 +233,7 @@ def test_submit_as_a_container_runs_it(fake: Any) -> None:
 def test_submit_strict(fake: Any) -> None:
     call = fake("nnunet_prompt.challenge.submit.submit", 0)
     assert run("submit -i in -o out -m model --strict") == 0
-    assert call.call_args.kwargs["how"].strict is True
+    assert call.call_args.kwargs["submission"].strict is True
     call.side_effect = NNUNetPromptError("--strict, and 1 case is degraded")
     assert run("submit -i in -o out -m model --strict") == 1
 
