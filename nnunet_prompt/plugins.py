@@ -1,4 +1,4 @@
-"""What other packages add without a fork, as entry points of their distribution.
+"""Plugins: entry points of other packages, which add to this one without a fork.
 
     nnunet_prompt.converters       NAME = "module:convert", for `nnunet-prompt convert NAME`
     nnunet_prompt.metrics          NAME = "module:metric", a column of every evaluation

@@ -29,7 +29,7 @@ def is_added(path: Path) -> bool:
 
 
 def read_added(path: Path) -> dict[str, Any]:
-    """What the reader of another package makes of a file, as our own form has it. Raises `PromptFileError`."""
+    """Reads a file with the reader of another package, as our own form has it. Raises `PromptFileError`."""
     reader = _reader(path.name)
     if reader is None or not path.is_file():
         raise PromptFileError(f"{path}: cannot be read: no such file")
