@@ -11,7 +11,7 @@ import pytest
 
 from nnunet_prompt import arguments
 from nnunet_prompt.errors import NNUNetPromptError
-from tests.nonsense_fixture import NOTHING, NUMBERS, TEXTS, refuses
+from tests.helpers.nonsense import NOTHING, NUMBERS, TEXTS, refuses
 
 Triple = namedtuple("Triple", "x y z")
 

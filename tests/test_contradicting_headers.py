@@ -26,9 +26,9 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_cases import group_images, image_files
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.types import Box
-from tests.challenge_fixture import BoxFiller, Challenge, bricks, save
-from tests.header_fixture import CONTRADICT, contradict
-from tests.predictor_fixture import predictor
+from tests.challenge.folders import BoxFiller, Challenge, bricks, save
+from tests.helpers.headers import CONTRADICT, contradict
+from tests.helpers.predictors import predictor
 
 SIZES = (1.5, 1.25, 8.0)
 AFFINE = np.diag([-1.5, -1.25, 8.0, 1.0])

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_prompt.cli.main import main
-from tests.sweep_fixture import ATTEMPTS, Attempt, build, hashes
+from tests.helpers.attempts import ATTEMPTS, Attempt, build, hashes
 
 ROOT = Path(__file__).parents[1]
 VERBS = sorted(ATTEMPTS)

@@ -14,8 +14,8 @@ from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.case_run import CaseRun, Setting
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
-from tests.challenge_fixture import SHAPE, BoxFiller, Challenge, bricks, save
-from tests.predictor_fixture import Answers, predictor
+from tests.challenge.folders import SHAPE, BoxFiller, Challenge, bricks, save
+from tests.helpers.predictors import Answers, predictor
 
 
 class Counts(Answers):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nnunet_prompt.cli.main import main
-from tests.fuzz_fixture import write_input
-from tests.model_fixture import write_model_folder
+from tests.challenge.fuzz import write_input
+from tests.helpers.models import write_model_folder
 
 
 class Runs:

@@ -14,7 +14,7 @@ from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from tests.challenge_fixture import BoxFiller, save
+from tests.challenge.folders import BoxFiller, save
 
 SHAPE = (12, 5, 14)  # P, L, S
 AFFINE = np.array([[0.0, -8, 0, 1], [-1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.io.repair import MAX_VOXELS
-from tests.fuzz_fixture import (
+from tests.challenge.fuzz import (
     IMAGE,
     LPS,
     PROMPTS,

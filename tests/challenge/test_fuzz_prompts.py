@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz_fixture import (
+from tests.challenge.fuzz import (
     PROMPTS,
     SHAPE,
     answer,

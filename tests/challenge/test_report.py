@@ -12,7 +12,7 @@ from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.report import Entry, Report, entry_of
 from nnunet_prompt.errors import NNUNetPromptError
-from tests.challenge_fixture import SHAPE, BoxFiller, Challenge, save
+from tests.challenge.folders import SHAPE, BoxFiller, Challenge, save
 
 
 def read(path: Path) -> dict[str, Any]:

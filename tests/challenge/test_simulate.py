@@ -14,7 +14,7 @@ from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, 
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
-from tests.nonsense_fixture import refuses
+from tests.helpers.nonsense import refuses
 
 Labels = npt.NDArray[np.int32]
 

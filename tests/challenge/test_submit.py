@@ -20,7 +20,7 @@ from nnunet_prompt.prompt_files.infer_convention import Reading
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from tests.challenge_fixture import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
+from tests.challenge.folders import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
 
 
 @pytest.fixture

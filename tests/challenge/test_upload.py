@@ -23,9 +23,9 @@ from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
-from tests.header_fixture import contradict
-from tests.model_fixture import hand_made_dataset_json, write_model_folder
-from tests.predictor_fixture import ORIENTATIONS, TABLE, predictor, stored
+from tests.helpers.headers import contradict
+from tests.helpers.models import hand_made_dataset_json, write_model_folder
+from tests.helpers.predictors import ORIENTATIONS, TABLE, predictor, stored
 
 ATOM = label_ids("unified")
 ODD = np.array([[0, 0, 8, 3], [-1.25, 0.1, 0, 4], [0, -1.5, 0, 5], [0, 0, 0, 1.0]])

@@ -14,7 +14,7 @@ import pytest
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.errors import RefusedError
 from nnunet_prompt.training import external_trainers as extension
-from tests.planned_fixture import DATASET, add_plans, write_planned
+from tests.helpers.planned import DATASET, add_plans, write_planned
 
 CPU_PLANS = "nnUNetPromptCPUPlans"
 PLANNED = "-tr nnUNetTrainerPrompt -p nnUNetPlans -device cpu"

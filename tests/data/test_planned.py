@@ -10,8 +10,8 @@ import pytest
 
 from nnunet_prompt.data.planned import dataset_folder, open_planned, refuse_cascade, settings_in
 from nnunet_prompt.errors import DatasetError
-from tests.model_fixture import PLANS, hand_made_plans
-from tests.planned_fixture import DATASET, write_planned
+from tests.helpers.models import PLANS, hand_made_plans
+from tests.helpers.planned import DATASET, write_planned
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from nnunet_prompt.data.plans import ReduceOptions, _patch_size, no_resampling_plans, reduce_plans
 from nnunet_prompt.data.side_file import SIDE_FILE
 from nnunet_prompt.errors import DatasetError, OutputError
-from tests.model_fixture import hand_made_plans
+from tests.helpers.models import hand_made_plans
 
 FEATURES = (4, 6, 8)
 

@@ -20,7 +20,7 @@ from nnunet_prompt.evaluation.metrics import (
     surface_distances,
     volume_error,
 )
-from tests.nonsense_fixture import refuses
+from tests.helpers.nonsense import refuses
 
 Mask = npt.NDArray[np.bool_]
 SPACING = (5.0, 1.0, 2.0)

@@ -27,7 +27,7 @@ from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import Predicted, predict_folder
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
-from tests.model_fixture import write_model_folder
+from tests.helpers.models import write_model_folder
 
 CPU = PredictOptions(device="cpu")
 PATIENCE = 300  # seconds, for what must happen

@@ -21,9 +21,9 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompts.types import Box
-from tests.dicom_fixture import write_series
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
-from tests.predictor_fixture import TABLE, predictor
+from tests.helpers.dicom import write_series
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
+from tests.helpers.predictors import TABLE, predictor
 
 WORLD = ("SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient")
 LOWER, UPPER = (2, 3, 1), (7, 6, 3)  # of the box, in voxels of the file: x, y, z
@@ -140,7 +140,7 @@ def test_a_prompt_mask_of_the_same_format(
     from nnunet_prompt.data.plans_reader import ImageReader
     from nnunet_prompt.io.image_files import write_label_file
     from nnunet_prompt.prompts.channels import MASK
-    from tests.predictor_fixture import Answers
+    from tests.helpers.predictors import Answers
 
     use(ending=".nrrd", network=Answers(MASK))
     image = write_itk(tmp_path / "in" / "a_0000.nrrd")
@@ -228,7 +228,7 @@ def test_a_dicom_series(tmp_path: Path, use: Callable[..., PromptPredictor]) -> 
 def test_prompts_in_pls(name: str, axes: str, tmp_path: Path) -> None:
     """As `submit` gives them: the same box, the same mask."""
     from nnunet_prompt.prompts.frames import pls_map
-    from tests.predictor_fixture import case
+    from tests.helpers.predictors import case
 
     made = model(name)
     images = made.reader.read(write_itk(tmp_path / "a.nii.gz", axes))

@@ -17,8 +17,8 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti, save_nifti
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
-from tests.nonsense_fixture import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
-from tests.predictor_fixture import TABLE, predictor, stored
+from tests.helpers.nonsense import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
+from tests.helpers.predictors import TABLE, predictor, stored
 
 BOX = Box((4, 6, 2), (10, 12, 5))
 SIZE = {"S": 14, "P": 45, "L": 38}

@@ -15,7 +15,7 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.nifti import NiftiVolume, save_nifti
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import FromWorld
-from tests.predictor_fixture import ORIENTATIONS, filled, predictor, stored
+from tests.helpers.predictors import ORIENTATIONS, filled, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
 BOX = Box((4, 6, 2), (10, 12, 5))
@@ -124,7 +124,7 @@ def test_a_folder_and_a_device(tmp_path: Path) -> None:
     from nnunet_prompt.errors import ModelError
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor
-    from tests.model_fixture import write_model_folder
+    from tests.helpers.models import write_model_folder
 
     folder = write_model_folder(tmp_path / "model")
     session = PromptSession(folder, PredictOptions(use_mirroring=False), device="cpu")

@@ -16,7 +16,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_prompt.inference.grid import Grid, grid_of
 from nnunet_prompt.inference.merge import decode_structures
-from tests.model_fixture import SPACING, TABLE, hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import SPACING, TABLE, hand_made_dataset_json, hand_made_plans
 
 TRANSPOSES = list(itertools.permutations(range(3)))
 SHAPE = (7, 9, 8)

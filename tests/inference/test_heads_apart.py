@@ -12,7 +12,7 @@ from torch import Tensor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet, Scribble
-from tests.predictor_fixture import Answers, corner, predictor, stored
+from tests.helpers.predictors import Answers, corner, predictor, stored
 
 
 class Tempted(Answers):

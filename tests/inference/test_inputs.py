@@ -10,7 +10,7 @@ import pytest
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
 
 NRRD = ImageReader(ending=".nrrd")
 PNG = ImageReader("NaturalImage2DIO", ending=".png")

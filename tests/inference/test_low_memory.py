@@ -17,7 +17,7 @@ from nnunet_prompt.inference.low_memory import (
     watched,
     without_mirroring,
 )
-from tests.predictor_fixture import Answers, case, corner, filled, predictor, stored
+from tests.helpers.predictors import Answers, case, corner, filled, predictor, stored
 
 SMALL = (
     8 * 8 * 12 * 12 - 1

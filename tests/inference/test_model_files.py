@@ -23,7 +23,7 @@ from nnunet_prompt.networks.capability import (
 from nnunet_prompt.networks.provenance import Points, pack
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.weights.stock import plain_dataset_json
-from tests.model_fixture import (
+from tests.helpers.models import (
     SPACING,
     TABLE,
     hand_made_dataset_json,

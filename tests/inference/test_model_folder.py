@@ -22,7 +22,7 @@ from nnunet_prompt.networks.capability import (
 from nnunet_prompt.networks.provenance import Origin, pack
 from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompts.encode import style_for
-from tests.model_fixture import write_model_folder
+from tests.helpers.models import write_model_folder
 
 ON_CPU = PredictOptions(device="cpu")
 

@@ -9,7 +9,7 @@ from nnunet_prompt.inference.merge import merge_objects
 from nnunet_prompt.inference.object_logits import union, within
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.predictor_fixture import ORIENTATIONS, case, corner, predictor, stored
+from tests.helpers.predictors import ORIENTATIONS, case, corner, predictor, stored
 
 
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::5])

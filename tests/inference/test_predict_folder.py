@@ -33,8 +33,8 @@ from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.model_fixture import write_model_folder
-from tests.reading_fixture import save_pls
+from tests.helpers.models import write_model_folder
+from tests.prompt_files.inputs import save_pls
 
 SHAPE = (4, 3, 2)
 TABLE = StructureTable((Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)))

@@ -15,7 +15,7 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.channels import POINT
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
-from tests.predictor_fixture import (
+from tests.helpers.predictors import (
     ORIENTATIONS,
     SIZE,
     Answers,

@@ -18,7 +18,7 @@ from nnunet_prompt.prompts.channels import BOX, MASK
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
-from tests.predictor_fixture import ORIENTATIONS, Answers, corner, predictor, stored
+from tests.helpers.predictors import ORIENTATIONS, Answers, corner, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
 ISOTROPIC = {"S": 2.0, "P": 2.0, "L": 2.0}

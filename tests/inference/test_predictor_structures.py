@@ -12,7 +12,7 @@ import torch
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
-from tests.predictor_fixture import (
+from tests.helpers.predictors import (
     ORIENTATIONS,
     Answers,
     case,

@@ -20,7 +20,7 @@ from nnunet_prompt.inference.sequence_fusion import TRUST, predict_case, read_ca
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.predictor_fixture import Answers, case, corner, predictor, stored
+from tests.helpers.predictors import Answers, case, corner, predictor, stored
 
 SHAPE = (4, 3, 2)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])

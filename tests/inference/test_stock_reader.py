@@ -32,8 +32,8 @@ from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
 from nnunet_prompt.training.external_trainers import environment
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.export_fixture import TABLE, scene, trained_weights, write_model
-from tests.model_fixture import hand_made_plans
+from tests.helpers.exports import TABLE, scene, trained_weights, write_model
+from tests.helpers.models import hand_made_plans
 
 ORIENTATIONS = ("RAS", "LPS", "SLA", "PIR", "IAR")
 

@@ -23,7 +23,7 @@ from nnunet_prompt.networks.network import heard_channels, silence_channels
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.training.mixture import PromptMixture
-from tests.predictor_fixture import predictor, stored
+from tests.helpers.predictors import predictor, stored
 
 BOX = Box((1, 1, 1), (4, 4, 3))
 DEAF = Capability(unsupported=("scribble +", "scribble -", "mask"))

@@ -10,7 +10,7 @@ import pytest
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.dicom import dicom_files, read_series
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
 
 ARRAY = np.arange(60).reshape(3, 4, 5)  # slices, rows, columns
 

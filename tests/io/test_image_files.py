@@ -17,7 +17,7 @@ from nnunet_prompt.io.image_files import (
     without_image_ending,
     write_label_file,
 )
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 

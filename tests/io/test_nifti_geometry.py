@@ -22,7 +22,7 @@ from nnunet_prompt.io.nifti import read_grid, read_label_volume, read_nifti, wri
 from nnunet_prompt.io.nifti_geometry import FIELDS
 from nnunet_prompt.io.nifti_header import bare_header
 from nnunet_prompt.io.repair import read_mended
-from tests.header_fixture import (
+from tests.helpers.headers import (
     ACDC,
     AGREE,
     CONTRADICT,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nnunet_prompt.networks.lora import LowRank, add_lora, lora_state, restore_lora
-from tests.tuning_fixture import logits, network_of, patch
+from tests.helpers.tunings import logits, network_of, patch
 
 
 def test_the_formula() -> None:

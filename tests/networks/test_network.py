@@ -17,7 +17,7 @@ from nnunet_prompt.networks.provenance import Origin, pack, provenance_of
 from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.model_fixture import hand_made_plans
+from tests.helpers.models import hand_made_plans
 
 PATCH = {"2d": (12, 12), "3d_fullres": (8, 12, 12)}
 

@@ -18,7 +18,7 @@ from nnunet_prompt.networks.tunable import (
     make_tunable,
     tuned_tensors,
 )
-from tests.tuning_fixture import KINDS, logits, network_of, patch, train_briefly
+from tests.helpers.tunings import KINDS, logits, network_of, patch, train_briefly
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear", "full")
 

@@ -24,7 +24,7 @@ from nnunet_prompt.phantom.liver_scanner import PHASES, SITES, LiverPatient
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
-from tests.phantom_fixture import (
+from tests.phantom.downloads import (
     assert_prompts_fit,
     converted_labels,
     in_pls,

@@ -9,7 +9,7 @@ import pytest
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.order_votes import LIVER_MM
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
-from tests.reading_fixture import Array, parsed, read_all, save_pls, slices
+from tests.prompt_files.inputs import Array, parsed, read_all, save_pls, slices
 
 FLAT = np.zeros((8, 12, 4))
 SQUARE = np.zeros((12, 12, 4))

@@ -13,7 +13,7 @@ from nnunet_prompt.prompt_files.order_votes import (
     outside_their_boxes,
     vote_ends,
 )
-from tests.reading_fixture import parsed, save_pls
+from tests.prompt_files.inputs import parsed, save_pls
 
 
 def view(folder: Path, *prompts: Any, shape: tuple[int, int, int] = (6, 9, 4)) -> CaseView:

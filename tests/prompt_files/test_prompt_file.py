@@ -13,7 +13,7 @@ from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
-from tests.reading_fixture import save_pls
+from tests.prompt_files.inputs import save_pls
 
 SHAPE = (4, 6, 3)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

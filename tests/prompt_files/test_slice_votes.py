@@ -8,7 +8,7 @@ import pytest
 
 from nnunet_prompt.prompt_files.case_view import CaseView, view_case
 from nnunet_prompt.prompt_files.slice_votes import AxisVote, BaseVotes, vote_axis
-from tests.reading_fixture import parsed, save_pls, slices
+from tests.prompt_files.inputs import parsed, save_pls, slices
 
 
 def view(

@@ -17,7 +17,7 @@ from nnunet_prompt.prompts.clicks import (
     error_components,
     largest_components,
 )
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 
 def blank(*shape: int) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.coerce import as_prompt, as_prompt_set
 from nnunet_prompt.prompts.types import Box, Point, Scribble
-from tests.nonsense_fixture import refuses
+from tests.helpers.nonsense import refuses
 
 POINT, BOX = Point((1.0, 2.0, 3.0)), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 LINE = Scribble(((1.0, 1.0, 1.0),))

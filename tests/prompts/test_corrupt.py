@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.corrupt import continued, corrupt, disturbed
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 # --- corrupt
 

@@ -15,7 +15,7 @@ from nnunet_prompt.prompts.clicks import deep_point
 from nnunet_prompt.prompts.few import few
 from nnunet_prompt.prompts.options import EXACT, SimulationOptions
 from nnunet_prompt.prompts.types import Box, PromptSet
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 POINTS = replace(EXACT, boxes=False, scribbles=False)
 BOXES = replace(EXACT, points=False, scribbles=False)

@@ -20,7 +20,7 @@ from nnunet_prompt.prompts.simulate import (
     simulate,
 )
 from nnunet_prompt.prompts.types import Box, PromptSet
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 C_SHAPE = np.array(
     [

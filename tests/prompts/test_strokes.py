@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nnunet_prompt.prompts.encode import path_voxels
 from nnunet_prompt.prompts.strokes import STROKE_FORMS, draw_outside, draw_stroke
 from nnunet_prompt.prompts.types import Scribble
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 BoolSlice = npt.NDArray[np.bool_]
 

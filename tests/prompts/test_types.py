@@ -11,7 +11,7 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.types import VOXEL, Box, CasePrompts, Point, PromptSet, Scribble
-from tests.nonsense_fixture import NONSENSE, refuses
+from tests.helpers.nonsense import NONSENSE, refuses
 
 SHAPE = (3, 4, 5)
 

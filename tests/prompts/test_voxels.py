@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
-from tests.mask_fixture import masks, modest, rng, seeds
+from tests.prompts.masks import masks, modest, rng, seeds
 
 # --- bounding_box
 

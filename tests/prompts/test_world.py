@@ -5,7 +5,7 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.world import Edges, carry_mask, enclosing, to_voxels
-from tests.predictor_fixture import ORIENTATIONS, stored
+from tests.helpers.predictors import ORIENTATIONS, stored
 
 LPS = np.array([[-2.0, 0, 0, 10], [0, -3, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 TURN = np.array([[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]])

@@ -14,8 +14,8 @@ from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.sliding_window import forward
 from nnunet_prompt.sliding_window.forward import mean_logits
-from tests.model_fixture import write_model_folder
-from tests.predictor_fixture import Answers, predictor
+from tests.helpers.models import write_model_folder
+from tests.helpers.predictors import Answers, predictor
 
 ON_CPU = PredictOptions(device="cpu")
 

@@ -19,7 +19,7 @@ from nnunet_prompt.sliding_window.lazy_image import (
     nonzero_bounds,
     prepare,
 )
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
 
 CT = {"mean": 90.0, "std": 40.0, "percentile_00_5": -20.0, "percentile_99_5": 160.0}
 

@@ -14,7 +14,7 @@ from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.sliding_window.sliding_window import NOTHING, Engine
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
 
 CPU = torch.device("cpu")
 STYLE = style_for((4.0, 1.5, 1.25))

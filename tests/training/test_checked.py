@@ -13,8 +13,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunet_prompt.errors import RefusedError
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.model_fixture import PLANS, hand_made_dataset_json, make_trainer
-from tests.planned_fixture import write_planned
+from tests.helpers.models import PLANS, hand_made_dataset_json, make_trainer
+from tests.helpers.planned import write_planned
 
 
 @pytest.fixture(params=[PromptTrainer, PlainTrainer])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
-from tests.model_fixture import make_trainer
+from tests.helpers.models import make_trainer
 
 
 @pytest.fixture

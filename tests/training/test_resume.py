@@ -20,8 +20,8 @@ from nnunet_prompt.training.resume import (
     to_resume_from,
 )
 from nnunet_prompt.weights.target import target_of
-from tests.model_fixture import PLANS
-from tests.planned_fixture import write_planned
+from tests.helpers.models import PLANS
+from tests.helpers.planned import write_planned
 
 WHOLE: dict[str, Any] = {
     "network_weights": {"a": torch.zeros(2)},

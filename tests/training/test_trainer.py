@@ -22,7 +22,7 @@ from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.model_fixture import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
+from tests.helpers.models import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from nnunet_prompt.networks.tunable import Method, Tuning
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.tune import TuneTrainer
 from nnunet_prompt.weights.merge import merge_adapter
-from tests.model_fixture import make_trainer, write_model_folder
-from tests.nnunet_fixture import TinyData, train, trained
-from tests.tuning_fixture import logits
+from tests.helpers.models import make_trainer, write_model_folder
+from tests.helpers.tiny_data import TinyData, train, trained
+from tests.helpers.tunings import logits
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear", "full")
 

@@ -32,8 +32,8 @@ from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint, image_columns
 from nnunet_prompt.weights.report import AdaptReport
 from nnunet_prompt.weights.source_model import STEMS
-from tests.model_fixture import hand_made_plans
-from tests.source_fixture import (
+from tests.helpers.models import hand_made_plans
+from tests.weights.sources import (
     DATASET_ID,
     PATCH,
     checkpoint_in,

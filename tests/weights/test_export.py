@@ -12,8 +12,8 @@ from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter
 from nnunet_prompt.weights.export import Exported, ExportOptions, export_model
-from tests.export_fixture import ORIGIN, TABLE, new_network, servable_plans, write_model
-from tests.model_fixture import hand_made_dataset_json
+from tests.helpers.exports import ORIGIN, TABLE, new_network, servable_plans, write_model
+from tests.helpers.models import hand_made_dataset_json
 
 PLANS = servable_plans(patch=(8, 12, 16))
 

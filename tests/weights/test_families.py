@@ -13,8 +13,8 @@ from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import family_of, open_source, stems_of
 from nnunet_prompt.weights.source_model import Found, Row, channels_of, find_source, rows_of_labels
-from tests.model_fixture import write_model_folder
-from tests.source_fixture import (
+from tests.helpers.models import write_model_folder
+from tests.weights.sources import (
     checkpoint_in,
     edit,
     multitalent_model,

@@ -15,7 +15,7 @@ from nnunet_prompt.networks.provenance import Origin
 from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.weights.inspect import describe, print_checkpoint, tensor_rows
 from tests.networks.test_checkpoint import Runs
-from tests.source_fixture import (
+from tests.weights.sources import (
     checkpoint_in,
     edit,
     multitalent_model,

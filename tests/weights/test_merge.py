@@ -25,8 +25,8 @@ from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import Origin, pack
 from nnunet_prompt.networks.tunable import Method, Tuning, make_tunable, tuned_tensors
 from nnunet_prompt.weights.merge import merge_adapter
-from tests.model_fixture import write_model_folder
-from tests.tuning_fixture import logits, network_of, train_briefly
+from tests.helpers.models import write_model_folder
+from tests.helpers.tunings import logits, network_of, train_briefly
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear")
 ORIGIN = Origin("Example", "nnInteractive", "CC BY-NC-SA 4.0", "ab" * 32)

@@ -21,9 +21,9 @@ from nnunet_prompt.weights.adapt import adapt
 from nnunet_prompt.weights.export import export_model
 from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.target import target_of
-from tests.export_fixture import ORIGIN, VOXELS, servable_plans, write_model
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
-from tests.source_fixture import (
+from tests.helpers.exports import ORIGIN, VOXELS, servable_plans, write_model
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.weights.sources import (
     TARGET,
     checkpoint_in,
     nninteractive_model,

@@ -19,9 +19,9 @@ from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.weights.export import ExportOptions, export_model
 from nnunet_prompt.weights.stock import overwriting_order, plain_dataset_json
-from tests.export_fixture import TABLE, servable_plans, write_model
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
-from tests.source_fixture import checkpoint_in, nnunet_network
+from tests.helpers.exports import TABLE, servable_plans, write_model
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.weights.sources import checkpoint_in, nnunet_network
 
 SMALL = (8, 12, 16)
 UNIONS = StructureTable(

@@ -9,7 +9,7 @@ import pytest
 from nnunet_prompt.data.care_labels import TASKS
 from nnunet_prompt.dataset_conversion.care.detect import task_of, tasks_of
 from nnunet_prompt.errors import DatasetError
-from tests.care_fixture import Downloads, make_downloads
+from tests.dataset_conversion.care.downloads import Downloads, make_downloads
 
 
 def touch(root: Path, *names: str) -> Path:

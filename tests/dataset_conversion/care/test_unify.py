@@ -36,8 +36,8 @@ from nnunet_prompt.dataset_conversion.care.unify import (
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
-from tests.care_fixture import SECRETS, Downloads, make_downloads
 from tests.dataset_conversion.care import test_myops, test_whs
+from tests.dataset_conversion.care.downloads import SECRETS, Downloads, make_downloads
 
 WHOLE_HEART = {"myocardium", "lv", "rv", "la", "ra", "aorta", "pulmonary_artery"}
 MYOPS = {"myocardium", "myocardium_healthy", "lv", "rv", "edema", "scar"}

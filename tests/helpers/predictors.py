@@ -20,7 +20,7 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.prompts.channels import BOX
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
 
 TABLE = StructureTable(
     (
