@@ -27,6 +27,7 @@ from nnunet_prompt.io.image_cases import group_images, image_files
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.types import Box
 from tests.challenge.folders import BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
 from tests.helpers.headers import CONTRADICT, contradict
 from tests.helpers.predictors import predictor
 
@@ -107,7 +108,7 @@ def test_submit_takes_a_unit_that_gives_no_body_for_mm(
     assert "no image can have the affine" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("spoilt", ["labels", "predictions", "both"])
+@each("spoilt", ["labels", "predictions", "both"])
 def test_evaluate(tmp_path: Path, spoilt: str, capsys: pytest.CaptureFixture[str]) -> None:
     moved = np.roll(bricks(), 1, axis=2)
     for folder, array in (("labels", bricks()), ("predictions", moved)):
@@ -214,7 +215,7 @@ def liqa_download(root: Path) -> None:
         save(root / f"Vendor_B1/0241-B1-S2/{part}.nii.gz", array, AFFINE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("download", "module"),
     [
         (myops_download, myops),

@@ -15,6 +15,7 @@ from nnunet_prompt.challenge.case_run import CaseRun, Setting
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from tests.challenge.folders import SHAPE, BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
 from tests.helpers.predictors import Answers, predictor
 
 
@@ -110,7 +111,7 @@ def test_an_image_that_no_memory_holds_falls_back_without_being_read(two: Challe
             assert len(run.troubles) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("effort", "passes", "reason"),
     [
         (Effort("prompts", 0.0), 0, "there is no time for the network; its mask is from the"),
@@ -153,7 +154,7 @@ def test_an_unreadable_image_has_no_mask_and_stops_nobody(two: Challenge) -> Non
     assert list(two.written()) == ["b_pred.nii.gz"]
 
 
-@pytest.mark.parametrize(
+@each(
     "bad",
     [
         None,

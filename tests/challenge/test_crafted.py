@@ -12,6 +12,7 @@ import torch
 
 from nnunet_prompt.cli.main import main
 from tests.challenge.fuzz import write_input
+from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 
 
@@ -48,8 +49,8 @@ def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return said.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
-@pytest.mark.parametrize("place", ["beside", "weights", "init_args", "bare"])
+@each("zipped", [True, False], ids=["zip", "old format"])
+@each("place", ["beside", "weights", "init_args", "bare"])
 def test_a_crafted_checkpoint(
     tmp_path: Path, checkpoint: Path, marker: Path, place: str, zipped: bool, capsys: Any
 ) -> None:

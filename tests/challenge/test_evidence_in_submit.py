@@ -7,7 +7,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pytest
 
 from nnunet_prompt.challenge.simulate import slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
@@ -15,6 +14,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_pro
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
 from tests.challenge.folders import BoxFiller, save
+from tests.helpers.each import each
 
 SHAPE = (12, 5, 14)  # P, L, S
 AFFINE = np.array([[0.0, -8, 0, 1], [-1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
@@ -45,9 +45,9 @@ def write_input(folder: Path, how: JsonConvention, *, axis: int, turn: Any) -> l
     return images
 
 
-@pytest.mark.parametrize("how", FORMS, ids=str)
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("fails", [False, True])
+@each("how", FORMS, ids=str)
+@each("axis", [0, 1, 2])
+@each("fails", [False, True])
 def test_slices_along_any_axis_in_any_convention(
     tmp_path: Path, how: JsonConvention, axis: int, fails: bool, capsys: Any
 ) -> None:

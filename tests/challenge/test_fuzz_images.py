@@ -26,6 +26,7 @@ from tests.challenge.fuzz import (
     watched,
     write_input,
 )
+from tests.helpers.each import each
 
 NAN = float("nan")
 NOT_FINITE = (NAN, float("inf"), float("-inf"))
@@ -162,7 +163,7 @@ def each_way(bad: Path, data: bytes) -> Iterator[Path]:
 
 
 @pytest.mark.filterwarnings("ignore:Extension size")  # nibabel hopes for the best
-@pytest.mark.parametrize("kind", READABLE)
+@each("kind", READABLE)
 def test_a_grid_that_can_be_told_gets_a_mask(
     run: Callable[[], Any], bad: Path, kind: str, capsys: Any
 ) -> None:
@@ -181,7 +182,7 @@ def test_a_grid_that_can_be_told_gets_a_mask(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", UNREADABLE)
+@each("kind", UNREADABLE)
 def test_what_tells_no_grid_has_no_mask_and_the_others_have(
     run: Callable[[], Any], bad: Path, kind: str, capsys: Any
 ) -> None:
@@ -242,7 +243,7 @@ def test_many_mutated_files(run: Callable[[], Any], bad: Path, capsys: Any) -> N
     run_mutated(run, bad, 300, capsys)
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling", "device", "loop"])
+@each("kind", ["folder", "pipe", "dangling", "device", "loop"])
 def test_what_is_no_file(run: Callable[[], Any], bad: Path, kind: str, capsys: Any) -> None:
     if kind == "folder":
         bad.mkdir()

@@ -23,6 +23,7 @@ from tests.challenge.fuzz import (
     watched,
     write_input,
 )
+from tests.helpers.each import each
 
 NAMES = ["a_pred.nii.gz", "b_pred.nii.gz"]
 
@@ -234,13 +235,13 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("data", WHOLE.values(), ids=list(WHOLE))
+@each("data", WHOLE.values(), ids=list(WHOLE))
 def test_whole_files(place: Path, data: bytes, capsys: Any) -> None:
     check(place, data)
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "dangling", "device"])
+@each("kind", ["missing", "folder", "pipe", "dangling", "device"])
 def test_what_is_no_file_stops_the_run_at_the_start(place: Path, kind: str) -> None:
     path = place / "input" / "prompts.json"
     path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.report import Entry, Report, entry_of
 from nnunet_prompt.errors import NNUNetPromptError
 from tests.challenge.folders import SHAPE, BoxFiller, Challenge, save
+from tests.helpers.each import each
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_prompts_without_an_image_are_in_it(three: Challenge, tmp_path: Path) ->
     assert read(tmp_path / "report.json")["cases"]["b"]["status"] == "missing"
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     ["{", "[]", "{}", '{"output": "x", "cases": {"a": {"status": "new"}}}', '{"cases": 3}'],
 )

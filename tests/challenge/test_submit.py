@@ -21,6 +21,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_pro
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
 from tests.challenge.folders import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def two(tmp_path: Path) -> Challenge:
     return Challenge(tmp_path, ["a", "b"])
 
 
-@pytest.mark.parametrize("degrees", [0, 25])
-@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
-@pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
+@each("degrees", [0, 25])
+@each("axes", list(itertools.permutations(range(3))))
+@each("signs", list(itertools.product((1, -1), repeat=3)))
 def test_the_mask_is_on_the_grid_of_its_own_file(
     tmp_path: Path, axes: tuple[int, ...], signs: tuple[int, ...], degrees: float
 ) -> None:
@@ -53,8 +54,8 @@ def test_the_mask_is_on_the_grid_of_its_own_file(
     assert np.allclose(image.affine, affine, atol=1e-5)
 
 
-@pytest.mark.parametrize("order", ["xy", "yx"])
-@pytest.mark.parametrize(("base", "inclusive"), [(0, True), (1, False)])
+@each("order", ["xy", "yx"])
+@each(("base", "inclusive"), [(0, True), (1, False)])
 def test_another_convention_gives_the_same_masks(
     tmp_path: Path, order: Any, base: Any, inclusive: bool
 ) -> None:
@@ -279,7 +280,7 @@ def test_submit_refuses_to_write_where_it_must_not(
     assert loads == [] and not inside.exists() and not two.output.exists()
 
 
-@pytest.mark.parametrize("left", ["empty", "half", "shifted", "where nothing is prompted"])
+@each("left", ["empty", "half", "shifted", "where nothing is prompted"])
 def test_what_another_program_left_is_no_mask(two: Challenge, left: str) -> None:
     two.run()
     path = two.output / "a_pred.nii.gz"

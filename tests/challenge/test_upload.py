@@ -23,6 +23,7 @@ from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
+from tests.helpers.each import each
 from tests.helpers.headers import contradict
 from tests.helpers.models import hand_made_dataset_json, write_model_folder
 from tests.helpers.predictors import ORIENTATIONS, TABLE, predictor, stored
@@ -149,7 +150,7 @@ class TestValues:
 
 
 class TestGrid:
-    @pytest.mark.parametrize("shape", [(5, 3, 2), (5, 3, 2, 1), (5, 3, 1), (5, 3)])
+    @each("shape", [(5, 3, 2), (5, 3, 2, 1), (5, 3, 1), (5, 3)])
     def test_the_header_and_the_axes_of_the_file(
         self, tmp_path: Path, reads: Reads, shape: tuple[int, ...]
     ) -> None:
@@ -181,7 +182,7 @@ class TestGrid:
         for name in ("pixdim", "srow_x", "srow_y", "srow_z", "sform_code", "qform_code"):
             assert np.array_equal(nib.load(mask).header[name], nib.load(path).header[name])
 
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::11])
+    @each(("axes", "signs"), ORIENTATIONS[::11])
     def test_any_orientation_through_the_real_predictor(
         self, tmp_path: Path, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:
@@ -334,7 +335,7 @@ class TestRefusals:
         with pytest.raises(NNUNetPromptError, match=r"takes 3 image channels, expected 1"):
             write_masks(Stacked(), [entry], root=tmp_path)
 
-    @pytest.mark.parametrize("team", ["", "a/b", "..", "a\\b", "a\nb", "x ", ".x"])
+    @each("team", ["", "a/b", "..", "a\\b", "a\nb", "x ", ".x"])
     def test_a_team_that_is_no_file_name(self, tmp_path: Path, team: str) -> None:
         with pytest.raises(NNUNetPromptError, match="expected letters"):
             run(hearts(tmp_path), tmp_path, team=team)
@@ -409,7 +410,7 @@ class TestCommandLine:
         assert cli.main("predict -i in -o out -m model --upload leftatrium".split()) == 0
         assert call.call_args.kwargs["team"] == "TeamName"
 
-    @pytest.mark.parametrize(
+    @each(
         ("more", "message"),
         [
             ("--team We", "give --upload, too"),
@@ -438,7 +439,7 @@ class TestCommandLine:
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("left", ["empty", "half", "other values"])
+    @each("left", ["empty", "half", "other values"])
     def test_what_another_program_left_is_done_again(
         self, tmp_path: Path, reads: Reads, left: str
     ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.errors import RefusedError
 from nnunet_prompt.training import external_trainers as extension
+from tests.helpers.each import each
 from tests.helpers.planned import DATASET, add_plans, write_planned
 
 CPU_PLANS = "nnUNetPromptCPUPlans"
@@ -107,9 +108,7 @@ def test_a_gpu_is_taken_where_there_is_one(
     assert "no GPU" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "options", ["-device cpu", "", "-tr nnUNetTrainerPromptCPU", "-tr nnUNetTrainerPromptDemo"]
-)
+@each("options", ["-device cpu", "", "-tr nnUNetTrainerPromptCPU", "-tr nnUNetTrainerPromptDemo"])
 def test_small_plans_are_taken_on_a_cpu(folder: Path, entry: Mock, options: str) -> None:
     add_plans(folder, CPU_PLANS)
     assert run(f"train 501 3d_fullres 0 {options}") == 0
@@ -134,7 +133,7 @@ def test_length_and_seed(folder: Path, entry: Mock, capsys: pytest.CaptureFixtur
     assert "nnUNetTrainer is nnU-Net's own and knows neither" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "train",
@@ -160,7 +159,7 @@ def test_misuse_is_exit_code_2(
     assert not entry.seen
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         ("51 3d_fullres 0", "data set 51: not in"),
@@ -189,7 +188,7 @@ def test_what_nnunet_ends_in_a_traceback_is_one_line(
     assert not entry.seen
 
 
-@pytest.mark.parametrize("cases", [1, 2, 4])
+@each("cases", [1, 2, 4])
 def test_too_few_cases_for_five_folds(
     cases: int, tmp_path: Path, entry: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,7 +323,7 @@ def test_what_a_process_for_one_gpu_raised(
             run("train 501 3d_fullres 0")
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "said"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate"), "the device ran out of memory"),

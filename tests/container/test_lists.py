@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.helpers.each import each
+
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"timm", "torchvision", "torch"}  # torch has lists of its own
 
@@ -26,7 +28,7 @@ def _asked_for(name: str) -> list[Requirement]:
     return [one for one in found if one.marker is None]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"])
+@each("name", ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"])
 def test_every_package_is_pinned_and_listed_once(name: str) -> None:
     lines = (ROOT / "container" / name).read_text().splitlines()
     packages = [line for line in lines if not line.startswith(("#", "torch="))]
@@ -54,7 +56,7 @@ def test_torch_has_lists_of_its_own_and_its_companions_are_left_out() -> None:
     assert {"torch", "triton", "nvidia-cudnn-cu13"} <= set(_read("torch-cuda.txt"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("variant", "version", "fits"),
     [
         ("cpu", "2.13.0+cpu", True),

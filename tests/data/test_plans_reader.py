@@ -18,6 +18,7 @@ from nnunet_prompt.data.plans_reader import WORLD, ImageReader
 from nnunet_prompt.errors import ImageError, ModelError
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 SHAPE, SPACING = (5, 4, 3), (1.0, 1.5, 4.0)
 ORIENTATIONS = [
@@ -60,21 +61,21 @@ def check(name: str, path: Path) -> None:
     np.testing.assert_allclose(here, there, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("axes", ORIENTATIONS)
+@each("name", WORLD)
+@each("axes", ORIENTATIONS)
 def test_nifti_in_every_orientation(name: str, axes: str, tmp_path: Path) -> None:
     check(name, nifti(tmp_path / "a_0000.nii.gz", axes))
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("tilt", [0.3, 0.9, -1.2])
+@each("name", WORLD)
+@each("tilt", [0.3, 0.9, -1.2])
 def test_nifti_that_is_oblique(name: str, tilt: float, tmp_path: Path) -> None:
     check(name, nifti(tmp_path / "a_0000.nii.gz", "ASL", tilt))
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "SLA"])
-@pytest.mark.parametrize("field", ["sform", "qform"])
+@each("name", WORLD)
+@each("axes", ["RAS", "LPS", "SLA"])
+@each("field", ["sform", "qform"])
 def test_a_header_that_contradicts_itself(name: str, axes: str, field: str, tmp_path: Path) -> None:
     """Each reader takes what it takes: ITK's the qform, nibabel's the sform or pixdim."""
     image = nib.load(nifti(tmp_path / "x.nii", axes))
@@ -92,9 +93,9 @@ def test_a_header_that_contradicts_itself(name: str, axes: str, field: str, tmp_
     check(name, tmp_path / "a_0000.nii")
 
 
-@pytest.mark.parametrize("name", ["SimpleITKIO", "SimpleITKIOWithReorient"])
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl"])
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "SLA", "PIR"])
+@each("name", ["SimpleITKIO", "SimpleITKIOWithReorient"])
+@each("ending", [".nrrd", ".mha", ".gipl"])
+@each("axes", ["RAS", "LPS", "SLA", "PIR"])
 def test_itk_formats(name: str, ending: str, axes: str, tmp_path: Path) -> None:
     image = sitk.ReadImage(str(nifti(tmp_path / "a.nii.gz", axes)))
     sitk.WriteImage(image, str(tmp_path / f"a{ending}"))
@@ -117,8 +118,8 @@ def test_a_file_with_four_axes_holds_channels(ending: str, tmp_path: Path) -> No
     assert ImageReader().channels(tmp_path / f"a{ending}") == 2
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
-@pytest.mark.parametrize("ending", [".png", ".tif"])
+@each("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
+@each("ending", [".png", ".tif"])
 def test_natural_images(shape: tuple[int, ...], ending: str, tmp_path: Path) -> None:
     from skimage import io
 
@@ -130,8 +131,8 @@ def test_natural_images(shape: tuple[int, ...], ending: str, tmp_path: Path) -> 
     assert volume.shape == (6, 5, 1) and volume.array[5, 2, 0] == flat[2, 5, 0]  # column, row
 
 
-@pytest.mark.parametrize("name", ["a_0000.tif", "a_0000.tiff"])
-@pytest.mark.parametrize("spacing", [None, [3.0, 1.0, 0.5]])
+@each("name", ["a_0000.tif", "a_0000.tiff"])
+@each("spacing", [None, [3.0, 1.0, 0.5]])
 def test_tiff(name: str, spacing: list[float] | None, tmp_path: Path) -> None:
     import json
 
@@ -157,8 +158,8 @@ def test_a_tiff_of_any_name_finds_its_spacing(tmp_path: Path) -> None:
 
 
 class TestCanonical:
-    @pytest.mark.parametrize("axes", ORIENTATIONS)
-    @pytest.mark.parametrize("name", WORLD)
+    @each("axes", ORIENTATIONS)
+    @each("name", WORLD)
     def test_as_the_converted_file_is_read(self, name: str, axes: str, tmp_path: Path) -> None:
         """The network sees an image as it would see what a converter makes of it."""
         reader = ImageReader(name, "canonical")
@@ -182,7 +183,7 @@ class TestCanonical:
 class TestMasks:
     """A mask in the frame of the file comes back from nnU-Net's reader on the grid of its image."""
 
-    @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
+    @each("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
     def test_with_the_geometry_of_the_image(self, ending: str, tmp_path: Path) -> None:
         source, target = tmp_path / f"a{ending}", tmp_path / f"m{ending}"
         image = sitk.ReadImage(str(nifti(tmp_path / "x.nii", "SLA", 0.3)))
@@ -209,7 +210,7 @@ class TestMasks:
         assert sitk.ReadImage(str(tmp_path / "m.mha")).GetSize() == (4, 3)
         assert np.array_equal(read_label_file(tmp_path / "m.mha").array, volume.array)
 
-    @pytest.mark.parametrize(("ending", "largest"), [(".png", 2221), (".bmp", 255), (".tif", 2221)])
+    @each(("ending", "largest"), [(".png", 2221), (".bmp", 255), (".tif", 2221)])
     def test_natural_images(self, ending: str, largest: int, tmp_path: Path) -> None:
         from skimage import io
 
@@ -250,7 +251,7 @@ class TestRefusals:
         with pytest.raises(ModelError, match=r"image_reader_writer is 'os'"):
             ImageReader("os")
 
-    @pytest.mark.parametrize("name", ["a.png", "a.txt", "a"])
+    @each("name", ["a.png", "a.txt", "a"])
     def test_a_format_that_the_reader_does_not_know(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
         said = self.refused(ImageReader(), tmp_path / name)
@@ -261,8 +262,8 @@ class TestRefusals:
         reader = ImageReader("NaturalImage2DIO", ending=".png")
         assert ".png" in self.refused(reader, path)
 
-    @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl", ".png", ".tif"])
-    @pytest.mark.parametrize("part", [0, 10, 300])
+    @each("ending", [".nrrd", ".mha", ".gipl", ".png", ".tif"])
+    @each("part", [0, 10, 300])
     def test_half_a_file(self, ending: str, part: int, tmp_path: Path) -> None:
         natural = ending in (".png", ".tif")
         noise = np.random.default_rng(0).integers(0, 255, (1, 40, 50) if natural else (9, 40, 50))

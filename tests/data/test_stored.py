@@ -20,6 +20,7 @@ from nnunet_prompt.io.nifti import (
     read_stored,
     read_stored_labels,
 )
+from tests.helpers.each import each
 
 ARRAY = np.arange(24).reshape(2, 3, 4)
 
@@ -34,8 +35,8 @@ def save(path: Path, array: Any, slope: float | None = None, order: str = "<") -
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
-@pytest.mark.parametrize(
+@each("ending", [".nii", ".nii.gz"])
+@each(
     ("dtype", "image", "label"),
     [
         (np.int8, np.int8, np.int8),
@@ -123,7 +124,7 @@ def test_label_ids_that_need_more_than_a_byte(tmp_path: Path, ids: dict[int, int
     )
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
+@each("dtype", [np.uint8, np.int16, np.uint16, np.int32])
 def test_the_values_of_a_map_of_many_blocks(dtype: Any) -> None:
     labels: npt.NDArray[Any] = np.zeros((50, 60, 70), dtype, order="F")
     labels[49, 59, 69], labels[0, 0, 1], labels[20, 3:9] = 127, 5, 6

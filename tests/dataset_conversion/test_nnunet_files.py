@@ -10,6 +10,7 @@ import pytest
 
 from nnunet_prompt.dataset_conversion.nnunet_files import CaseFiles, training_files
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def files(root: Path, *names: str) -> None:
@@ -81,7 +82,7 @@ def test_a_listing_needs_no_folders_and_says_nothing_then(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("listing", "said"),
     [
         ([], "dataset must be"),
@@ -112,7 +113,7 @@ def test_a_listed_file_of_another_format(raw: Path) -> None:
     assert "x.nrrd: only NIfTI" in refusal(raw, dataset=listing)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "said"),
     [
         ("imagesTr/knee.nii.gz", "RAW/imagesTr/knee.nii.gz: expected a name such as <case>_0000"),

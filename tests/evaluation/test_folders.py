@@ -15,6 +15,7 @@ from nnunet_prompt.evaluation.folders import METRICS, evaluate_folders, format_t
 from nnunet_prompt.evaluation.metrics import score_label_maps
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import EMPTY_RULE
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (3, 4, 6)
@@ -89,7 +90,7 @@ def test_the_form_of_the_result_and_of_the_file(folders: Folders, tmp_path: Path
     assert [path.name for path in output.parent.iterdir()] == ["metrics.json"]
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", "_pred.nii.gz", "_pred.nii"])
+@each("ending", [".nii.gz", ".nii", "_pred.nii.gz", "_pred.nii"])
 def test_files_match_by_case(folders: Folders, ending: str) -> None:
     folders.truth("a.b_01.nii.gz", _map(c1=1))
     folders.predict(f"a.b_01{ending}", _map(c1=1))
@@ -231,7 +232,7 @@ SPOILERS = (
 )
 
 
-@pytest.mark.parametrize("spoil", SPOILERS)
+@each("spoil", SPOILERS)
 def test_a_broken_case_is_told_and_the_others_go_on(
     folders: Folders, spoil: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -364,7 +365,7 @@ def test_folders_without_a_common_case(folders: Folders) -> None:
         folders.evaluate()
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "told"),
     [
         ({"label_values": []}, "one or more"),

@@ -27,6 +27,7 @@ from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import Predicted, predict_folder
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
+from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 
 CPU = PredictOptions(device="cpu")
@@ -171,7 +172,7 @@ class TestWithoutACluster:
         with pytest.raises(NNUNetPromptError, match=r"pip install 'nnunet-prompt\[dask\]'"):
             predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
 
-    @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
+    @each("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
     def test_where_no_scheduler_answers(
         self, tmp_path: Path, model: Path, address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -22,6 +22,7 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompts.types import Box
 from tests.helpers.dicom import write_series
+from tests.helpers.each import each
 from tests.helpers.models import hand_made_dataset_json, hand_made_plans
 from tests.helpers.predictors import TABLE, predictor
 
@@ -88,9 +89,9 @@ def box_in(shape: tuple[int, ...], value: int = 500) -> npt.NDArray[np.int32]:
     return expected
 
 
-@pytest.mark.parametrize("axes", ["LPS", "RAS", "SLA", "PIR", "IAR"])
-@pytest.mark.parametrize("orientation", ["file", "canonical"])
-@pytest.mark.parametrize("name", WORLD)
+@each("axes", ["LPS", "RAS", "SLA", "PIR", "IAR"])
+@each("orientation", ["file", "canonical"])
+@each("name", WORLD)
 def test_a_box_of_the_file_comes_back_on_the_file(
     name: str, orientation: str, axes: str, tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -109,8 +110,8 @@ def test_a_box_of_the_file_comes_back_on_the_file(
     )
 
 
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl"])
-@pytest.mark.parametrize("single", [False, True])
+@each("ending", [".nrrd", ".mha", ".gipl"])
+@each("single", [False, True])
 def test_itk_formats(
     ending: str, single: bool, tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -184,7 +185,7 @@ def test_a_tiff(tmp_path: Path, use: Callable[..., PromptPredictor]) -> None:
     assert json.loads((tmp_path / "out" / "a.json").read_text()) == {"spacing": [4.0, 1.5, 1.25]}
 
 
-@pytest.mark.parametrize("names", [("a_0000.png",), ("a.png",), ("a_0000.png", "a_0001.png")])
+@each("names", [("a_0000.png",), ("a.png",), ("a_0000.png", "a_0001.png")])
 def test_a_file_with_the_channels_of_the_model(
     names: tuple[str, ...], tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -223,8 +224,8 @@ def test_a_dicom_series(tmp_path: Path, use: Callable[..., PromptPredictor]) -> 
         np.testing.assert_allclose(getattr(written, name)(), getattr(expected, name)(), atol=1e-5)
 
 
-@pytest.mark.parametrize("axes", ["LPS", "SLA", "PIR"])
-@pytest.mark.parametrize("name", WORLD)
+@each("axes", ["LPS", "SLA", "PIR"])
+@each("name", WORLD)
 def test_prompts_in_pls(name: str, axes: str, tmp_path: Path) -> None:
     """As `submit` gives them: the same box, the same mask."""
     from nnunet_prompt.prompts.frames import pls_map
@@ -270,7 +271,7 @@ class TestSession:
         assert session.predict().shape == (13, 11, 6)
 
 
-@pytest.mark.parametrize("name", WORLD)
+@each("name", WORLD)
 def test_channels_with_other_axes_first(name: str, tmp_path: Path) -> None:
     """A reader that reorients takes them, the others do not."""
     import nibabel as nib

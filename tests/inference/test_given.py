@@ -17,6 +17,7 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti, save_nifti
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
+from tests.helpers.each import each
 from tests.helpers.nonsense import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
 from tests.helpers.predictors import TABLE, predictor, stored
 
@@ -30,7 +31,7 @@ def _session() -> PromptSession:
     return session
 
 
-@pytest.mark.parametrize("label", [500, 500.0, np.int32(500), "cavity", " cavity ", "500"])
+@each("label", [500, 500.0, np.int32(500), "cavity", " cavity ", "500"])
 def test_labels_by_value_and_name(label: Any) -> None:
     found = as_label(label, TABLE)
     assert found == 500 and type(found) is int
@@ -145,7 +146,7 @@ def _changed(volume: NiftiVolume, value: float) -> Any:
     return array
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "told"),
     [
         (lambda v: {"array": _changed(v, np.nan)}, "found NaN or infinity"),
@@ -169,7 +170,7 @@ NOT_BOOL = [v for v in NONSENSE if not isinstance(v, (bool, np.bool_))]
 NOT_TEXT = [v for v in NONSENSE if not isinstance(v, str)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "values"),
     [
         (

@@ -17,6 +17,7 @@ from nnunet_prompt.inference.low_memory import (
     watched,
     without_mirroring,
 )
+from tests.helpers.each import each
 from tests.helpers.predictors import Answers, case, corner, filled, predictor, stored
 
 SMALL = (
@@ -63,7 +64,7 @@ def on_gpu(greedy: Greedy) -> Any:
     return one
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "expected"),
     [
         (MemoryError(), True),

@@ -22,6 +22,7 @@ from nnunet_prompt.networks.capability import (
 from nnunet_prompt.networks.provenance import Origin, pack
 from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompts.encode import style_for
+from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 
 ON_CPU = PredictOptions(device="cpu")
@@ -80,7 +81,7 @@ class TestLoading:
         torch.save({**content, "inference_allowed_mirroring_axes": None}, path)
         assert load_model(folder, ON_CPU).mirror_axes == ()
 
-    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+    @each("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
     def test_names_of_ddp_and_compile_are_understood(self, folder: Path, prefix: str) -> None:
         path = folder / "fold_0" / "checkpoint_final.pth"
         content = torch.load(path, weights_only=False)
@@ -151,22 +152,22 @@ def test_the_licence_of_the_weights_is_said_once(
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    @each("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
     def test_a_file_that_is_missing_is_named(self, folder: Path, name: str) -> None:
         (folder / name).unlink()
         message = refusal(folder)
         assert name in message and "not found" in message
 
-    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
-    @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '"text"', "\udcff"])
+    @each("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    @each("text", ["", "{", "[1, 2]", "null", '"text"', "\udcff"])
     def test_a_file_that_is_no_json_object_is_named(
         self, folder: Path, name: str, text: str
     ) -> None:
         (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
         assert name in refusal(folder)
 
-    @pytest.mark.parametrize("text", ["{}"])
-    @pytest.mark.parametrize("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
+    @each("text", ["{}"])
+    @each("name", ["plans.json", "dataset.json", CAPABILITY_FILE])
     def test_an_empty_object_is_refused(self, folder: Path, name: str, text: str) -> None:
         (folder / name).write_text(text)
         refusal(folder)
@@ -192,7 +193,7 @@ class TestRefusals:
         torch.save(content, path)
         assert key in refusal(folder)
 
-    @pytest.mark.parametrize("value", [None, [], "3d_fullres", {"configuration": "4d"}])
+    @each("value", [None, [], "3d_fullres", {"configuration": "4d"}])
     def test_wrong_init_args(self, folder: Path, value: Any) -> None:
         path = folder / "fold_0" / "checkpoint_final.pth"
         torch.save({**torch.load(path, weights_only=False), "init_args": value}, path)
@@ -246,7 +247,7 @@ class TestRefusals:
         assert str(folder) in refusal(folder)
 
     @pytest.mark.filterwarnings("ignore::UserWarning")  # nnU-Net takes them for old plans
-    @pytest.mark.parametrize("key", ["architecture", "patch_size", "spacing", "preprocessor_name"])
+    @each("key", ["architecture", "patch_size", "spacing", "preprocessor_name"])
     def test_plans_that_lack_what_the_network_needs(self, folder: Path, key: str) -> None:
         change(folder / "plans.json", lambda plans: plans["configurations"]["3d_fullres"].pop(key))
         assert str(folder) in refusal(folder)
@@ -276,7 +277,7 @@ class TestCapability:
         flat = Capability(grid_spacing=(1.5, 3.0), point_metric="voxel").style()
         assert flat.radii == (0.0, 4.0, 4.0)
 
-    @pytest.mark.parametrize(
+    @each(
         ("key", "value"),
         [
             ("version", 2),

@@ -33,6 +33,7 @@ from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.prompts.types import CasePrompts
+from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 from tests.prompt_files.inputs import save_pls
 
@@ -434,7 +435,7 @@ class TestPlaces:
             predict_folder(tmp_path / "in", rough.parent, model=tmp_path, prompts=path)
         assert rough.read_bytes() == before
 
-    @pytest.mark.parametrize("left", ["empty", "half", "image", "shifted", "stranger"])
+    @each("left", ["empty", "half", "image", "shifted", "stranger"])
     def test_what_another_program_left_is_done_again(
         self, tmp_path: Path, fake: Fake, left: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

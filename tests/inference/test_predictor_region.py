@@ -18,6 +18,7 @@ from nnunet_prompt.prompts.channels import BOX, MASK
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
+from tests.helpers.each import each
 from tests.helpers.predictors import ORIENTATIONS, Answers, corner, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
@@ -85,8 +86,8 @@ def check(volume: NiftiVolume, prompts: CasePrompts, network: nn.Module, **chang
     assert sum(found.tiles.values()) < sum(expected.tiles.values())
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::5])
+@each("spacing", SPACINGS)
+@each(("axes", "signs"), ORIENTATIONS[::5])
 def test_in_any_orientation(
     axes: tuple[str, ...], signs: tuple[int, ...], spacing: dict[str, float]
 ) -> None:
@@ -94,9 +95,9 @@ def test_in_any_orientation(
     check(volume, said(volume), Bright())
 
 
-@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
-@pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
-@pytest.mark.parametrize("orientation", ["canonical", "file"])
+@each("configuration", ["3d_fullres", "2d"])
+@each("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+@each("orientation", ["canonical", "file"])
 def test_in_any_transposition(
     configuration: str, transpose: tuple[int, int, int], orientation: str
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
+from tests.helpers.each import each
 from tests.helpers.predictors import (
     ORIENTATIONS,
     Answers,
@@ -46,7 +47,7 @@ class TestStructures:
         with pytest.raises(DatasetError, match="liver"):
             predictor().predict_structures([], ["liver"])
 
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
+    @each(("axes", "signs"), ORIENTATIONS[::7])
     def test_the_mask_lies_where_the_image_is_bright(
         self, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:

@@ -20,6 +20,7 @@ from nnunet_prompt.inference.sequence_fusion import TRUST, predict_case, read_ca
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
+from tests.helpers.each import each
 from tests.helpers.predictors import Answers, case, corner, predictor, stored
 
 SHAPE = (4, 3, 2)
@@ -108,7 +109,7 @@ class TestTrust:
 
 
 class TestWeights:
-    @pytest.mark.parametrize(
+    @each(
         ("label", "seen_by"), [(2221, "LGE"), (1220, "T2"), (200, "C0"), (500, "C0"), (600, "C0")]
     )
     def test_the_best_sequence_decides(self, label: int, seen_by: str) -> None:
@@ -117,7 +118,7 @@ class TestWeights:
             answers[seen_by] = said(1 - other, labels=(label,))
             assert (fuse(answers) == (label if other < 0.5 else 0)).all()
 
-    @pytest.mark.parametrize(
+    @each(
         ("label", "missing", "second"),
         [(2221, "LGE", "T2"), (1220, "T2", "LGE"), (500, "C0", "LGE")],
     )
@@ -178,7 +179,7 @@ class TestPlaces:
         none = ObjectLogits((), (0, 0, 0), np.zeros((0, 0, 0, 0), np.float32), WHOLE)
         assert not fuse({"LGE": none, "T2": none}, CasePrompts()).any()
 
-    @pytest.mark.parametrize("axis", [0, 1, 2])
+    @each("axis", [0, 1, 2])
     def test_a_label_stays_in_the_slices_where_it_was_prompted(
         self, axis: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -198,7 +199,7 @@ class TestWhoIsAsked:
         warnings: list[str] = []
         return predict_case(fake, images, SAID, warn=warnings.append), warnings
 
-    @pytest.mark.parametrize("names", [["LGE"], [""], ["0000", "0001"]])
+    @each("names", [["LGE"], [""], ["0000", "0001"]])
     def test_one_image_and_channels_are_predicted_as_ever(self, names: list[str]) -> None:
         fake = Sees({}, n_image_channels=len(names))
         found, warnings = self.predict(fake, volumes(*names))

@@ -28,6 +28,7 @@ from nnunet_prompt.io.atomic import (
     unpack,
     write_once,
 )
+from tests.helpers.each import each
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
 
@@ -147,8 +148,8 @@ LONGEST = 255  # bytes of a file name
 
 
 class TestLongNames:
-    @pytest.mark.parametrize("letter", ["x", "ü"])
-    @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+    @each("letter", ["x", "ü"])
+    @each("ending", [".nii.gz", ".nii"])
     def test_images_with_the_longest_names(self, tmp_path: Path, letter: str, ending: str) -> None:
         room = LONGEST - len(ending)
         path = tmp_path / (letter * (room // len(letter.encode())) + ending)
@@ -158,7 +159,7 @@ class TestLongNames:
         assert write_once(path, lambda partial: save_nifti(partial, image()))
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
-    @pytest.mark.parametrize("name", ["a.json", "a.nii.gz", "a.b.c.NII.GZ", "no ending", ".hidden"])
+    @each("name", ["a.json", "a.nii.gz", "a.b.c.NII.GZ", "no ending", ".hidden"])
     def test_hidden_names_are_short_end_alike_and_are_nobody_elses(
         self, tmp_path: Path, name: str
     ) -> None:
@@ -221,7 +222,7 @@ def full_disc(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFullDisc:
-    @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "pth", "txt"])
+    @each("ending", ["nii", "nii.gz", "nrrd", "pth", "txt"])
     def test_every_writer_says_so_and_leaves_nothing(self, full_disc: Path, ending: str) -> None:
         path = full_disc / f"a.{ending}"
         noise = np.random.default_rng(0).random((40, 40, 40))

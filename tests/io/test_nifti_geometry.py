@@ -22,6 +22,7 @@ from nnunet_prompt.io.nifti import read_grid, read_label_volume, read_nifti, wri
 from nnunet_prompt.io.nifti_geometry import FIELDS
 from nnunet_prompt.io.nifti_header import bare_header
 from nnunet_prompt.io.repair import read_mended
+from tests.helpers.each import each
 from tests.helpers.headers import (
     ACDC,
     AGREE,
@@ -58,7 +59,7 @@ def seen_by_itk(path: Path) -> Any:
     return np.diag([-1, -1, 1, 1]) @ affine
 
 
-@pytest.mark.parametrize("name", BOTH)
+@each("name", BOTH)
 def test_spacing_and_affine_are_those_of_simpleitk(tmp_path: Path, name: str) -> None:
     path = BOTH[name].write(tmp_path / "a.nii.gz", ARRAY)
     expected = seen_by_itk(path)
@@ -72,8 +73,8 @@ def test_spacing_and_affine_are_those_of_simpleitk(tmp_path: Path, name: str) ->
         assert all("\n" not in note and len(note) < 400 for note in found.notes)
 
 
-@pytest.mark.parametrize("name", [*BOTH, *REFUSED_BY_ITK])
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("name", [*BOTH, *REFUSED_BY_ITK])
+@each("ending", [".nii", ".nii.gz"])
 def test_a_mask_lies_where_its_image_does(tmp_path: Path, name: str, ending: str) -> None:
     """For every program: what says where voxels lie is the same bytes."""
     path = (BOTH | REFUSED_BY_ITK)[name].write(tmp_path / f"a{ending}", ARRAY)
@@ -100,7 +101,7 @@ def test_a_sheared_sform_is_taken_as_it_stands(tmp_path: Path, name: str) -> Non
     assert "sheared" in note and "refuses" in note
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_what_no_voxels_can_have_is_refused(tmp_path: Path, name: str) -> None:
     header, told = REFUSED[name]
     path = header.write(tmp_path / "a.nii.gz", ARRAY)
@@ -155,9 +156,7 @@ def test_the_other_order_of_bytes(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, TRUE, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["metres", "micrometres", "micrometres, and seconds, qform alone", "metres, neither"]
-)
+@each("name", ["metres", "micrometres", "micrometres, and seconds, qform alone", "metres, neither"])
 def test_submit_takes_a_unit_that_gives_no_body_for_mm(tmp_path: Path, name: str) -> None:
     found = read_mended(CONTRADICT[name].write(tmp_path / "a.nii", ARRAY))
     np.testing.assert_allclose(found.spacing_mm, SIZES, rtol=1e-5)

@@ -14,12 +14,13 @@ from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom.heart import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 LV, WALL, RV, SCAR = 500, 200, 600, 2221
 
 
-@pytest.mark.parametrize("centre", sorted(CENTRES))
-@pytest.mark.parametrize("seed", range(6))
+@each("centre", sorted(CENTRES))
+@each("seed", range(6))
 def test_a_heart_has_the_shape_of_a_heart(seed: int, centre: str) -> None:
     case = phantom_case(np.random.default_rng(seed), centre=centre)
     turn = canonical_map(case.affine, case.image.shape)

@@ -26,6 +26,7 @@ from nnunet_prompt.phantom.mock_challenge import (
 )
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValCase
+from tests.helpers.each import each
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
@@ -249,7 +250,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         write_mock_challenge(SMALL, tmp_path, 1, centres=["A"])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@each("task", TASKS)
 def test_every_task_is_a_mock_challenge(task: str) -> None:
     challenge = mock_challenge_for(task)
     assert challenge.task == task and challenge.centres and challenge.test_centres

@@ -20,6 +20,7 @@ from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_c
 from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 ANATOMY = {200, 500, 600}
 COARSE_MM = 4.0
@@ -54,7 +55,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("centre", "digit", "sequences"),
     [
         *(("A", 1, "LGE"), ("B", 2, "C0 LGE T2"), ("C", 3, "C0 LGE T2"), ("D", 4, "C0 LGE T2")),
@@ -142,7 +143,7 @@ def test_some_hearts_of_some_centres_have_no_scar() -> None:
     assert all((drawn("H", seed).labels.array == 2221).any() for seed in range(5))
 
 
-@pytest.mark.parametrize("defect", myops.DEFECTS, ids=lambda d: d.name)
+@each("defect", myops.DEFECTS, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -172,7 +173,7 @@ def test_a_known_defect_converts_with_a_note(
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("defect", myops.REFUSED, ids=lambda d: d.name)
+@each("defect", myops.REFUSED, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
     case = drawn(defect.centres[0] if defect.centres else "B")

@@ -21,6 +21,7 @@ from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_c
 from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import pls_map
+from tests.helpers.each import each
 
 VALUES = {0, 205, 420, 500, 550, 600, 820, 850}
 COARSE_MM = (4.0, 4.0)
@@ -51,7 +52,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("centre", "stem"),
     [
         ("A", "A ct_train/Case1010"),
@@ -103,7 +104,7 @@ def test_centres_differ_in_orientation_and_size() -> None:
     assert len(shapes) == len(codes) == 5
 
 
-@pytest.mark.parametrize("defect", whs.DEFECTS, ids=lambda d: d.name)
+@each("defect", whs.DEFECTS, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ import pytest
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.order_votes import LIVER_MM
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
+from tests.helpers.each import each
 from tests.prompt_files.inputs import Array, parsed, read_all, save_pls, slices
 
 FLAT = np.zeros((8, 12, 4))
@@ -110,8 +111,8 @@ def test_the_liver_lies_at_the_right(tmp_path: Path, order: str) -> None:
     assert settled(tmp_path, cases(box(3, 1, 9, 6)), SQUARE, spacing=(20, 20, 5)).guessed
 
 
-@pytest.mark.parametrize("points", [(), ((3, 8), (4, 9))])
-@pytest.mark.parametrize("order", ["xy", "yx"])
+@each("points", [(), ((3, 8), (4, 9))])
+@each("order", ["xy", "yx"])
 def test_tissue_settles_the_order_of_square_slices(tmp_path: Path, order: str, points: Any) -> None:
     image = np.random.default_rng(0).normal(0, 0.1, (16, 16, 4))
     image[2:7, 7:12] += 5
@@ -121,7 +122,7 @@ def test_tissue_settles_the_order_of_square_slices(tmp_path: Path, order: str, p
     assert any("tissue" in note for note in reading.notes)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@each("seed", range(10))
 def test_noise_settles_nothing(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     content = {}
@@ -164,7 +165,7 @@ def test_the_base_is_told_by_the_first_and_the_last_slice(
     assert f"prompts.json: slices are counted from {base}: {votes}, of 5" in reading.notes
 
 
-@pytest.mark.parametrize("ones", [0, 1, 2])
+@each("ones", [0, 1, 2])
 def test_a_base_that_nothing_tells_or_that_is_contested_is_guessed(
     tmp_path: Path, ones: int
 ) -> None:

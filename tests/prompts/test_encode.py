@@ -23,6 +23,7 @@ from nnunet_prompt.prompts.encode import (
 )
 from nnunet_prompt.prompts.frames import flip_permute, resample
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers.each import each
 
 SHAPE = (5, 12, 14)
 WHOLE = Window((0, 0, 0), SHAPE)
@@ -210,7 +211,7 @@ def test_a_click_on_a_coarser_grid_needs_no_extent() -> None:
 # --- boxes
 
 
-@pytest.mark.parametrize(
+@each(
     ("lower", "upper", "expected"),
     [
         (1.0, 4.0, [1, 2, 3]),
@@ -228,7 +229,7 @@ def test_a_click_on_a_coarser_grid_needs_no_extent() -> None:
         (-1.0, 0.0, []),
     ],
 )
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_which_planes_a_box_fills(
     axis: int, lower: float, upper: float, expected: list[int]
 ) -> None:
@@ -485,9 +486,7 @@ def test_out_is_cleared_filled_and_returned() -> None:
         encode(prompts, Window((0, 0, 0), (1, 2, 3)), ISOTROPIC, out=out)
 
 
-@pytest.mark.parametrize(
-    ("axes", "flips"), list(product(permutations(range(3)), product((False, True), repeat=3)))
-)
+@each(("axes", "flips"), list(product(permutations(range(3)), product((False, True), repeat=3))))
 def test_turning_the_prompts_turns_the_channels(axes: Any, flips: Any) -> None:
     """What is mirrored with the image at test time is what the mirrored prompts would have drawn."""
     mask = np.random.default_rng(0).random(SHAPE) < 0.2

@@ -34,6 +34,7 @@ from nnunet_prompt.prompts.frames import (
 )
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers.each import each
 
 ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))
 DIRECTIONS = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1)}  # in RAS
@@ -166,7 +167,7 @@ def test_shapes_of_any_sequence_make_the_same_map() -> None:
         assert make(shape) == make(shape.tolist()) == make((2, 3, 4))
 
 
-@pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
+@each(("axes", "flips"), ORIENTATIONS)
 def test_a_turned_array_holds_its_values_where_the_map_says(axes: Any, flips: Any) -> None:
     array = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     m = flip_permute(axes, flips, array.shape)
@@ -180,7 +181,7 @@ def test_a_turned_array_holds_its_values_where_the_map_says(axes: Any, flips: An
     np.testing.assert_array_equal(m.apply(channels), np.stack([turned, -turned]))
 
 
-@pytest.mark.parametrize(
+@each(
     "m",
     [
         crop((2, 3, 4), ((0, 2), (0, 3), (1, 4))),
@@ -257,7 +258,7 @@ def test_a_box_covers_the_block_that_nnunet_resamples(
     assert not (block.astype(bool) & ~here).any()
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "bounds", "planes", "on_edges"),
     [
         (3, 12, (1, 2), [4, 5, 6, 7], []),
@@ -420,7 +421,7 @@ def test_prompts_go_there_and_back_unchanged(data: st.DataObject) -> None:
     np.testing.assert_allclose(back.boxes[0].upper, prompts.boxes[0].upper, atol=1e-12)
 
 
-@pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
+@each(("axes", "flips"), ORIENTATIONS)
 def test_a_flipped_box_stays_half_open(axes: Any, flips: Any) -> None:
     mask = blank((4, 5, 6), ((1, 2), (2, 5), (0, 2)))
     m = flip_permute(axes, flips, mask.shape)
@@ -441,7 +442,7 @@ def test_pls_is_nibabels_closest_axis_orientation(affine: Any, shape: Any) -> No
     assert codes(m, affine) == "PLS"
 
 
-@pytest.mark.parametrize(
+@each(
     ("stored", "expected"),
     [
         ("LPS", lambda a: a.transpose(1, 0, 2)),
@@ -514,7 +515,7 @@ def test_all_storage_orders_of_one_volume_become_one_array(turn: Any, spacing: A
         np.testing.assert_array_equal(other, seen[0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("columns", "expected"),
     [("LPS", "SPL"), ("LSP", "PIL"), ("PSL", "RPS")],
     ids=["axial", "coronal", "sagittal"],
@@ -556,8 +557,8 @@ def test_a_spacing_of_exactly_twice_is_a_stack_whatever_the_rounding() -> None:
         assert canonical_map(affine.astype(np.float32), (4, 5, 6)).axes[0] == 0
 
 
-@pytest.mark.parametrize("make", [pls_map, canonical_map])
-@pytest.mark.parametrize(
+@each("make", [pls_map, canonical_map])
+@each(
     "axes",
     [
         np.diag([1.0, 0.0, 1.0]),

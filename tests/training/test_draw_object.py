@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.encode import style_for
@@ -17,6 +16,7 @@ from nnunet_prompt.training.transform import (
     draw_object,
     head_targets,
 )
+from tests.helpers.each import each
 
 # wall = wall + scar; the scar is decoded first
 TABLE = StructureTable(
@@ -163,7 +163,7 @@ def says_no(prompts: PromptSet) -> bool:
     return prompts.negative_mask is not None or not all(p.positive for p in said)
 
 
-@pytest.mark.parametrize(
+@each(
     "changes",
     [
         {"slices": 1, "p_points_only": 1.0},

@@ -13,6 +13,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor, nn
 
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
+from tests.helpers.each import each
 
 SHAPE = (2, 3, 2, 3, 4)  # two patches, the object and two structures
 
@@ -116,7 +117,7 @@ def test_nothing_known_at_all_is_zero_with_zero_gradient() -> None:
     assert torch.count_nonzero(x.grad) == 0
 
 
-@pytest.mark.parametrize("bias", [-3.0, 0.0, 3.0])
+@each("bias", [-3.0, 0.0, 3.0])
 def test_an_empty_patch_still_teaches(bias: float) -> None:
     """With a smooth term of 0 the Dice of an empty patch would be flat (trap 10)."""
     x = (logits() + bias).requires_grad_()

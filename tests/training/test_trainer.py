@@ -22,6 +22,7 @@ from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
+from tests.helpers.each import each
 from tests.helpers.models import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 
@@ -117,7 +118,7 @@ class TestConstruction:
         x = torch.zeros(1, 4, 8, 12, 12)
         assert torch.isfinite(trainer.loss([x], [torch.zeros(x.shape, dtype=torch.int8)]))
 
-    @pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+    @each("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
     def test_slices_are_the_first_axis_of_the_reader_wherever_nnunet_puts_it(
         self, transpose: tuple[int, int, int]
     ) -> None:
@@ -188,7 +189,7 @@ class TestPoints:
     BALLS = Points("ball", 3.0, "voxel")
     SAID = "points: edt, radius 4 voxels"
 
-    @pytest.mark.parametrize(
+    @each(
         ("recipe", "buffer", "points", "said"),
         [
             (PromptTrainer, pack(()), Points(), None),

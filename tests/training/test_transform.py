@@ -26,6 +26,7 @@ from nnunet_prompt.training.transform import (
     draw_object,
     head_targets,
 )
+from tests.helpers.each import each
 
 # wall = wall + scar; the scar is decoded first
 TABLE = StructureTable(
@@ -130,7 +131,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_the_object_is_unknown_exactly_where_nothing_is_said(kind: str) -> None:
     np.random.seed(11)  # noqa: NPY002 - the state that the transform draws from
     step = transform(KINDS[kind], ignore_label=4)
@@ -150,7 +151,7 @@ def test_the_object_is_unknown_exactly_where_nothing_is_said(kind: str) -> None:
 # --- what teaches which head
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
+@each("batch_size", [1, 2, 3, 4])
 def test_slots_take_turns_in_being_shown_prompts(batch_size: int) -> None:
     np.random.seed(6)  # noqa: NPY002
     step = transform(replace(CLEAN, promptless=0.5), batch_size=batch_size)

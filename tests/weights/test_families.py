@@ -13,6 +13,7 @@ from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import family_of, open_source, stems_of
 from nnunet_prompt.weights.source_model import Found, Row, channels_of, find_source, rows_of_labels
+from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 from tests.weights.sources import (
     checkpoint_in,
@@ -44,7 +45,7 @@ def found(names: tuple[str, ...] = (), *, trainer: str = "", dataset: str = "") 
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("what", "family"),
     [
         (found(), "nnunet"),
@@ -162,7 +163,7 @@ def test_the_first_form_of_adaptation_plans(tmp_path: Path) -> None:
     assert source.origins[0].licence == UNKNOWN_LICENCE
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "rows"),
     [
         ({"background": 0, "LV": 1, "ignore": 2}, {"lv": Row(1, 0)}),

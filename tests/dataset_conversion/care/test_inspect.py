@@ -28,6 +28,7 @@ from nnunet_prompt.dataset_conversion.care.inspect import (
     write_examined,
 )
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 GOOD = Inspection(
     "a_LGE",
@@ -81,7 +82,7 @@ def test_the_table_and_the_messages(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("found", "code"), [([GOOD, OUT], 0), ([GOOD, BAD], 1), ([], 0)])
+@each(("found", "code"), [([GOOD, OUT], 0), ([GOOD, BAD], 1), ([], 0)])
 def test_the_exit_code(found: list[Inspection], code: int) -> None:
     assert inspect_download([Examined(i) for i in found], console=console()) == code
 

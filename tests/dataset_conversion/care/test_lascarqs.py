@@ -21,6 +21,7 @@ from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection
 from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, lascarqs_cases, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([0.625, 0.625, 2.5, 1.0])
@@ -96,7 +97,7 @@ def one(source: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [
         ("task1", "task2"),
@@ -140,7 +141,7 @@ def test_the_folder_of_one_task_is_enough(source: Path, one: Path) -> None:
     assert only_case(one.parent).case_id == "LAt1_001"
 
 
-@pytest.mark.parametrize("values", [(420, 1), (255, 255), (1, 420), (420.4, 0.999), (0.25, 2)])
+@each("values", [(420, 1), (255, 255), (1, 420), (420.4, 0.999), (0.25, 2)])
 def test_masks_are_whatever_is_above_zero(
     source: Path, one: Path, values: tuple[float, float]
 ) -> None:
@@ -152,8 +153,8 @@ def test_masks_are_whatever_is_above_zero(
     assert np.bincount(loaded.label.ravel()).tolist() == [320 - 33, 30, 2, 1]
 
 
-@pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product((1, -1), repeat=3)))
+@each("axes", list(permutations(range(3))))
+@each("flips", list(product((1, -1), repeat=3)))
 def test_both_masks_come_back_voxel_for_voxel(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:
@@ -208,7 +209,7 @@ def test_values_below_zero(source: Path, one: Path) -> None:
     assert "scarSegImgM: values below 0 become background" in notes
 
 
-@pytest.mark.parametrize(
+@each(
     ("remove", "task", "problem"),
     [
         ("enhanced", "task1", "found atriumSegImgMO and scarSegImgM without enhanced"),

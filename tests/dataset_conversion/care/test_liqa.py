@@ -27,6 +27,7 @@ from nnunet_prompt.dataset_conversion.care.liqa import (
 )
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([1.0, 1.0, 2.5, 1.0])
@@ -155,7 +156,7 @@ def test_names_of_phases_in_any_case_and_with_aliases(source: Path, one: Path) -
     assert only_case(source).source == "Vendor_B1/0241-B1-S2/ged4.nii.gz"
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [
         ("Vendor_A/1053-A-S3/GED4.nii", "Vendor_A/1053-A-S3/GED4.nii.gz"),
@@ -178,7 +179,7 @@ def test_the_vendor_from_either_folder(source: Path) -> None:
     assert [c.case_id for c in liqa_cases(source / "Vendor_B2")] == ["LiQA_B2_1031"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "problem"),
     [
         (
@@ -271,8 +272,8 @@ def test_voxels_that_are_not_finite(
     assert "GED4.nii.gz: 2 voxels are not finite and become 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product((1, -1), repeat=3)))
+@each("axes", list(permutations(range(3))))
+@each("flips", list(product((1, -1), repeat=3)))
 def test_slices_are_found_by_the_affine_and_the_mask_comes_back(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:

@@ -21,6 +21,7 @@ from nnunet_prompt.dataset_conversion.care.inspect import Examined
 from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main, myops_cases
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 AFFINE = np.diag([-1.5, -1.5, 10.0, 1.0])
 THREE = ("C0", "LGE", "T2")
@@ -139,7 +140,7 @@ def test_blanks_in_names_of_folders_and_files(source: Path) -> None:
     assert case(source, "Case_2001_C0").centre == "B"
 
 
-@pytest.mark.parametrize("sequence", THREE)
+@each("sequence", THREE)
 def test_each_case_has_its_own_image_and_the_labels_of_the_patient(
     source: Path, sequence: str
 ) -> None:

@@ -26,6 +26,7 @@ from nnunet_prompt.dataset_conversion.care.whs import (
 )
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, -1.2, 1.4, 1.0])
 VALUES = (0, 205, 420, 500, 550, 600, 820, 850)
@@ -111,7 +112,7 @@ def test_the_tree_of_mm_whs_2017(source: Path) -> None:
     assert cases == {"ct_train_1001": (None, "CT"), "mr_train_1001": (None, "MR")}
 
 
-@pytest.mark.parametrize(
+@each(
     ("case", "folders", "wanted"),
     [
         ("Case1001", (), ("A", "CT", "")),
