@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,10 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
 from tests.helpers.each import each
 from tests.helpers.nonsense import refuses
+from tests.helpers.orientations import EIGHT
 
 Labels = npt.NDArray[np.int32]
 
-ORIENTATIONS = [
-    (axes, signs)
-    for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's identity direction
 
 
@@ -61,7 +56,7 @@ def simulate(tmp_path: Path, labels: Path, **options: Any) -> dict[str, Any]:
 
 
 @each("degrees", [0, 20])
-@each(("axes", "signs"), ORIENTATIONS)
+@each(("axes", "signs"), EIGHT)
 def test_prompts_moved_to_the_file_lie_in_the_mask(
     axes: tuple[int, ...], signs: tuple[int, ...], degrees: float
 ) -> None:

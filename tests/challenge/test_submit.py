@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from dataclasses import replace
@@ -22,6 +21,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, 
 from nnunet_prompt.prompts.frames import pls_map
 from tests.challenge.folders import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 
 @pytest.fixture
@@ -30,8 +30,7 @@ def two(tmp_path: Path) -> Challenge:
 
 
 @each("degrees", [0, 25])
-@each("axes", list(itertools.permutations(range(3))))
-@each("signs", list(itertools.product((1, -1), repeat=3)))
+@each(("axes", "signs"), EIGHT)
 def test_the_mask_is_on_the_grid_of_its_own_file(
     tmp_path: Path, axes: tuple[int, ...], signs: tuple[int, ...], degrees: float
 ) -> None:

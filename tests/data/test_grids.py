@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
 from pathlib import Path
 
 import nibabel as nib
@@ -21,6 +20,7 @@ from nnunet_prompt.data.grids import (
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import read_grid, read_nifti
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT, with_flips
 
 AFFINE = np.diag([2.0, 1.0, 8.0, 1.0])
 
@@ -59,8 +59,7 @@ def test_how_two_grids_agree(
     assert agreement(read_grid(image), read_grid(label)) == wanted
 
 
-@each("axes", list(permutations(range(3))))
-@each("flips", list(product([False, True], repeat=3)))
+@each(("axes", "flips"), with_flips(EIGHT))
 def test_other_axes_of_the_same_grid_are_turned(
     tmp_path: Path, axes: tuple[int, ...], flips: tuple[bool, ...]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from nnunet_prompt.errors import ImageError, ModelError
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.helpers.orientations import ALL, EIGHT, codes
 
 SHAPE, SPACING = (5, 4, 3), (1.0, 1.5, 4.0)
-ORIENTATIONS = [
-    "".join(pair[s] for pair, s in zip(axes, signs, strict=True))
-    for axes in itertools.permutations(("LR", "PA", "SI"))
-    for signs in itertools.product((0, 1), repeat=3)
-]
+ORIENTATIONS = codes(EIGHT)
 
 
 def nifti(path: Path, axes: str = "RAS", tilt: float = 0.0) -> Path:
@@ -64,6 +60,13 @@ def check(name: str, path: Path) -> None:
 @each("name", WORLD)
 @each("axes", ORIENTATIONS)
 def test_nifti_in_every_orientation(name: str, axes: str, tmp_path: Path) -> None:
+    check(name, nifti(tmp_path / "a_0000.nii.gz", axes))
+
+
+@pytest.mark.slow
+@each("name", WORLD)
+@each("axes", codes(ALL))
+def test_nifti_in_all_48(name: str, axes: str, tmp_path: Path) -> None:
     check(name, nifti(tmp_path / "a_0000.nii.gz", axes))
 
 

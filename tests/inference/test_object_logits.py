@@ -12,7 +12,7 @@ from tests.helpers.each import each
 from tests.helpers.predictors import ORIENTATIONS, case, corner, predictor, stored
 
 
-@each(("axes", "signs"), ORIENTATIONS[::5])
+@each(("axes", "signs"), ORIENTATIONS)
 @each("configuration", ["3d_fullres", "2d"])
 def test_merged_they_are_what_the_prediction_is(
     axes: tuple[str, ...], signs: tuple[int, ...], configuration: str

@@ -17,6 +17,7 @@ from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 from tests.helpers.each import each
 from tests.helpers.predictors import (
+    ALL_48,
     ORIENTATIONS,
     SIZE,
     Answers,
@@ -31,7 +32,7 @@ WAYS = list(itertools.product(("3d_fullres", "2d"), ("canonical", "file")))
 
 
 class TestFrames:
-    @each(("axes", "signs"), ORIENTATIONS)
+    @each(("axes", "signs"), ALL_48)
     def test_a_box_of_the_file_comes_back_on_the_file(
         self, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:

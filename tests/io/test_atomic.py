@@ -222,7 +222,7 @@ def full_disc(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFullDisc:
-    @each("ending", ["nii", "nii.gz", "nrrd", "pth", "txt"])
+    @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "pth", "txt"])
     def test_every_writer_says_so_and_leaves_nothing(self, full_disc: Path, ending: str) -> None:
         path = full_disc / f"a.{ending}"
         noise = np.random.default_rng(0).random((40, 40, 40))

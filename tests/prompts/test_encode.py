@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise, permutations, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nnunet_prompt.prompts.encode import (
 from nnunet_prompt.prompts.frames import flip_permute, resample
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT, with_flips
 
 SHAPE = (5, 12, 14)
 WHOLE = Window((0, 0, 0), SHAPE)
@@ -486,7 +487,7 @@ def test_out_is_cleared_filled_and_returned() -> None:
         encode(prompts, Window((0, 0, 0), (1, 2, 3)), ISOTROPIC, out=out)
 
 
-@each(("axes", "flips"), list(product(permutations(range(3)), product((False, True), repeat=3))))
+@each(("axes", "flips"), with_flips(EIGHT))
 def test_turning_the_prompts_turns_the_channels(axes: Any, flips: Any) -> None:
     """What is mirrored with the image at test time is what the mirrored prompts would have drawn."""
     mask = np.random.default_rng(0).random(SHAPE) < 0.2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import permutations, product
 from typing import Any
 
 import nibabel as nib
@@ -35,8 +34,9 @@ from nnunet_prompt.prompts.frames import (
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from tests.helpers.each import each
+from tests.helpers.orientations import ALL, with_flips
 
-ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))
+ORIENTATIONS = with_flips(ALL)
 DIRECTIONS = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1)}  # in RAS
 SPACINGS = [(1.0, 1.0, 1.0), (1.2, 1.0, 1.3), (1.25, 1.5, 8.0), (10.0, 0.9, 1.0), (1.4, 6.0, 1.4)]
 

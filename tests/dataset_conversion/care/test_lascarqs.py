@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, las
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([0.625, 0.625, 2.5, 1.0])
@@ -153,8 +153,7 @@ def test_masks_are_whatever_is_above_zero(
     assert np.bincount(loaded.label.ravel()).tolist() == [320 - 33, 30, 2, 1]
 
 
-@each("axes", list(permutations(range(3))))
-@each("flips", list(product((1, -1), repeat=3)))
+@each(("axes", "flips"), EIGHT)
 def test_both_masks_come_back_voxel_for_voxel(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from nnunet_prompt.dataset_conversion.care.liqa import (
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([1.0, 1.0, 2.5, 1.0])
@@ -272,8 +272,7 @@ def test_voxels_that_are_not_finite(
     assert "GED4.nii.gz: 2 voxels are not finite and become 0" in capsys.readouterr().out
 
 
-@each("axes", list(permutations(range(3))))
-@each("flips", list(product((1, -1), repeat=3)))
+@each(("axes", "flips"), EIGHT)
 def test_slices_are_found_by_the_affine_and_the_mask_comes_back(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:

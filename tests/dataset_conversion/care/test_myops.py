@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main, 
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 AFFINE = np.diag([-1.5, -1.5, 10.0, 1.0])
 THREE = ("C0", "LGE", "T2")
@@ -152,9 +152,9 @@ def test_each_case_has_its_own_image_and_the_labels_of_the_patient(
     assert np.array_equal(turn.inverse().apply(to_official(loaded.label, "myops")), labels())
 
 
-def test_labels_come_back_in_the_file_frame_for_all_orientations(source: Path) -> None:
+def test_labels_come_back_in_the_file_frame_in_any_orientation(source: Path) -> None:
     wanted = labels()
-    for axes, flips in product(permutations(range(3)), product([1, -1], repeat=3)):
+    for axes, flips in EIGHT:
         orientation = np.stack([axes, flips], axis=1)
         image = nib.Nifti1Image(wanted, AFFINE).as_reoriented(orientation)
         array = np.asarray(image.dataobj)
