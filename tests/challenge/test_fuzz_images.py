@@ -232,6 +232,7 @@ def sane_shape(path: Path) -> tuple[int, ...] | None:
     return shape if sane else None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of nibabel and numpy, which the test itself calls
 def test_mutated_files(run: Callable[[], Any], bad: Path, capsys: Any) -> None:
     run_mutated(run, bad, 30, capsys)
@@ -271,6 +272,7 @@ def header_of(*shape: int, extension: bool = False) -> bytes:
     return edited(*claims, data=start) + (struct.pack("<2i", 2**31 - 16, 6) if extension else b"")
 
 
+@pytest.mark.slow
 def test_files_that_grow_in_memory(tmp_path: Path) -> None:
     """Four gigabytes when unpacked; they are answered within one."""
     folder = write_input(tmp_path / "input")

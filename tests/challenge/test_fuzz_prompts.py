@@ -188,6 +188,7 @@ def run_fuzz(place: Path, examples: int, capsys: Any) -> None:
     fuzz()
 
 
+@pytest.mark.slow
 def test_a_hundred_mutated_files(place: Path, capsys: Any) -> None:
     run_fuzz(place, 100, capsys)
 
@@ -276,6 +277,7 @@ def test_a_file_that_grows_in_memory(tmp_path: Path, one: bytes) -> None:
     assert in_little_memory(tmp_path, 3) == NAMES
 
 
+@pytest.mark.slow
 def test_a_file_of_gigabytes(tmp_path: Path) -> None:
     with (write_input(tmp_path / "input") / "prompts.json").open("r+b") as file:
         file.truncate(2**40)  # takes no room on the disk

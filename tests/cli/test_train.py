@@ -108,7 +108,9 @@ def test_a_gpu_is_taken_where_there_is_one(
     assert "no GPU" not in capsys.readouterr().err
 
 
-@each("options", ["-device cpu", "", "-tr nnUNetTrainerPromptCPU", "-tr nnUNetTrainerPromptDemo"])
+@pytest.mark.parametrize(
+    "options", ["-device cpu", "", "-tr nnUNetTrainerPromptCPU", "-tr nnUNetTrainerPromptDemo"]
+)
 def test_small_plans_are_taken_on_a_cpu(folder: Path, entry: Mock, options: str) -> None:
     add_plans(folder, CPU_PLANS)
     assert run(f"train 501 3d_fullres 0 {options}") == 0

@@ -49,12 +49,6 @@ def layout(root: Path, **changes: Any) -> Path:
     return source
 
 
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
 def test_a_data_set_of_two_modalities(tmp_path: Path, raw: Path) -> None:
     folder = convert(layout(tmp_path), 77)
     assert folder == raw / "Dataset077_Two_Lobes"

@@ -45,12 +45,6 @@ def layout(root: Path, **changes: Any) -> Path:
     return source
 
 
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
 def test_channels_labels_and_patients(tmp_path: Path, raw: Path) -> None:
     folder = convert(layout(tmp_path), 12, patient_regex=r"^(p\d+)_")
     assert folder == raw / "Dataset012_Lobes"

@@ -292,6 +292,7 @@ def test_ignored_voxels_count_for_nothing(folders: Folders) -> None:
     assert results["structures"]["1"]["name"] == "LV"
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_no_other_case_along(tmp_path: Path) -> None:
     jobs = ["good", "die", "fine"]
     found = list(run_all(_or_die, jobs, 2, died=lambda job: f"{job}: dead"))
@@ -341,6 +342,7 @@ def test_oblique_spacing_comes_from_the_affine(folders: Folders) -> None:
     assert folders.evaluate()["cases"]["a"]["1"]["hd_mm"] == pytest.approx(14.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_result(folders: Folders) -> None:
     for case in "abc":
         folders.truth(f"{case}.nii.gz", _map(c1=1, c2=2))

@@ -20,17 +20,29 @@ Rows = list[tuple[str, dict[str, Any]]]
 Test = Callable[..., None]
 
 
-def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Any = None) -> Any:
+def each(
+    names: str | Sequence[str],
+    values: Iterable[Any],
+    *,
+    ids: Any = None,
+    fast: Iterable[Any] | None = None,
+) -> Any:
     """Runs a test once per value; written like `pytest.mark.parametrize`, and several of them make a product.
 
     Every value gets the fixtures as the first one got them: files below `tmp_path`, the environment, `monkeypatch`,
     `fake`, mocks and what was printed. What else a fixture keeps in memory is shared; a test that changes it, or
     that needs marks of single values, is parametrised. All values are tried; the test fails with those that failed.
+
+    `fast` are the values of the fast tests, where all of them would take too long: all of them are a slow test then.
     """
     split = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     rows = [row(split, value, n, ids) for n, value in enumerate(values)]
 
     def decorate(test: Test) -> Test:
+        if fast is not None:
+            assert not hasattr(test, "each"), "the fast values of a product are those of one each()"
+            few = [row(split, value, n, ids) for n, value in enumerate(fast)]
+            return of_which(looped(test, test, rows, few))
         inner: tuple[Test, Rows] = getattr(test, "each", (test, [("", {})]))
         product = [
             (f"{a}-{b}".strip("-"), more | one)
@@ -39,6 +51,11 @@ def each(names: str | Sequence[str], values: Iterable[Any], *, ids: Any = None) 
         return looped(test, inner[0], product)
 
     return decorate
+
+
+of_which: Callable[[Test], Test] = pytest.mark.parametrize(
+    "of_which", ["few", pytest.param("all", marks=pytest.mark.slow)]
+)
 
 
 def row(names: Sequence[str], value: Any, number: int, ids: Any) -> tuple[str, dict[str, Any]]:
@@ -62,7 +79,7 @@ def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
-def looped(outer: Test, test: Test, rows: Rows) -> Test:
+def looped(outer: Test, test: Test, rows: Rows, few: Rows | None = None) -> Test:
     signature = inspect.signature(test)
     given = set(rows[0][1]) if rows else set()
     assert given <= set(signature.parameters), f"{test.__name__} does not take all of {given}"
@@ -70,34 +87,41 @@ def looped(outer: Test, test: Test, rows: Rows) -> Test:
     wants_folder = "tmp_path" in signature.parameters
     if not wants_folder and {p.name for p in left} - {"self"}:  # a fixture may have files there
         left.append(inspect.Parameter("tmp_path", inspect.Parameter.KEYWORD_ONLY))
+    if few is not None:
+        left.append(inspect.Parameter("of_which", inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(outer)
-    def run(*args: Any, **fixtures: Any) -> None:
-        failed: list[tuple[str, BaseException]] = []
-        skipped = 0
-        for label, arguments in rows:
+    def run(*args: Any, of_which: str = "all", **fixtures: Any) -> None:
+        def one(arguments: dict[str, Any]) -> None:
             with afresh(fixtures) as fresh:
                 if not wants_folder:
                     fresh.pop("tmp_path", None)
-                try:
-                    test(*args, **fresh, **arguments)
-                except pytest.skip.Exception:
-                    skipped += 1
-                except (Exception, pytest.fail.Exception) as error:
-                    failed.append((label, error))
-        if failed:
-            lines = [
-                f"{label}: {type(error).__name__}: {first_line(error)}" for label, error in failed
-            ]
-            raise AssertionError(
-                f"{len(failed)} of {len(rows)} values:\n" + "\n".join(lines)
-            ) from failed[0][1]
-        if skipped == len(rows):
-            pytest.skip("every value was skipped" if rows else "no values")
+                test(*args, **fresh, **arguments)
+
+        run_all(one, few if few is not None and of_which == "few" else rows)
 
     run.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
     run.each = (test, rows)  # type: ignore[attr-defined]
     return run
+
+
+def run_all(one: Callable[[dict[str, Any]], None], rows: Rows) -> None:
+    """Runs a test with every row and fails with all that failed; it is skipped if all were."""
+    failed: list[tuple[str, BaseException]] = []
+    skipped = 0
+    for label, arguments in rows:
+        try:
+            one(arguments)
+        except pytest.skip.Exception:
+            skipped += 1
+        except (Exception, pytest.fail.Exception) as error:
+            failed.append((label, error))
+    if failed:
+        lines = [f"{name}: {type(e).__name__}: {first_line(e)}" for name, e in failed]
+        told = f"{len(failed)} of {len(rows)} values:\n" + "\n".join(lines)
+        raise AssertionError(told) from failed[0][1]
+    if skipped == len(rows):
+        pytest.skip("every value was skipped" if rows else "no values")
 
 
 @contextmanager
@@ -126,10 +150,12 @@ def afresh(fixtures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def same_environment() -> Iterator[None]:
     saved = dict(os.environ)
-    yield
-    if dict(os.environ) != saved:
-        os.environ.clear()
-        os.environ.update(saved)
+    try:
+        yield
+    finally:
+        if dict(os.environ) != saved:
+            os.environ.clear()
+            os.environ.update(saved)
 
 
 @contextmanager
@@ -139,12 +165,14 @@ def same_files(folder: Path) -> Iterator[None]:
     full = any(folder.iterdir())
     if full:
         shutil.copytree(folder, kept, symlinks=True)
-    yield
-    shutil.rmtree(folder)
-    if full:
-        kept.rename(folder)
-    else:
-        folder.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        if full:
+            kept.rename(folder)
+        else:
+            folder.mkdir()
 
 
 class Fakes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -102,6 +102,30 @@ def test_each_begins_where_the_first_began(
     monkeypatch.setattr(os, "sep", "|")
     os.environ["EACH"] = fake("os.path.join", "")(value)
     print("said")
+
+
+def test_what_fails_leaves_no_trace_either(tmp_path: Path) -> None:
+    def body(value: int, tmp_path: Path) -> None:
+        assert "EACH" not in os.environ and not list(tmp_path.iterdir())
+        os.environ["EACH"] = "x"
+        (tmp_path / "x").touch()
+        raise ValueError(value)
+
+    with pytest.raises(AssertionError, match="2: ValueError: 2\n3: ValueError: 3"):
+        each("value", [2, 3])(body)(tmp_path=tmp_path)
+
+
+@each("value", [1, 2, 3], fast=[2])
+def test_few_where_all_take_too_long(value: int, of_which_value: list[int]) -> None:
+    of_which_value.append(value)
+
+
+@pytest.fixture
+def of_which_value(request: pytest.FixtureRequest) -> Iterator[list[int]]:
+    seen: list[int] = []
+    yield seen
+    slow = request.node.get_closest_marker("slow") is not None
+    assert seen == ([1, 2, 3] if slow else [2])
 
 
 class TestInAClass:

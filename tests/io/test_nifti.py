@@ -155,12 +155,13 @@ def test_well_packed_emptiness_is_no_absurd_size(tmp_path: Path) -> None:
     assert read_nifti(packed).shape == (128, 128, 64)
 
 
-def test_damaged_headers_end_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_damaged_headers_end_in_one_line(tmp_path: Path, step: int) -> None:
     """Each byte of the fields that matter set to a few values: read, or refused with the name of the file."""
     array = np.zeros((2, 3, 4), np.int16)
     data = save(tmp_path / "a.nii", array).read_bytes()
     path = tmp_path / "b.nii"
-    for position in (*range(4), *range(40, 124), *range(252, 348)):
+    for position in (*range(4), *range(40, 124), *range(252, 348))[::step]:
         for value in (0, 0x7F, 0xFF):
             path.write_bytes(data[:position] + bytes([value]) + data[position + 1 :])
             try:

@@ -17,10 +17,10 @@ from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom import myops
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
-from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.phantom.downloads import save
 
 ANATOMY = {200, 500, 600}
 COARSE_MM = 4.0
@@ -41,12 +41,6 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def drawn(centre: str, seed: int = 1) -> DrawnCase:
     return myops.draw(np.random.default_rng(seed), centre, 12)
-
-
-def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
-    Record.open(folder, {}).add("case", files, {})
-    (folder / "mock_challenge.json").unlink()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

@@ -18,10 +18,10 @@ from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import whs
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
-from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import pls_map
 from tests.helpers.each import each
+from tests.phantom.downloads import save
 
 VALUES = {0, 205, 420, 500, 550, 600, 820, 850}
 COARSE_MM = (4.0, 4.0)
@@ -38,12 +38,6 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def drawn(centre: str) -> DrawnCase:
     return whs.draw(np.random.default_rng(1), centre, 10)
-
-
-def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
-    Record.open(folder, {}).add("case", files, {})
-    (folder / "mock_challenge.json").unlink()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

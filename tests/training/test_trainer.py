@@ -26,17 +26,6 @@ from tests.helpers.each import each
 from tests.helpers.models import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    # nnU-Net looks at the preprocessed files to choose it; here there are none
-    where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
-    monkeypatch.setattr(where, lambda folder: None)
-    return tmp_path
-
-
 def targets_of(trainer: Any) -> Any:
     """As when the loaders are made: nnU-Net then knows the batch size of this device."""
     trainer._set_batch_size_and_oversample()

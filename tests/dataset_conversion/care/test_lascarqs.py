@@ -79,17 +79,6 @@ def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
-
-
-@pytest.fixture
 def one(source: Path) -> Path:
     """The folder of a download's one case, which is of task 1."""
     folder = source / "task1/train_data/train_1"

@@ -74,17 +74,6 @@ def case(source: Path, name: str, options: CareOptions = CareOptions()) -> Case:
     return written
 
 
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
-
-
 def test_the_tree_of_2026(source: Path) -> None:
     root = source / "Myo_train" / "MyoPS_train"
     patient(root / "CenterA/Case1001", "Case1001", sequences=["LGE"], values=(0, 200, 500, 2221))

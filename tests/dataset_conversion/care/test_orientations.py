@@ -21,6 +21,7 @@ from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
 from nnunet_prompt.io.nifti import read_labels
 from nnunet_prompt.prompts.frames import canonical_map
 
+pytestmark = pytest.mark.usefixtures("raw")
 SHAPE = (6, 7, 4)
 Labels = npt.NDArray[np.int16]
 Affine = npt.NDArray[np.float64]
@@ -60,11 +61,6 @@ def read_back(folder: Path, case: str, affine: Affine) -> npt.NDArray[np.int32]:
     """The written labels of a case on the axes of its source; nnU-Net's readers reverse the axes of a file."""
     written = read_labels(folder / f"labelsTr/{case}.nii.gz").transpose(2, 1, 0)
     return canonical_map(affine, SHAPE).inverse().apply(written)
-
-
-@pytest.fixture(autouse=True)
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
 
 
 def test_myops(tmp_path: Path) -> None:

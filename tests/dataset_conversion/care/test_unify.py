@@ -44,12 +44,6 @@ MYOPS = {"myocardium", "myocardium_healthy", "lv", "rv", "edema", "scar"}
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
 def downloads(tmp_path: Path, raw: Path) -> Downloads:
     return make_downloads(tmp_path / "downloads")
 

@@ -61,17 +61,6 @@ def only_problem(source: Path) -> str:
     return problem
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
 def test_the_tree_of_2026_with_blanks_in_its_folders(source: Path) -> None:
     root = source / "Wholeheart_Train_Dataset"
     heart(root / "A ct_train", "Case1001")
