@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers import properties
 from tests.helpers.each import Fakes
 
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
@@ -41,6 +42,11 @@ def clean_environment() -> Iterator[None]:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     """Replaces a public function by one that only remembers its call, and accepts only what the real one accepts."""
     return Fakes(monkeypatch)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties are tried on all their examples where the slow tests run, too."""
+    properties.EVERY = config.option.markexpr != "not slow"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

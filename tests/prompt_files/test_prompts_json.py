@@ -14,6 +14,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_pro
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention, RawPrompt
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 from tests.helpers.each import each
+from tests.helpers.properties import examples
 
 SHAPE = (5, 7, 3)
 CONVENTIONS = [
@@ -186,11 +187,12 @@ def cases(draw: st.DrawFn) -> CasePrompts:
     return CasePrompts(sets, "PLS", slices)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS, ids=str)
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(first=cases(), second=cases())
+@given(convention=st.sampled_from(CONVENTIONS), first=cases(), second=cases())
 def test_write_then_read_is_the_identity(
     tmp_path: Path, convention: JsonConvention, first: CasePrompts, second: CasePrompts
 ) -> None:
@@ -251,6 +253,7 @@ nearly = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -23,6 +23,7 @@ from nnunet_prompt.prompts.encode import (
 )
 from nnunet_prompt.prompts.frames import flip_permute, resample
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers import properties
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT, with_flips
 
@@ -32,7 +33,7 @@ ISOTROPIC = style_for((1.0, 1.0, 1.0))
 POINT_SHAPES: tuple[PointShape, ...] = ("edt", "gaussian", "ball")
 LINE = np.sqrt([1, 2, 5, 10, 17, 10, 5, 2, 1]) / np.sqrt(17)  # nnInteractive's point along an axis
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = properties.modest()
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.3, 2.0, 3.3, 8.0, 12.0])] * 3)
 point_shapes = st.sampled_from(POINT_SHAPES)
 

@@ -8,7 +8,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from nibabel.orientations import (
     apply_orientation,
@@ -33,6 +33,7 @@ from nnunet_prompt.prompts.frames import (
 )
 from nnunet_prompt.prompts.simulate import SimulationOptions, simulate
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers import properties
 from tests.helpers.each import each
 from tests.helpers.orientations import ALL, with_flips
 
@@ -40,7 +41,7 @@ ORIENTATIONS = with_flips(ALL)
 DIRECTIONS = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1)}  # in RAS
 SPACINGS = [(1.0, 1.0, 1.0), (1.2, 1.0, 1.3), (1.25, 1.5, 8.0), (10.0, 0.9, 1.0), (1.4, 6.0, 1.4)]
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = properties.modest()
 shapes = st.tuples(*[st.integers(1, 7)] * 3)
 orientations = st.sampled_from(ORIENTATIONS)
 

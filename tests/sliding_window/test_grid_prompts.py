@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, identity, 
 from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts, moved
 from tests.helpers.each import each
+from tests.helpers.properties import examples
 
 STYLE = PromptStyle(radii=(1.0, 2.0, 2.0))
 SHAPE = (7, 12, 9)
@@ -37,7 +39,7 @@ def drawn(said: GridPrompts, window: Window) -> Any:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from([identity(SHAPE), COARSE, FINE]),
     st.integers(0, 2**32 - 1),
@@ -59,8 +61,15 @@ def test_tiles_show_what_the_whole_mask_would(
     assert np.array_equal(drawn(GridPrompts.of(said, to_grid), window), expected)
 
 
-@each("extent", [(0.5, 0.5, 0.5), (0.5, 3.2, 1.7), (2.5, 0.5, 4.0)])
-@each("to_grid", [identity(SHAPE), COARSE, FINE])
+EXTENTS = [(0.5, 0.5, 0.5), (0.5, 3.2, 1.7), (2.5, 0.5, 4.0)]
+GRIDS = [identity(SHAPE), COARSE, FINE]
+
+
+@each(
+    ("to_grid", "extent"),
+    list(itertools.product(GRIDS, EXTENTS)),
+    fast=list(zip(GRIDS, EXTENTS, strict=True)),
+)
 def test_tiles_show_every_point_that_reaches_into_them(to_grid: AxisMap, extent: Any) -> None:
     """Also from beyond their border, and clicks of an array so coarse that one voxel of it covers many."""
     said = PromptSet((Point((3.0, 6.0, 4.0), True, extent), Point((0.2, 11.3, 8.1), False, extent)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ TUNING = {
 RECIPES = sorted(p.stem for p in trainers_dir().glob("nnUNetTrainer*.py"))
 
 
+@functools.cache
 def found(name: str) -> Any:
+    """Asks nnU-Net once, which imports every trainer that it has and then ours."""
     os.environ.update(environment())
     return recursive_find_trainer_class_by_name(name)
 
