@@ -108,7 +108,7 @@ def test_submit_takes_a_unit_that_gives_no_body_for_mm(
     assert "no image can have the affine" in capsys.readouterr().err
 
 
-@each("spoilt", ["labels", "predictions", "both"])
+@each("spoilt", ["labels", "predictions", "both"], fast=["both"])
 def test_evaluate(tmp_path: Path, spoilt: str, capsys: pytest.CaptureFixture[str]) -> None:
     moved = np.roll(bricks(), 1, axis=2)
     for folder, array in (("labels", bricks()), ("predictions", moved)):

@@ -136,6 +136,7 @@ def test_less_time_is_less_effort(
     assert [t.reason[: len(reason or "")] for t in run.troubles] == ([reason] if reason else [])
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_told_if_it_changes_the_mask(two: Challenge) -> None:
     one = predictor(Counts(most=8 * 8 * 8 * 8))
     one.engine = replace(one.engine, max_batch=4)

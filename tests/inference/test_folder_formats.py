@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -89,9 +90,10 @@ def box_in(shape: tuple[int, ...], value: int = 500) -> npt.NDArray[np.int32]:
     return expected
 
 
-@each("axes", ["LPS", "RAS", "SLA", "PIR", "IAR"])
-@each("orientation", ["file", "canonical"])
-@each("name", WORLD)
+WAYS = list(itertools.product(WORLD, ["file", "canonical"], ["LPS", "RAS", "SLA", "PIR", "IAR"]))
+
+
+@each(("name", "orientation", "axes"), WAYS, fast=WAYS[::3])
 def test_a_box_of_the_file_comes_back_on_the_file(
     name: str, orientation: str, axes: str, tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:

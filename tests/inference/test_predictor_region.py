@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -95,9 +96,14 @@ def test_in_any_orientation(
     check(volume, said(volume), Bright())
 
 
-@each("configuration", ["3d_fullres", "2d"])
-@each("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
-@each("orientation", ["canonical", "file"])
+TRANSPOSED = list(
+    itertools.product(
+        ["3d_fullres", "2d"], [(0, 1, 2), (1, 2, 0), (2, 0, 1)], ["canonical", "file"]
+    )
+)
+
+
+@each(("configuration", "transpose", "orientation"), TRANSPOSED, fast=TRANSPOSED[::3])
 def test_in_any_transposition(
     configuration: str, transpose: tuple[int, int, int], orientation: str
 ) -> None:

@@ -205,7 +205,12 @@ def masks_of(files: Mapping[str, File]) -> tuple[npt.NDArray[np.bool_], npt.NDAr
     return cavity, scar
 
 
-@each("defect", [None, *DEFECTS], ids=lambda d: d.name if d else "none")
+@each(
+    "defect",
+    [None, *DEFECTS],
+    ids=lambda d: d.name if d else "none",
+    fast=[None, *DEFECTS[::4]],
+)
 def test_the_converter_mends_each_defect(
     middle: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:

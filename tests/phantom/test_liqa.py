@@ -175,7 +175,12 @@ def test_the_same_generator_gives_the_same_patient(case: DrawnCase) -> None:
     assert not np.array_equal(other.labels.array, case.labels.array)
 
 
-@each("defect", [None, *DEFECTS], ids=lambda d: d.name if d else "none")
+@each(
+    "defect",
+    [None, *DEFECTS],
+    ids=lambda d: d.name if d else "none",
+    fast=[None, *DEFECTS[::4]],
+)
 def test_the_converter_mends_each_defect(
     second: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:

@@ -137,7 +137,7 @@ def test_some_hearts_of_some_centres_have_no_scar() -> None:
     assert all((drawn("H", seed).labels.array == 2221).any() for seed in range(5))
 
 
-@each("defect", myops.DEFECTS, ids=lambda d: d.name)
+@each("defect", myops.DEFECTS, ids=lambda d: d.name, fast=myops.DEFECTS[::3])
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]

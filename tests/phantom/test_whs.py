@@ -98,7 +98,7 @@ def test_centres_differ_in_orientation_and_size() -> None:
     assert len(shapes) == len(codes) == 5
 
 
-@each("defect", whs.DEFECTS, ids=lambda d: d.name)
+@each("defect", whs.DEFECTS, ids=lambda d: d.name, fast=whs.DEFECTS[::3])
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
