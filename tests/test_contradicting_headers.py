@@ -163,9 +163,7 @@ def msd_download(root: Path) -> None:
     (root / "dataset.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize(
-    ("download", "convert"), [(nnunet_download, nnunet_raw.convert), (msd_download, msd.convert)]
-)
+@each(("download", "convert"), [(nnunet_download, nnunet_raw.convert), (msd_download, msd.convert)])
 def test_converters_of_data_sets(
     tmp_path: Path,
     download: Callable[[Path], None],

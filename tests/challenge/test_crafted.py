@@ -70,7 +70,7 @@ def test_a_crafted_checkpoint(
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("key", ["nonlin", "network_class_name"])
+@each("key", ["nonlin", "network_class_name"])
 def test_plans_that_name_what_is_no_network(
     tmp_path: Path, checkpoint: Path, marker: Path, key: str, capsys: Any
 ) -> None:

@@ -50,7 +50,7 @@ def test_a_folder_that_is_not_complete(raw: Path, capsys: pytest.CaptureFixture[
     assert "3 of 5 cases of" in _last_line(capsys)
 
 
-@pytest.mark.parametrize(("how", "dice", "n"), [("skip", 1.0, 2), ("empty", 0.4, 5)])
+@each(("how", "dice", "n"), [("skip", 1.0, 2), ("empty", 0.4, 5)])
 def test_the_same_on_purpose(
     raw: Path, how: str, dice: float, n: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

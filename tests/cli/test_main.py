@@ -128,7 +128,7 @@ def test_an_error_is_one_line(
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
+@each("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
 def test_debug_shows_the_traceback(line: str, fake: Any) -> None:
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = NNUNetPromptError("no")
     with pytest.raises(NNUNetPromptError, match="no"):

@@ -156,7 +156,7 @@ def test_an_upload_is_read_as_its_form_says(more: str, capsys: pytest.CaptureFix
     assert "its form states what is read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("more", ["--num-parts 2", "--dask tcp://host:8786"])
+@each("more", ["--num-parts 2", "--dask tcp://host:8786"])
 def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
     assert "neither --num-parts nor --dask" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-@pytest.mark.parametrize(("flag", "tensors"), [("", True), (" --no-tensors", False)])
+@each(("flag", "tensors"), [("", True), (" --no-tensors", False)])
 def test_inspect(fake: Any, flag: str, tensors: bool) -> None:
     call = fake("nnunet_prompt.weights.inspect.print_checkpoint")
     assert run(f"weights inspect a.pth{flag}") == 0

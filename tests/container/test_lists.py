@@ -6,7 +6,6 @@ import importlib.metadata
 import re
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -39,7 +38,7 @@ def test_every_package_is_pinned_and_listed_once(name: str) -> None:
     assert names == sorted(names)
 
 
-@pytest.mark.parametrize("name", ["nnunet-prompt", "nnunetv2"])
+@each("name", ["nnunet-prompt", "nnunetv2"])
 def test_the_pins_are_all_that_is_asked_for(name: str) -> None:
     pinned = _read("requirements.txt")
     asked_for = [one for one in _asked_for(name) if canonicalize_name(one.name) not in LEFT_OUT]

@@ -52,7 +52,7 @@ def test_a_data_set_that_is_not_there(folder: Path, wanted: str, said: str) -> N
     assert said in refusal(wanted)
 
 
-@pytest.mark.parametrize("wanted", ["502", "Dataset502_Other"])
+@each("wanted", ["502", "Dataset502_Other"])
 def test_a_raw_data_set_is_to_be_planned_first(folder: Path, wanted: str) -> None:
     (Path(os.environ["nnUNet_raw"]) / "Dataset502_Other").mkdir()
     assert "run `nnUNetv2_plan_and_preprocess -d 502` first" in refusal(wanted)
@@ -84,7 +84,7 @@ def test_plans_that_are_none(folder: Path, text: str) -> None:
     assert f"{PLANS}.json" in refusal()
 
 
-@pytest.mark.parametrize("name", ["dataset.json", "dataset_fingerprint.json"])
+@each("name", ["dataset.json", "dataset_fingerprint.json"])
 def test_a_file_that_nnunet_copies(folder: Path, name: str) -> None:
     (folder / name).unlink()
     assert f"{name}: no such file" in refusal()

@@ -105,7 +105,7 @@ def test_itk_formats(name: str, ending: str, axes: str, tmp_path: Path) -> None:
     check(name, tmp_path / f"a{ending}")
 
 
-@pytest.mark.parametrize("ending", [".mha", ".nii.gz"])
+@each("ending", [".mha", ".nii.gz"])
 def test_a_flat_image_is_as_thick_as_nnunet_takes_it(ending: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
     image.SetSpacing((0.5, 2.0))
@@ -113,7 +113,7 @@ def test_a_flat_image_is_as_thick_as_nnunet_takes_it(ending: str, tmp_path: Path
     check("SimpleITKIO", tmp_path / f"a{ending}")
 
 
-@pytest.mark.parametrize("ending", [".mha", ".nii.gz"])
+@each("ending", [".mha", ".nii.gz"])
 def test_a_file_with_four_axes_holds_channels(ending: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.arange(120, dtype=np.int16).reshape(2, 3, 4, 5), False)
     sitk.WriteImage(image, str(tmp_path / f"a{ending}"))

@@ -295,7 +295,7 @@ class TestWhatIsKept:
         write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
         assert path.read_bytes() == whole
 
-    @pytest.mark.parametrize("value", [99, None])
+    @each("value", [99, None])
     def test_a_label_map_of_something_else_is_not(self, tmp_path: Path, value: int | None) -> None:
         folder = write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
         path = folder / "labelsTr" / "a.nii.gz"

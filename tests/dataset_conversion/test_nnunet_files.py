@@ -145,7 +145,7 @@ def test_what_is_left_out_is_told(raw: Path, capsys: pytest.CaptureFixture[str])
     assert lines[1].endswith("numTraining is 99, found 2 cases")
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_no_image(tmp_path: Path, ending: str) -> None:
     files(tmp_path, "imagesTr/a_0000.mha", "labelsTr/a.mha")
     assert f"no file named <case>_0000{ending}, found a_0000.mha" in refusal(
@@ -153,13 +153,13 @@ def test_no_image(tmp_path: Path, ending: str) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["imagesTr", "labelsTr"])
+@each("part", ["imagesTr", "labelsTr"])
 def test_no_folder(raw: Path, part: str) -> None:
     (raw / part).rename(raw / "gone")
     assert refusal(raw) == f"RAW/{part}: no such folder"
 
 
-@pytest.mark.parametrize("listed", [False, True])
+@each("listed", [False, True])
 def test_names_are_compared_whichever_way_unicode_spells_them(tmp_path: Path, listed: bool) -> None:
     nfc, nfd = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
     files(tmp_path, f"imagesTr/{nfd}_0000.nii.gz", f"labelsTr/{nfc}.nii.gz")

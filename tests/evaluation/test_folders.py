@@ -414,7 +414,7 @@ def test_the_table_of_means(folders: Folders) -> None:
     assert len({len(line) for line in lines}) == 1
 
 
-@pytest.mark.parametrize("name", ["names.json", "dataset.json"])
+@each("name", ["names.json", "dataset.json"])
 def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, name: str) -> None:
     folders.truth("heart.nii.gz", _map(c1=1))
     folders.predict("heart.nii.gz", _map(c1=1))

@@ -86,7 +86,7 @@ def test_swapped_folders_told_by_the_name_of_a_folder(tmp_path: Path, name: str)
     _pair(labels, _folder(tmp_path / "mine" / "labels", "x.nii.gz"))
 
 
-@pytest.mark.parametrize("name", ["predict_from_raw_data_args.json", "summary.json"])
+@each("name", ["predict_from_raw_data_args.json", "summary.json"])
 def test_swapped_folders_told_by_what_nnunet_leaves_there(tmp_path: Path, name: str) -> None:
     predictions = _folder(tmp_path / "out", "x.nii.gz", name)
     labels = _folder(tmp_path / "mine", "x.nii.gz")

@@ -259,7 +259,7 @@ def test_more_channels_than_the_model_takes(tmp_path: Path) -> None:
 
 
 class TestSession:
-    @pytest.mark.parametrize("ending", [".nrrd", ".nii.gz"])
+    @each("ending", [".nrrd", ".nii.gz"])
     def test_a_file(self, ending: str, tmp_path: Path) -> None:
         session = PromptSession(model("NibabelIO"))
         session.set_image(write_itk(tmp_path / f"a{ending}"))

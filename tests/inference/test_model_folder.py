@@ -48,7 +48,7 @@ def change(path: Path, edit: Callable[[Any], None]) -> None:
 
 
 class TestLoading:
-    @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+    @each("configuration", ["2d", "3d_fullres"])
     def test_what_a_training_leaves_is_opened(self, tmp_path: Path, configuration: str) -> None:
         folder = write_model_folder(tmp_path / "m", configuration=configuration, channels=2)
         model = load_model(folder, ON_CPU)
@@ -185,7 +185,7 @@ class TestRefusals:
         path.write_bytes(path.read_bytes()[:1000])
         assert str(path) in refusal(folder)
 
-    @pytest.mark.parametrize("key", ["init_args", "network_weights"])
+    @each("key", ["init_args", "network_weights"])
     def test_a_checkpoint_that_lacks_something(self, folder: Path, key: str) -> None:
         path = folder / "fold_0" / "checkpoint_final.pth"
         content = torch.load(path, weights_only=False)
@@ -216,7 +216,7 @@ class TestRefusals:
         torch.save(content, path)
         assert "does not fit" in refusal(folder)
 
-    @pytest.mark.parametrize("key", ["normalization_schemes", "use_mask_for_norm"])
+    @each("key", ["normalization_schemes", "use_mask_for_norm"])
     def test_plans_of_another_number_of_channels(self, tmp_path: Path, key: str) -> None:
         folder = write_model_folder(tmp_path / "m", channels=2)
         change(folder / "plans.json", lambda p: p["configurations"]["3d_fullres"][key].pop())

@@ -61,7 +61,7 @@ def test_masks_are_overwritten_but_never_on_a_cluster() -> None:
     assert not PredictOptions(dask="tcp://host:8786").overwrites
 
 
-@pytest.mark.parametrize("window", ["all", ""])
+@each("window", ["all", ""])
 def test_an_unknown_window_is_refused(window: Any) -> None:
     with pytest.raises(NNUNetPromptError, match="window: expected prompted or full"):
         PredictOptions(window=window)
@@ -92,7 +92,7 @@ def test_the_device(
     assert PredictOptions(device=wanted).resolved_device() == expected
 
 
-@pytest.mark.parametrize("wanted", ["cuda", "mps"])
+@each("wanted", ["cuda", "mps"])
 def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -100,7 +100,7 @@ def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wan
         PredictOptions(device=wanted).resolved_device()
 
 
-@pytest.mark.parametrize(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
+@each(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
 def test_how_prompts_are_read_is_checked(name: str, value: Any) -> None:
     with pytest.raises(NNUNetPromptError, match=f"{name}: expected"):
         PredictOptions(**{name: value})

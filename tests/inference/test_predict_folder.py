@@ -306,7 +306,7 @@ class TestPredictFolder:
         predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["Mu\u0308ller.nii.gz"]
 
-    @pytest.mark.parametrize("given", [ALL_OPEN, GivenConvention("xy")])
+    @each("given", [ALL_OPEN, GivenConvention("xy")])
     def test_how_a_prompts_json_is_read_is_inferred_from_all_images_and_told(
         self, tmp_path: Path, fake: Fake, given: GivenConvention, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -389,7 +389,7 @@ class TestPredictFolder:
         with pytest.raises(NNUNetPromptError, match="cannot be made"):
             predict_folder(tmp_path / "in", source, model=tmp_path)
 
-    @pytest.mark.parametrize("older", [False, True])
+    @each("older", [False, True])
     def test_a_real_model_end_to_end(self, tmp_path: Path, older: bool) -> None:
         image(tmp_path / "in" / "a.nii.gz", (9, 11, 6))
         model = write_model_folder(tmp_path / "model", folds=(0, 1))
@@ -417,7 +417,7 @@ class TestPlaces:
                 predict_folder(tmp_path / "in", tmp_path / output, model=model)
         assert source.read_bytes() == before and not fake.seen
 
-    @pytest.mark.parametrize("place", ["model", "model/fold_0"])
+    @each("place", ["model", "model/fold_0"])
     def test_the_model(self, tmp_path: Path, fake: Fake, place: str) -> None:
         model = write_model_folder(tmp_path / "model")
         image(tmp_path / "in" / "a.nii.gz")

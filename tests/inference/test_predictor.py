@@ -80,7 +80,7 @@ class TestFrames:
         assert (found <= binary_dilation(exact, cube)).all()
         assert (found >= binary_erosion(exact, cube)).all()
 
-    @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+    @each("configuration", ["3d_fullres", "2d"])
     def test_a_volume_of_one_slice(self, configuration: str) -> None:
         volume = stored(("L", "P", "S"), size={**SIZE, "S": 2})
         volume = replace(volume, array=volume.array[:, :, 1:], file_shape=volume.shape)
@@ -88,7 +88,7 @@ class TestFrames:
         found = predictor(configuration=configuration).predict_prompts([volume], case(box))
         assert np.array_equal(found, 500 * filled(volume, box))
 
-    @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+    @each("configuration", ["3d_fullres", "2d"])
     def test_many_tiles(self, configuration: str) -> None:
         volume = stored(("S", "L", "P"), size={"S": 19, "P": 40, "L": 31})
         box = Box((2, 3, 5), (17, 28, 36))

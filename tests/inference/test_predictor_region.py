@@ -112,7 +112,7 @@ def test_in_any_transposition(
     check(volume, said(volume), Bright(), **changes)
 
 
-@pytest.mark.parametrize("network", [Bright(), Feels()])
+@each("network", [Bright(), Feels()])
 def test_with_a_network_that_looks_around(network: nn.Module) -> None:
     """The margin keeps what is pointed at away from the border of a tile."""
     volume = stored(spacing=ISOTROPIC, size=SIZE)
@@ -126,7 +126,7 @@ def test_a_rough_mask() -> None:
     check(volume, CasePrompts({3: PromptSet(mask=mask)}), Bright())
 
 
-@pytest.mark.parametrize("axis", ["S", "P"])
+@each("axis", ["S", "P"])
 def test_one_slice(axis: str) -> None:
     volume = stored(spacing=STACK, size=SIZE)
     place = "LPS".index(axis)

@@ -85,7 +85,7 @@ class TestModel:
         again = [loaded.predict_prompts([v], case(corner(v))) for v in (second, first)]
         assert np.array_equal(again[1], expected[0]) and np.array_equal(again[0], expected[1])
 
-    @pytest.mark.parametrize("count", [0, 2])
+    @each("count", [0, 2])
     def test_another_number_of_channels_is_refused(self, count: int) -> None:
         with pytest.raises(ImageError, match=f"takes 1 image channel.*found {count}"):
             predictor().predict_structures([stored()] * count)

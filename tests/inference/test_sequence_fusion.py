@@ -299,7 +299,7 @@ class TestReadCase:
 
 
 class TestRealPredictor:
-    @pytest.mark.parametrize("axes", [("L", "P", "S"), ("S", "L", "P")])
+    @each("axes", [("L", "P", "S"), ("S", "L", "P")])
     def test_two_equal_sequences_give_the_mask_of_one(self, axes: tuple[str, ...]) -> None:
         image = stored(axes, (1, -1, -1))
         torch.manual_seed(0)

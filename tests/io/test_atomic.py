@@ -37,7 +37,7 @@ def image() -> Any:
     return nib.Nifti1Image(ARRAY, np.diag([1.0, 2.0, 8.0, 1.0]))
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@each("labels", [False, True])
 def test_everybody_reads_what_is_written(tmp_path: Path, labels: bool) -> None:
     save_nifti(tmp_path / "a.nii.gz", image(), labels=labels)
     assert unpack(tmp_path / "a.nii.gz", 352 + 120) is not None
@@ -50,7 +50,7 @@ def test_everybody_reads_what_is_written(tmp_path: Path, labels: bool) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii", "a.nii.gz"]
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@each("labels", [False, True])
 def test_the_header_tells_neither_time_nor_name(tmp_path: Path, labels: bool) -> None:
     for name in ("a.nii.gz", "other.nii.gz"):
         save_nifti(tmp_path / name, image(), labels=labels)
@@ -116,7 +116,7 @@ def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
     assert left == [tmp_path / "imagesTr" / "b.nii.gz"]
 
 
-@pytest.mark.parametrize("links", [True, False])
+@each("links", [True, False])
 def test_of_several_writers_the_first_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
@@ -245,7 +245,7 @@ class TestFullDisc:
             path.write_bytes(noise.tobytes())
 
 
-@pytest.mark.parametrize(
+@each(
     ("cause", "reason"),
     [(PermissionError(13, "Permission denied", "x"), "Permission denied"), (OSError("?"), None)],
 )

@@ -109,7 +109,7 @@ def pick(names: list[str], n_channels: int) -> dict[str, str]:
     return {tag: path.name for tag, path in case.pick(n_channels).items()}
 
 
-@pytest.mark.parametrize("n_channels", [1, 3])
+@each("n_channels", [1, 3])
 def test_all_sequences_are_picked_and_the_mask_lies_on_lge_before_c0_before_t2(
     n_channels: int,
 ) -> None:

@@ -133,7 +133,7 @@ def test_a_truncated_file(tmp_path: Path, ending: str, keep: float) -> None:
         read_nifti(path)
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_an_absurd_size_is_refused_before_anything_is_allocated(
     tmp_path: Path, ending: str
 ) -> None:
@@ -170,7 +170,7 @@ def test_damaged_headers_end_in_one_line(tmp_path: Path, step: int) -> None:
                 assert str(error).startswith(str(path))
 
 
-@pytest.mark.parametrize("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+@each("dtype", [np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]])
 def test_colours_and_complex_numbers_are_refused(tmp_path: Path, dtype: Any) -> None:
     path = save(tmp_path / "a.nii.gz", np.zeros((2, 2, 2), dtype))
     with pytest.raises(ImageError, match="one real number per voxel"):

@@ -95,7 +95,7 @@ def test_a_mask_lies_where_its_image_does(tmp_path: Path, name: str, ending: str
         np.testing.assert_array_equal(seen_by_itk(mask), seen_by_itk(path))
 
 
-@pytest.mark.parametrize("name", REFUSED_BY_ITK)
+@each("name", REFUSED_BY_ITK)
 def test_a_sheared_sform_is_taken_as_it_stands(tmp_path: Path, name: str) -> None:
     path = REFUSED_BY_ITK[name].write(tmp_path / "a.nii", ARRAY)
     with pytest.raises(RuntimeError, match="orthonormal"):

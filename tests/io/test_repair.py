@@ -30,7 +30,7 @@ def save(path: Path, array: Any = ARRAY, *changes: tuple[Any, ...]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_a_good_file_is_read_as_ever(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / f"a{ending}", ARRAY[..., None])
     found, expected = read_mended(path), read_nifti(path)

@@ -73,7 +73,7 @@ class Evaluates(Runs):
         return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
 
 
-@pytest.mark.parametrize("mmap", [False, True])
+@each("mmap", [False, True])
 def test_a_checkpoint_of_nnunet_is_read_whole(tmp_path: Path, mmap: bool) -> None:
     path = save(tmp_path / "c.pth", nnunet_checkpoint())
     content = read_checkpoint(path, mmap=mmap)
@@ -153,7 +153,7 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
     assert "refused" in refusal(path)
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+@each("zipped", [True, False], ids=["zip", "old format"])
 def test_a_truncated_file_says_so_wherever_it_ends(tmp_path: Path, zipped: bool) -> None:
     whole = save(tmp_path / "w.pth", nnunet_checkpoint(), _use_new_zipfile_serialization=zipped)
     data = whole.read_bytes()
@@ -163,7 +163,7 @@ def test_a_truncated_file_says_so_wherever_it_ends(tmp_path: Path, zipped: bool)
         refusal(path)
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+@each("zipped", [True, False], ids=["zip", "old format"])
 def test_a_damaged_file_never_ends_in_a_traceback(tmp_path: Path, zipped: bool) -> None:
     whole = save(tmp_path / "w.pth", nnunet_checkpoint(), _use_new_zipfile_serialization=zipped)
     data = bytearray(whole.read_bytes())

@@ -49,7 +49,7 @@ def test_origins_go_through_a_buffer(origins: tuple[Origin, ...]) -> None:
 POINTS = Points("gaussian", 2.5, "voxel")
 
 
-@pytest.mark.parametrize("origins", [(), ORIGINS[:1]])
+@each("origins", [(), ORIGINS[:1]])
 def test_points_go_through_the_same_buffer(origins: tuple[Origin, ...]) -> None:
     buffer = pack(origins, POINTS)
     assert buffer.shape == (PROVENANCE_BYTES,)

@@ -101,7 +101,7 @@ def test_partial_labels() -> None:
     assert complete.tolist() == [0, 200, 500, 600, 1220, 2221]
 
 
-@pytest.mark.parametrize("centre", ["B", "H"])
+@each("centre", ["B", "H"])
 def test_each_sequence_shows_what_it_is_for(centre: str) -> None:
     case = drawn(centre)
     mean = {

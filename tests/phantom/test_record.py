@@ -59,7 +59,7 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "message"),
     [
         ({"task": "whs", "seed": 4}, "seed is 3, expected 4: choose another folder"),

@@ -148,7 +148,7 @@ def test_stray_values_are_few_and_of_the_left_atrium() -> None:
     assert 0 < (label.array == 421).sum() < 0.11 * (case.labels.array == 420).sum()
 
 
-@pytest.mark.parametrize("defect", whs.REFUSED, ids=lambda d: d.name)
+@each("defect", whs.REFUSED, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
     save(drawn("A"), tmp_path / "source", defect)

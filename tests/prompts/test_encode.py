@@ -353,7 +353,7 @@ def test_nothing_said_is_zero_everywhere() -> None:
     assert not channels.any()
 
 
-@pytest.mark.parametrize("positive", [True, False])
+@each("positive", [True, False])
 def test_clicks_of_one_sign_need_none_of_the_other(positive: bool) -> None:
     """Every sort of prompt alone fills its own channel and no other."""
     corner, end = (1.0, 2.0, 3.0), (2.0, 4.0, 6.0)

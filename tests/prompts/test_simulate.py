@@ -210,7 +210,7 @@ def test_small_slices_and_dropped_slices_have_no_prompt() -> None:
     assert set(kept) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kind", ["slices", "few"])
+@each("kind", ["slices", "few"])
 def test_boxes_alone_points_alone_and_neither(kind: Any) -> None:
     target, other = np.zeros((3, 6, 6), bool), np.zeros((3, 6, 6), bool)
     target[:, 1:3, 1:3] = True

@@ -46,7 +46,7 @@ def test_coordinates_must_be_finite(bad: float, axis: int) -> None:
         Box(position, (9.0, 9.0, 9.0))
 
 
-@pytest.mark.parametrize("upper", [(2.0, 3.0, 1.0), (2.0, 3.0, 0.0)])
+@each("upper", [(2.0, 3.0, 1.0), (2.0, 3.0, 0.0)])
 def test_swapped_and_empty_boxes_are_refused(upper: Any) -> None:
     with pytest.raises(PromptError, match="every lower corner must be below its upper corner"):
         Box((0.0, 0.0, 1.0), upper)

@@ -32,7 +32,7 @@ def test_rounding_of_the_affine_leaves_no_trace() -> None:
     assert voxel.tolist() == [7, 8, 9]
 
 
-@pytest.mark.parametrize("space", ["RAS", "LPS"])
+@each("space", ["RAS", "LPS"])
 def test_positions_of_an_oblique_image(space: str) -> None:
     affine = TURN @ LPS
     world = affine @ [1, 2, 3, 1] * (1 if space == "RAS" else np.array([-1, -1, 1, 1]))

@@ -134,7 +134,7 @@ def test_integers_and_views_are_taken_as_they_are() -> None:
     assert torch.equal(everything(found[0]), expected)
 
 
-@pytest.mark.parametrize("size", [1e30, 1e3])
+@each("size", [1e30, 1e3])
 def test_a_spacing_that_makes_an_endless_grid_is_refused(size: float) -> None:
     """Else such a header keeps the network busy for days, or takes all memory."""
     plans, configuration = managers()

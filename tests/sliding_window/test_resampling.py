@@ -96,7 +96,7 @@ def test_cubic_splines_are_clipped_as_nnunet_clips_them() -> None:
         assert part[1].max() == pytest.approx(1.0 if spacing[0] == 9 else free[1].max())
 
 
-@pytest.mark.parametrize("force", [True, False])
+@each("force", [True, False])
 def test_separate_z_can_be_forced(force: bool) -> None:
     shape, new_shape, spacing = (5, 12, 10), (8, 9, 17), (2.0, 1.0, 1.0)
     data = volume(shape)

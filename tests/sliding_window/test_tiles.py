@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from nnunet_prompt.sliding_window.tiles import (
     on_lattice,
     prompted_boxes,
 )
+from tests.helpers.each import each
 from tests.helpers.properties import examples
 
 NONE = np.zeros((0, 3, 2), np.int64)
@@ -209,7 +209,7 @@ def test_a_cover_holds_its_boxes_with_their_margin(drawn: tuple[Tiling, Boxes]) 
         assert holds(windows, whole, tiling) == complete
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.25])
+@each("margin", [0.0, 0.25])
 def test_the_margin_can_be_set(margin: float) -> None:
     tiling = Tiling((64, 64, 64), (16, 16, 16), margin=margin)
     assert tiling.margins() == (int(16 * margin),) * 3

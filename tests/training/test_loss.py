@@ -87,7 +87,7 @@ def test_unknown_voxels_are_masked_one_by_one() -> None:
     assert loss.item() == pytest.approx(object_ + (first + second) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", [torch.int8, torch.float32])
+@each("kind", [torch.int8, torch.float32])
 def test_the_gradient_is_that_of_the_formulas(kind: torch.dtype) -> None:
     """Also for logits whose sigmoid is 0 or 1, and the targets stay as they are."""
     t = targets().to(kind)

@@ -176,7 +176,7 @@ def test_where_no_point_is_said_nothing_is_negative(kind: str) -> None:
         assert sum(bool(k) for k in kinds) == 1
 
 
-@pytest.mark.parametrize(("kind", "count"), [("one click", 1), ("three clicks", 3)])
+@each(("kind", "count"), [("one click", 1), ("three clicks", 3)])
 def test_clicks_on_the_other_structure_are_negative(kind: str, count: int) -> None:
     truth = masks()
     prompts = simulated_prompts(truth, kind, "case")

@@ -69,7 +69,7 @@ class TestConstruction:
         (debug,) = results.rglob("debug.json")
         assert "patient-7" not in debug.read_text()
 
-    @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+    @each("configuration", ["2d", "3d_fullres"])
     def test_the_network_has_seven_more_inputs_and_nnunets_outputs(
         self, configuration: str
     ) -> None:
@@ -241,7 +241,7 @@ class TestPoints:
 
 
 @pytest.mark.usefixtures("results")
-@pytest.mark.parametrize("recipe", [PromptTrainer, PlainTrainer])
+@each("recipe", [PromptTrainer, PlainTrainer])
 def test_a_seeded_training_that_is_resumed_does_not_replay_its_first_epochs(
     monkeypatch: pytest.MonkeyPatch, recipe: Any
 ) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
@@ -135,7 +134,7 @@ def test_a_sample_without_prompts_teaches_the_structures_alone() -> None:
             assert np.array_equal(heads[1:], expected[1:])
 
 
-@pytest.mark.parametrize("negatives", [0.0, 1.0])
+@each("negatives", [0.0, 1.0])
 def test_a_sample_with_prompts_teaches_the_object_and_what_is_not_pointed_at(
     negatives: float,
 ) -> None:

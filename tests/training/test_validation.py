@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.training.validation import (
@@ -15,6 +14,7 @@ from nnunet_prompt.training.validation import (
     simulated_prompts,
     summarise,
 )
+from tests.helpers.each import each
 
 TABLE = StructureTable(
     (Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)),
@@ -41,7 +41,7 @@ class TestSimulatedPrompts:
         ]
         assert all(not s.points and s.mask is None for s in sets.values())
 
-    @pytest.mark.parametrize("kind", ["points in slices", "box + points in slices"])
+    @each("kind", ["points in slices", "box + points in slices"])
     def test_points_lie_in_their_mask_and_serve_the_other_as_negatives(self, kind: str) -> None:
         found = masks()
         sets = simulated_prompts(found, kind, "case")

@@ -135,7 +135,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         open_source(path)
 
 
-@pytest.mark.parametrize("missing", ["key_to_stem", "architecture_plans"])
+@each("missing", ["key_to_stem", "architecture_plans"])
 def test_an_adaptation_plan_of_another_form(tmp_path: Path, missing: str) -> None:
     path = nnssl_checkpoint(tmp_path / "c.pth")
     edit(path, lambda c: c["nnssl_adaptation_plan"].pop(missing))

@@ -62,7 +62,7 @@ def prompted(seed: int = 0) -> torch.Tensor:
 
 
 class TestLogits:
-    @pytest.mark.parametrize("kind", ["plain", "residual"])
+    @each("kind", ["plain", "residual"])
     def test_the_two_outputs_are_nothing_and_the_object(self, kind: str, tmp_path: Path) -> None:
         model = write_model(tmp_path / "ours", plans=servable(kind))
         export_model(model, tmp_path / "theirs", "nninteractive")

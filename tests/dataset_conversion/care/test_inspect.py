@@ -193,7 +193,7 @@ def test_a_data_set_without_its_report_is_not_finished(
     assert (folder / "dataset.json").is_file()
 
 
-@pytest.mark.parametrize("workers", ["1", "4"])
+@each("workers", ["1", "4"])
 def test_records_stay_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:

@@ -234,7 +234,7 @@ def test_an_empty_cavity(source: Path, one: Path) -> None:
     assert only(source).problems == ("atriumSegImgMO is empty",)
 
 
-@pytest.mark.parametrize("name", ["enhanced", "atriumSegImgMO"])
+@each("name", ["enhanced", "atriumSegImgMO"])
 def test_a_damaged_file(source: Path, one: Path, name: str) -> None:
     (one / f"{name}.nii.gz").write_bytes(b"not NIfTI")
     (problem,) = only(source).problems

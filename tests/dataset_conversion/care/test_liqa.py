@@ -207,7 +207,7 @@ def test_ged4_is_the_one_phase_that_may_not_be_missing(source: Path, one: Path) 
     assert only(source).problems == ("found mask_GED4 without GED4, which every case has",)
 
 
-@pytest.mark.parametrize("name", ["GED4", "mask_GED4"])
+@each("name", ["GED4", "mask_GED4"])
 def test_a_damaged_file(source: Path, one: Path, name: str) -> None:
     (one / f"{name}.nii.gz").write_bytes(b"not NIfTI")
     (problem,) = only(source).problems

@@ -353,7 +353,7 @@ def test_the_grid_of_a_case_without_labels(source: Path) -> None:
     assert "Case1009_C0.nii.gz" in problem
 
 
-@pytest.mark.parametrize("year", ["CineMyoPS", "elsewhere"])
+@each("year", ["CineMyoPS", "elsewhere"])
 def test_cine_myops_is_another_sub_task(source: Path, year: str) -> None:
     save(source / f"{year}/Case1_Cine.nii.gz", np.zeros((8, 6, 3, 2), np.int16))
     save(source / f"{year}/Case1_gd.nii.gz", labels((0, 200, 500)))
@@ -362,7 +362,7 @@ def test_cine_myops_is_another_sub_task(source: Path, year: str) -> None:
     assert examined.inspection.problems == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("gone", "match"),
     [
         (["C0", "LGE", "T2"], "a label map without images"),
