@@ -306,7 +306,7 @@ class TestPredictFolder:
         predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["Mu\u0308ller.nii.gz"]
 
-    @each("given", [ALL_OPEN, GivenConvention("xy")])
+    @pytest.mark.parametrize("given", [ALL_OPEN, GivenConvention("xy")])
     def test_how_a_prompts_json_is_read_is_inferred_from_all_images_and_told(
         self, tmp_path: Path, fake: Fake, given: GivenConvention, capsys: pytest.CaptureFixture[str]
     ) -> None:

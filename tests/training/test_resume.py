@@ -103,7 +103,7 @@ class TestPretrainedWeights:
             f" -p {PLANS} -c 2d -o start.pth` and give -pretrained_weights start.pth"
         )
 
-    @each("change", ["missing", "shape"])
+    @pytest.mark.parametrize("change", ["missing", "shape"])
     def test_weights_of_another_network(
         self, tmp_path: Path, planned: Any, weights: Any, change: str
     ) -> None:
