@@ -15,6 +15,7 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.nifti import NiftiVolume, save_nifti
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import FromWorld
+from tests.helpers.each import each
 from tests.helpers.predictors import ORIENTATIONS, filled, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
@@ -59,7 +60,7 @@ def test_an_array_with_its_spacing() -> None:
     assert np.array_equal(found, 500 * filled(volume(), BOX).astype(int))
 
 
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::6])
+@each(("axes", "signs"), ORIENTATIONS[::6])
 def test_mm_are_the_same_voxels(axes: tuple[str, ...], signs: tuple[int, ...]) -> None:
     image = stored(axes, signs)
     edges = [tuple(v - 0.5 for v in corner) for corner in ((3, 4, 2), (6, 5, 4))]
