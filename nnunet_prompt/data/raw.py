@@ -14,17 +14,15 @@ nnU-Net's readers hand arrays over with the axes of the file reversed, so a cano
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
@@ -35,6 +33,9 @@ from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import make_folder, remove_partials
 from nnunet_prompt.io.guard import lies_in
 from nnunet_prompt.io.threads import in_order
+from nnunet_prompt.log import progress_bar
+
+_log = logging.getLogger(__name__)
 
 RAW_VARIABLE = "nnUNet_raw"
 LISTED = 5  # so many headers that contradict themselves are told of one by one
@@ -130,7 +131,7 @@ def write_raw_dataset(
         place = Place(folder, part, len(table.structures) + target.ignore_label)
         checked = (_checked(case, place, target, table, written) for case in some)
         total = len(some) if isinstance(some, Sized) else None
-        bar = tqdm(desc=f"{target.name} images{part}", total=total, unit="case", disable=total == 0)
+        bar = progress_bar(f"{target.name} images{part}", total=total, hidden=total == 0)
         with bar, closing(in_order(partial(write_case, place), checked)) as done:
             for one in done:
                 bar.update()
@@ -258,16 +259,15 @@ def keep_out_of(sources: Iterable[Path]) -> None:
 
 def _tell(case: WrittenCase) -> None:
     if case.replaced:
-        note = f"case {case.name}: {case.replaced} voxels were not finite and are 0 now"
-        tqdm.write(note, sys.stderr)
+        _log.info("case %s: %d voxels were not finite and are 0 now", case.name, case.replaced)
 
 
 def _tell_headers(notes: Sequence[str]) -> None:
     """Tells of headers that contradict themselves: a few of them, and how many there are."""
     for note in notes[:LISTED]:
-        tqdm.write(f"note: {note}", sys.stderr)
+        _log.info("note: %s", note)
     if len(notes) > LISTED:
-        tqdm.write(f"note: {len(notes) - LISTED} more headers are such", sys.stderr)
+        _log.info("note: %d more headers are such", len(notes) - LISTED)
 
 
 def _check_strangers(folder: Path, written: _Written) -> None:

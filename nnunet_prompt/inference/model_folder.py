@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import pydoc
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +65,8 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
 
     The network is built by our own class from plans that may name parts of networks only; no trainer is searched for
-    and no code is read from files. The folds that are used are logged. If the weights come from another model, its
-    licence is printed to stderr.
+    and no code is read from files. The folds that are used are logged, and the licence of another model that the
+    weights come from.
     """
     check_is_model(folder)
     plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
@@ -89,7 +88,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     _check_channels(folder, manager, configuration, channels)
     _log.info("model %s", report_folds(folder, tuple(folds)))
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
-        print(line, file=sys.stderr)
+        _log.info(line)
     where = _device(options)
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     model = LoadedModel(

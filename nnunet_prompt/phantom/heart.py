@@ -21,11 +21,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
-from tqdm import tqdm
 
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.log import progress
 from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     Tissue,
@@ -156,7 +156,7 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
     for folder in ("images", "labels"):
         make_folder(target / folder)
     first = _FIRST_CASE[part]
-    for i in tqdm(range(cases), desc=f"phantoms ({part})", unit="case"):
+    for i in progress(range(cases), f"phantoms ({part})"):
         name, centre = f"Case{first + i}", sorted(CENTRES)[i % len(CENTRES)]
         files = [target / folder / f"{name}.nii.gz" for folder in ("images", "labels")]
         complete = part == "test"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_prompt.errors import ModelError, unreadable_json
 from nnunet_prompt.io.atomic import make_folder, replacing
+from nnunet_prompt.log import progress_bar
 from nnunet_prompt.networks.provenance import sha256_of
 from nnunet_prompt.weights.source_table import KnownSource
 
@@ -93,14 +94,12 @@ def download(address: str, path: Path, *, expected: str = "") -> None:
 
 
 def _receive(response: Response, part: Path, done: int) -> None:
-    from tqdm import tqdm
-
     length = response.headers.get("Content-Length")
     total = done + int(length) if length and length.isdecimal() else None
     name = part.name.removesuffix(PART)
     with (
         part.open("r+b" if done else "wb") as file,
-        tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name, disable=None) as bar,
+        progress_bar(name, total=total, initial=done, unit="B", unit_scale=True) as bar,
     ):
         file.seek(done)
         file.truncate()
