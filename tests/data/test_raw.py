@@ -268,7 +268,7 @@ def test_nothing_is_mixed_up(tmp_path: Path) -> None:
 
 
 def test_voxels_that_are_not_finite_are_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = np.where(IMAGE < 2, np.nan, IMAGE)
     told: list[tuple[str, int]] = []
@@ -278,7 +278,7 @@ def test_voxels_that_are_not_finite_are_reported(
             cases, target(tmp_path), table=TABLE, on_written=lambda *said: told.append(said)
         )
     assert told == [("a", 2), ("b", 0)]
-    assert "case a: 2 voxels were not finite and are 0 now" in capsys.readouterr().err
+    assert "case a: 2 voxels were not finite and are 0 now" in caplog.text
 
 
 class TestWhatIsKept:
