@@ -7,7 +7,6 @@ documented; `write_examined` writes the data set and a report of what was done t
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from nnunet_prompt.data.grids import Agreement
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored, replacing
 from nnunet_prompt.io.threads import in_order
 from nnunet_prompt.log import progress
@@ -201,8 +201,7 @@ def write_report(
         "left_out": sum(1 for e in examined if e.case is None),
         "cases": {e.inspection.case: _report(e, not_finite) for e in examined},
     }
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def write_csv(path: Path, inspections: Sequence[Inspection]) -> None:

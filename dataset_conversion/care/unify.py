@@ -9,7 +9,6 @@ nnUNet_preprocessed.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections import Counter
@@ -27,7 +26,7 @@ from nnunet_prompt.data.raw import RawTarget
 from nnunet_prompt.data.splits import SPLITS_FILE, Fold, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.nifti import replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.log import progress
 
 from .detect import tasks_of
@@ -173,9 +172,7 @@ def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
             cases = "1 case" if len(fold.val) == 1 else f"{len(fold.val)} cases"
             _log.info("fold %d holds out %s: %s", number, fold.held_out, cases)
         entries.append(entry)
-    with replacing(path) as partial:
-        content = {"version": FOLDS_VERSION, "folds": entries}
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {"version": FOLDS_VERSION, "folds": entries})
 
 
 def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:

@@ -27,11 +27,12 @@ from typing import Any
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw_case import DESCRIPTION, Place, WrittenCase, write_case
 from nnunet_prompt.data.raw_case import FILE_ENDING as FILE_ENDING
-from nnunet_prompt.data.side_file import write_json, write_side_file
+from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import make_folder, remove_partials
 from nnunet_prompt.io.guard import lies_in
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.threads import in_order
 from nnunet_prompt.log import progress_bar
 
@@ -176,13 +177,9 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
         )
     done = folder / DESCRIPTION
     if done.is_file():
-        try:
-            found = json.loads(done.read_text(encoding="utf-8"))
-            found.get(BLOCK, {}).pop("cases", None)
-        except (ValueError, AttributeError) as error:
-            raise DatasetError(
-                f"{done}: not a JSON object ({error}): choose another id with -d"
-            ) from error
+        found = read_object(done, DatasetError, way_out=": choose another id with -d")
+        if isinstance(found.get(BLOCK), dict):
+            found[BLOCK].pop("cases", None)
         wanted = json.loads(json.dumps(description))
         wanted[BLOCK].pop("cases")
         differ = [k for k in wanted if found.get(k) != wanted[k]]

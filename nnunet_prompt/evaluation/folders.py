@@ -25,7 +25,7 @@ from nnunet_prompt.evaluation.results import (
     only_label,
     only_prediction,
     summarise,
-    write_json,
+    write_results,
 )
 from nnunet_prompt.evaluation.results import METRICS as METRICS
 from nnunet_prompt.evaluation.results import format_notes as format_notes
@@ -205,7 +205,7 @@ def _reported(
     for line in lines:
         _log.warning(line)
     if output is not None:
-        write_json(results, output)
+        write_results(results, output)
     return results
 
 

@@ -25,6 +25,7 @@ from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.guard import check_output_folder, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
 from nnunet_prompt.io.image_files import read_label_file
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import NiftiVolume, replacing
 from nnunet_prompt.log import progress
@@ -97,7 +98,7 @@ def interact_folder(
                 failed[case.name] = reason_of(error)
                 _log.error("case %s: %s", case.name, failed[case.name])
                 continue
-            _write_json(path, {"how": here, "rows": kept})
+            write_json(path, {"how": here, "rows": kept}, indent=1, allow_nan=False)
         rows += kept
     _check_played(labels, rows, values, failed)
     names = {s.official: s.name for s in session.predictor.table.structures}
@@ -224,17 +225,17 @@ def _automatic(
 def _kept(path: Path, how: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The rows of an earlier run that was played the same way."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, PromptError)
         rows: list[dict[str, Any]] = content["rows"]
         return rows if content["how"] == json.loads(json.dumps(how)) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (PromptError, KeyError):
         return None
 
 
 def _write(
     output: Path, rows: Sequence[dict[str, Any]], summary: dict[str, Any], names: dict[int, str]
 ) -> None:
-    _write_json(output / SUMMARY, summary)
+    write_json(output / SUMMARY, summary, indent=1, allow_nan=False)
     with (
         replacing(output / TABLE) as partial,
         # a name that is not in UTF-8 is written with escapes
@@ -245,8 +246,3 @@ def _write(
         writer.writerows(rows)
     if rows:
         draw_curves(summary, names, output / CURVES)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

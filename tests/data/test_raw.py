@@ -263,7 +263,9 @@ def test_nothing_is_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nnunet_prompt is"):
         write_raw_dataset([case("a")], target(tmp_path), table=replace(TABLE, priority=()))
     (folder / "dataset.json").write_text("[")
-    with pytest.raises(DatasetError, match="not a JSON object"):
+    with pytest.raises(
+        DatasetError, match=r"dataset\.json: not readable as JSON .*choose another id"
+    ):
         write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
 
 
