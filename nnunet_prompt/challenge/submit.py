@@ -141,6 +141,9 @@ def run_cases(
         entry = _run(setting, case, keys[case.case], targets[case.case], left=len(todo) - i)
         for line in (*(f"case {case.case!r}: {n}" for n in entry.notes), *entry.troubles):
             _log.warning(str(line))
+        _log.debug(
+            "case %r: %s, %d tiles, %.1f s", case.case, entry.status, entry.tiles, entry.seconds
+        )
         _add(report, {case.case: entry})
     lost = _without_image(prompts, set(keys.values()))
     _add(report, {trouble.case: Entry("missing", troubles=(trouble,)) for trouble in lost})

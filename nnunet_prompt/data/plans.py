@@ -139,7 +139,12 @@ def _derive(
         raise DatasetError(
             f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first{others}"
         )
-    plans = read_object(path, DatasetError, way_out="; plan again", encoding="utf-8-sig")
+    plans = read_object(
+        path,
+        DatasetError,
+        way_out="; expected plans of nnU-Net 2.8: plan again",
+        encoding="utf-8-sig",
+    )
     try:
         change(plans)
     except DatasetError:

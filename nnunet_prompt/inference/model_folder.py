@@ -95,6 +95,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
         _log.info(line)
     where = _device(options)
+    _log.debug("device %s, %s image channels", where, channels)
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     model = LoadedModel(
         network=network.to(where).eval(),

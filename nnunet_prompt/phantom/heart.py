@@ -179,7 +179,7 @@ def _check_seed(path: Path, seed: int) -> None:
     if not path.is_file():
         return
     try:
-        found = read_object(path, DatasetError)["seed"]
+        found = read_object(path, DatasetError, way_out=": choose another folder")["seed"]
     except KeyError as error:
         raise DatasetError(f"{path}: not in the form of a phantom folder ({error!r})") from error
     if found != seed:

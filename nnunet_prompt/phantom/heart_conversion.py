@@ -49,7 +49,7 @@ def phantom_cases(source: Path) -> Iterator[Case]:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file: make phantoms there first")
     try:
-        entries = read_object(path, DatasetError)["cases"]
+        entries = read_object(path, DatasetError, way_out=": make phantoms there first")["cases"]
         known = [(str(n), str(e["centre"]), e["annotated"]) for n, e in entries.items()]
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: not in the form of a phantom folder ({error!r})") from error
