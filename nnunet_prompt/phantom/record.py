@@ -50,7 +50,9 @@ class Record:
                 found = {key: content[key] for key in new}
                 _ = [list(entry["files"]) for entry in found["cases"].values()]
             except (KeyError, TypeError, AttributeError) as error:
-                raise DatasetError(f"{path}: not in the form of mock challenge data ({error!r})") from error
+                raise DatasetError(
+                    f"{path}: not in the form of mock challenge data ({error!r})"
+                ) from error
             for key in ("version", *options):
                 if found[key] != new[key]:
                     raise DatasetError(
