@@ -40,7 +40,7 @@ def training_files(
 ) -> dict[str, CaseFiles]:
     """The files of each training case, by name. `content` is what `dataset.json` holds.
 
-    What counts otherwise than the user may think is noted on stderr: files that are left out because they are not
+    What counts otherwise than the user may think is logged: files that are left out because they are not
     listed or end otherwise, and a numTraining that is not the number of cases. Raises `DatasetError` for a listing
     that is not in its form, a file that is missing, a label map without images, and a name that is not in its form.
     """

@@ -113,7 +113,7 @@ def convert(
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every patient of the download, by vendor and number, several at once.
 
-    Says on stderr which of the cases that are known to be annotated are not there. Raises `DatasetError` for an empty
+    Logs which of the cases that are known to be annotated are not there. Raises `DatasetError` for an empty
     download and for two copies of a file.
     """
     named: list[tuple[tuple[Patient, str], Path]] = []

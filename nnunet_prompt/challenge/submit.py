@@ -115,7 +115,7 @@ def run_cases(
     how: SubmitOptions = DEFAULTS,
     budget: Budget | None = None,
 ) -> list[Trouble]:
-    """Writes the mask of every case and returns what went wrong, which it also tells on stderr.
+    """Writes the mask of every case and returns what went wrong, which it also logs.
 
     Masks that are there already are kept unless told otherwise. Keys of `prompts` without an image are troubles too.
     Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts leave

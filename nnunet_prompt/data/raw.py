@@ -115,7 +115,7 @@ def write_raw_dataset(
     The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
     Cases whose files are all there, whole and of its shape, are kept, so a stopped run resumes; `on_written`
     hears of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
-    themselves are reported on stderr), and `on_complete` of the folder when all cases are in it. `dataset.json` is
+    themselves are logged), and `on_complete` of the folder when all cases are in it. `dataset.json` is
     written last, and one that is there goes before the first case is added. The files do not depend on the number
     of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
     of one name, a wrong number of channels, label ids outside 0..K (and the ignore label K + 1), an unknown

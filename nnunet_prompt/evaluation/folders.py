@@ -58,7 +58,7 @@ def evaluate_folders(
     label_values: the values to score; None scores all that occur.
 
     Spacing is that of the label file, as nnU-Net's reader takes it. The result goes to `output`, too, if that is given.
-    Warns on stderr of cases that are missing, unmatched or failed, and of headers that contradict themselves.
+    Logs warnings of cases that are missing, unmatched or failed, and of headers that contradict themselves.
     `num_processes` above 1 needs `if __name__ == "__main__"`.
 
     Raises `NNUNetPromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they
