@@ -18,7 +18,7 @@ import pytest
 
 from nnunet_prompt.cli import hints
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Run
 from nnunet_prompt.log import is_quiet, log_on_stderr, progress, progress_bar
 
@@ -166,7 +166,7 @@ def test_more_and_less(
         log_all()
         hints.note("hint")
         hints.next_command("hint")
-        raise PromptError("the end")
+        raise NNUNetPromptError("the end")
 
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = work
     assert cli.main(line.split()) == 1

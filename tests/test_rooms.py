@@ -23,7 +23,7 @@ DOOR = "__init__"  # the room of `nnunet_prompt/__init__.py`
 # The lowest floor first. A room imports rooms of lower floors, and no other room of its own floor.
 FLOORS = (
     "errors log",
-    "arguments",
+    "arguments plugins",
     "prompts",
     "io sliding_window",
     "data",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.demo.picture import Row, draw_picture, load_row
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.image_cases import image_files, without_ending
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.phantom.anatomy import OFFICIAL
@@ -73,7 +73,7 @@ def _is_flat(row: Row) -> bool:
 
 
 def _cases(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    cases: dict[str, dict[str, dict[str, Any]]] = read_object(path, PromptError)["cases"]
+    cases: dict[str, dict[str, dict[str, Any]]] = read_object(path, NNUNetPromptError)["cases"]
     return cases
 
 

@@ -225,10 +225,10 @@ def _automatic(
 def _kept(path: Path, how: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The rows of an earlier run that was played the same way."""
     try:
-        content = read_object(path, PromptError)
+        content = read_object(path, NNUNetPromptError)
         rows: list[dict[str, Any]] = content["rows"]
         return rows if content["how"] == json.loads(json.dumps(how)) else None
-    except (PromptError, KeyError):
+    except (NNUNetPromptError, KeyError):
         return None
 
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import PromptError, system_reason
+from nnunet_prompt.errors import NNUNetPromptError, system_reason
 from nnunet_prompt.io.atomic import replacing
 
 
 def read_object(
     path: Path,
-    error: type[PromptError],
+    error: type[NNUNetPromptError],
     *,
     missing: str = "",
     way_out: str = "",
@@ -27,7 +27,7 @@ def read_object(
 
 def read_json(
     path: Path,
-    error: type[PromptError],
+    error: type[NNUNetPromptError],
     *,
     missing: str = "",
     way_out: str = "",
