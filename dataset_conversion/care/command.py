@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from nnunet_prompt.data.conversion import run_converter
 from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.log import log_on_stderr
 
 from .arguments import add_care_arguments
 from .download import CareOptions
 
 if TYPE_CHECKING:
     from .inspect import Examined
+
+_log = logging.getLogger(__name__)
 
 
 def care_parser(summary: str, layout: str) -> argparse.ArgumentParser:
@@ -44,11 +47,12 @@ def run_care(
     """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
     if args.inspect is None:
         return run_converter(lambda: _convert(args, convert))
-    try:
-        return run_inspection(args, examine)
-    except NNUNetPromptError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with log_on_stderr(script=True):
+        try:
+            return run_inspection(args, examine)
+        except NNUNetPromptError as error:
+            _log.error(error)
+            return 1
 
 
 def _convert(args: argparse.Namespace, convert: Callable[[], Path]) -> Path:

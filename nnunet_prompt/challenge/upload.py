@@ -9,6 +9,7 @@ muscle is 205 in the unified data set and in the whole heart, but 200 in the pat
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,13 +26,14 @@ from nnunet_prompt.inference.case_runner import (
     all_failures,
     each_case,
     make_folder,
-    warn,
 )
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.atomic import check_writable
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.mask_file import is_finished
 from nnunet_prompt.io.nifti import NiftiVolume, read_stored, replacing, write_labels_like
+
+_log = logging.getLogger(__name__)
 
 NO_TEAM = "TeamName"
 _TEAM = re.compile(r"\w[\w .-]*(?<![ .])")
@@ -148,9 +150,9 @@ class _Stages:
     def load(self, entry: Entry) -> _Image:
         volume = read_stored(entry.image)
         for note in volume.notes:
-            warn(f"{entry.image}: {note}")
+            _log.warning(f"{entry.image}: {note}")
         if volume.replaced:
-            warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
+            _log.warning(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
         return _Image(entry, volume)
 
     def predict(self, image: _Image) -> _Image:
@@ -162,7 +164,7 @@ class _Stages:
             mask[labels == official] = value
         for name, value in entry.mask.values.items():
             if not (mask == value).any():
-                warn(f"{entry.member}: no voxel of {name} ({value})")
+                _log.warning(f"{entry.member}: no voxel of {name} ({value})")
         return replace(image, mask=mask)
 
     def write(self, image: _Image) -> None:

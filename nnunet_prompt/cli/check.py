@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.errors import NNUNetPromptError
+
+_log = logging.getLogger(__name__)
 
 
 class _Check(argparse.Action):
@@ -44,7 +46,7 @@ def run_check(args: argparse.Namespace) -> int:
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)
     for line in checked.guessed:
-        print(f"warning: {line}", file=sys.stderr)
+        _log.warning(line)
     for line in checked.problems:
         print(line)
     masks = "1 mask" if checked.expected == 1 else f"{checked.expected} masks"

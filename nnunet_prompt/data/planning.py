@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from nnunet_prompt.data.plans import NNUNET_PLANS, preprocessed_root
 from nnunet_prompt.data.raw import raw_root
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.json_file import read_object
 
 _WORKERS_VARIABLE = "nnUNet_n_proc_DA"
 
@@ -45,8 +45,8 @@ def _fingerprint_is_old(preprocessed: Path, raw: Path) -> bool:
     if not path.is_file():
         return True
     try:
-        counted = len(json.loads(path.read_text())["spacings"])
-    except (ValueError, KeyError, TypeError):
+        counted = len(read_object(path, DatasetError)["spacings"])
+    except (DatasetError, KeyError, TypeError):
         return True
     labels = list((raw / "labelsTr").iterdir())
     newest = max((label.stat().st_mtime for label in labels), default=0.0)

@@ -10,13 +10,13 @@ nnunet             nnU-Net 2 with any trainer
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError, unreadable_json
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.provenance import (
     INTERACTIVE_FAMILY,
     UNKNOWN_LICENCE,
@@ -249,11 +249,7 @@ def _interactive_radius(found: Found) -> float:
     path = (found.folder or found.path.parent) / INTERACTIVE_FILES[0]
     if not path.is_file():
         return Points().radius
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {unreadable_json(error)}") from None
-    radius = content.get("point_radius") if isinstance(content, dict) else None
+    radius = read_object(path, ModelError).get("point_radius")
     return float(radius) if isinstance(radius, (int, float)) else Points().radius
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 from nnunet_prompt.challenge.simulate import slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
@@ -49,7 +50,7 @@ def write_input(folder: Path, how: JsonConvention, *, axis: int, turn: Any) -> l
 @each("axis", [0, 1, 2])
 @each("fails", [False, True])
 def test_slices_along_any_axis_in_any_convention(
-    tmp_path: Path, how: JsonConvention, axis: int, fails: bool, capsys: Any
+    tmp_path: Path, how: JsonConvention, axis: int, fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is given: base, order and axis come from the prompts, also where the network fails."""
     turn = pls_map(np.diag([-1.0, -1.0, 1.0, 1.0]), (SHAPE[1], SHAPE[0], SHAPE[2])).inverse()
@@ -64,7 +65,7 @@ def test_slices_along_any_axis_in_any_convention(
         assert mask.shape == nib.load(image).shape
         found = turn.inverse().apply(np.asarray(mask.dataobj).reshape(turn.target_shape))
         assert np.array_equal(found, bricks())
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"order {how.order}, score" in said
     assert (f"slices taken along PLS axis {axis}, expected axis 2" in said) == (axis != 2)
     assert "nothing decides" not in said

@@ -81,13 +81,15 @@ def test_only_null_slices_is_an_empty_mask_and_no_trouble(two: Challenge) -> Non
     assert not two.written()["b_pred.nii.gz"].any()
 
 
-def test_an_image_without_prompts_gets_zeros_and_is_told(two: Challenge, capsys: Any) -> None:
+def test_an_image_without_prompts_gets_zeros_and_is_told(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     two.edit(lambda content: content.pop("b"))
     (trouble,) = two.run()
     assert (trouble.case, trouble.stage, trouble.has_mask) == ("b", "prompts", True)
     assert not two.written()["b_pred.nii.gz"].any()
     assert np.array_equal(two.written()["a_pred.nii.gz"], bricks())
-    assert "warning: case 'b', prompts: prompts.json does not name it" in capsys.readouterr().err
+    assert "case 'b', prompts: prompts.json does not name it" in caplog.text
 
 
 def test_prompts_without_an_image_are_told(two: Challenge) -> None:
@@ -97,12 +99,14 @@ def test_prompts_without_an_image_are_told(two: Challenge) -> None:
     assert list(two.written()) == ["a_pred.nii.gz"]
 
 
-def test_of_many_prompts_without_an_image_the_first_are_told(two: Challenge, capsys: Any) -> None:
+def test_of_many_prompts_without_an_image_the_first_are_told(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     two.edit(lambda content: content.update({f"x{i}": {} for i in range(30)}))
     assert len(two.run()) == 30
-    said = [line for line in capsys.readouterr().err.splitlines() if "image" in line]
+    said = [line for line in caplog.messages if "image" in line]
     assert len(said) == 21
-    assert said[-1] == "warning: 10 more cases of prompts.json have no image"
+    assert said[-1] == "10 more cases of prompts.json have no image"
 
 
 def one_voxel() -> Any:
@@ -155,7 +159,7 @@ def test_the_input_is_never_written_to(two: Challenge) -> None:
 
 
 def test_how_prompts_are_read_does_not_depend_on_what_is_done(
-    two: Challenge, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    two: Challenge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Any] = []
 
@@ -167,8 +171,8 @@ def test_how_prompts_are_read_does_not_depend_on_what_is_done(
     save(two.output / "a_pred.nii.gz", bricks())
     assert two.run() == []
     assert seen == [[("a", "a.nii.gz"), ("b", "b.nii.gz")]]
-    said = capsys.readouterr().err
-    assert "order: xy" in said and "warning: base: nothing decides" in said
+    said = caplog.text
+    assert "order: xy" in said and "base: nothing decides" in said
     with pytest.raises(
         NNUNetPromptError, match=r"--strict, and prompts\.json leaves something open: base"
     ):

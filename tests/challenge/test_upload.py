@@ -140,11 +140,11 @@ class TestValues:
         assert set(values(tmp_path / "out" / "b.nii.gz")) == {500}
 
     def test_a_structure_that_was_not_found_is_told(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         image(tmp_path / "in" / "Case1" / "Case1_LGE.nii.gz", "lv", "myocardium_healthy")
         made = run(tmp_path / "in", tmp_path, "pathology")
-        said = capsys.readouterr().err
+        said = caplog.text
         assert "Case1_pred.nii.gz: no voxel of scar (2221)" in said and "no voxel of lv" not in said
         assert "without scar were refused" in made.notes[0]
 
@@ -172,12 +172,12 @@ class TestGrid:
         assert np.array_equal(np.asarray(after.dataobj), expected)
 
     def test_a_header_that_contradicts_itself(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = tmp_path / "in" / "ct_val" / "CaseCTVal001_image.nii.gz"
         contradict(image(path, "lv"))
         run(tmp_path / "in", tmp_path)
-        assert f"warning: {path}: the header contradicts itself" in capsys.readouterr().err
+        assert f"{path}: the header contradicts itself" in caplog.text
         mask = tmp_path / "CARE-Wholeheart-We" / "ct_val" / "CaseCTVal001_pred.nii.gz"
         for name in ("pixdim", "srow_x", "srow_y", "srow_z", "sform_code", "qform_code"):
             assert np.array_equal(nib.load(mask).header[name], nib.load(path).header[name])
@@ -265,7 +265,7 @@ class TestRun:
         assert again.zip_file.read_bytes() == before
 
     def test_a_case_that_fails_costs_the_zip_but_no_other_case(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = hearts(tmp_path / "in", 3)
         zip_file = tmp_path / "CARE-Wholeheart-We.zip"
@@ -278,7 +278,7 @@ class TestRun:
         folder = tmp_path / "CARE-Wholeheart-We" / "ct_val"
         assert [p.name for p in folder.iterdir()] == ["CaseCTVal003_pred.nii.gz"]
         assert not zip_file.exists()
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
         assert len(said) == 2 and "MemoryError: no" in said[1]
 
     def test_ctrl_c_stops_and_leaves_no_half_file(
@@ -294,13 +294,13 @@ class TestRun:
         assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
     def test_voxels_that_are_not_finite_are_told(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = tmp_path / "in" / "ct_val" / "CaseCTVal001_image.nii.gz"
         path.parent.mkdir(parents=True)
         nib.save(nib.Nifti1Image(np.full((2, 2, 2), np.nan, np.float32), ODD), path)
         run(tmp_path / "in", tmp_path)
-        assert "8 voxels are not finite and taken as 0" in capsys.readouterr().err
+        assert "8 voxels are not finite and taken as 0" in caplog.text
 
     def test_notes_name_what_is_unsure_and_what_was_left_out(
         self, tmp_path: Path, reads: Reads

@@ -231,7 +231,9 @@ class TestNoResampling:
     @each("text", ["", "[]", "{}", '{"transpose_backward": [0, 1]}'])
     def test_plans_that_are_none(self, folder: Path, text: str) -> None:
         (folder / "nnUNetPlans.json").write_text(text)
-        with pytest.raises(DatasetError, match=r"nnUNetPlans\.json: not plans"):
+        with pytest.raises(
+            DatasetError, match=r"nnUNetPlans\.json: .*plans of nnU-Net 2\.8.*plan again"
+        ):
             no_resampling_plans(42)
 
     def test_a_data_set_that_is_not_planned_and_names_that_are_none(self, folder: Path) -> None:

@@ -264,12 +264,14 @@ def test_nothing_is_mixed_up(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nnunet_prompt is"):
         write_raw_dataset([case("a")], target(tmp_path), table=replace(TABLE, priority=()))
     (folder / "dataset.json").write_text("[")
-    with pytest.raises(DatasetError, match="not a JSON object"):
+    with pytest.raises(
+        DatasetError, match=r"dataset\.json: not readable as JSON .*choose another id"
+    ):
         write_raw_dataset([case("a")], target(tmp_path), table=TABLE)
 
 
 def test_voxels_that_are_not_finite_are_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = np.where(IMAGE < 2, np.nan, IMAGE)
     told: list[tuple[str, int]] = []
@@ -279,7 +281,7 @@ def test_voxels_that_are_not_finite_are_reported(
             cases, target(tmp_path), table=TABLE, on_written=lambda *said: told.append(said)
         )
     assert told == [("a", 2), ("b", 0)]
-    assert "case a: 2 voxels were not finite and are 0 now" in capsys.readouterr().err
+    assert "case a: 2 voxels were not finite and are 0 now" in caplog.text
 
 
 class TestWhatIsKept:

@@ -128,4 +128,5 @@ class TestTheFoldOfATraining:
     )
     def test_a_file_of_another_form(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "splits_final.json").write_text(text)
-        assert 'splits_final.json: expected [{"train":' in self.refusal(tmp_path, 0)
+        message = self.refusal(tmp_path, 0)
+        assert "splits_final.json: " in message and 'expected [{"train": [case, ...]' in message

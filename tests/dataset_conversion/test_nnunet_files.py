@@ -54,7 +54,7 @@ def test_the_files_of_two_folders(raw: Path) -> None:
 
 
 def test_only_listed_cases_count_and_their_files_may_lie_elsewhere(
-    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    raw: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ELSEWHERE", str(raw.parent / "else"))
     listing = {
@@ -67,19 +67,19 @@ def test_only_listed_cases_count_and_their_files_may_lie_elsewhere(
         (raw.parent / "else" / name).resolve() for name in ("c.nii.gz", "d.nii")
     ]
     assert cases["two"].label == raw / "labelsTr/a.nii.gz"
-    (note,) = capsys.readouterr().err.splitlines()
+    (note,) = caplog.messages
     assert "`dataset` lists 2 cases" in note and "2 files of imagesTr are left out" in note
 
 
 def test_a_listing_needs_no_folders_and_says_nothing_then(
-    raw: Path, capsys: pytest.CaptureFixture[str]
+    raw: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = "../else/c.nii.gz"
     assert list(
         found(raw / "labelsTr", dataset={"x": {"images": ["a.nii.gz"], "label": "a.nii.gz"}})
     )
     assert list(found(raw.parent / "else", dataset={"x": {"images": [image], "label": image}}))
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
 @each(
@@ -136,10 +136,10 @@ def test_endings_in_upper_case_are_read(tmp_path: Path) -> None:
     assert found(tmp_path, ending=".NII.GZ") == cases
 
 
-def test_what_is_left_out_is_told(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_told(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
     files(raw, "imagesTr/c_0000.nii", "imagesTr/notes.txt", "imagesTr/._a_0000.nii.gz")
     assert list(found(raw, numTraining=99)) == ["a", "b.v1 x"]
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert len(lines) == 2
     assert "1 files do not end with file_ending .nii.gz" in lines[0] and "c_0000.nii" in lines[0]
     assert lines[1].endswith("numTraining is 99, found 2 cases")

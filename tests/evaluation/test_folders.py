@@ -144,7 +144,7 @@ def test_maps_without_any_label(folders: Folders, tmp_path: Path) -> None:
 
 
 def test_a_missing_prediction_scores_as_empty_and_is_named(
-    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folders: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folders.truth("a.nii.gz", _map(c1=1))
     folders.predict("a.nii.gz", _map(c1=1))
@@ -158,9 +158,9 @@ def test_a_missing_prediction_scores_as_empty_and_is_named(
     assert results["cases"]["b"]["1"]["dice"] == 0.0
     assert results["mean"]["1"]["dice"] == 0.5
     assert json.loads(output.read_text())["missing"] == ["b"]
-    warnings = capsys.readouterr().err
-    assert "warning: b: no prediction, scored as empty\n" in warnings
-    assert "warning: z: no label file, not scored\n" in warnings
+    warnings = caplog.messages
+    assert "b: no prediction, scored as empty" in warnings
+    assert "z: no label file, not scored" in warnings
 
 
 def _shape(folders: Folders) -> tuple[str, ...]:
@@ -234,7 +234,7 @@ SPOILERS = (
 
 @each("spoil", SPOILERS)
 def test_a_broken_case_is_told_and_the_others_go_on(
-    folders: Folders, spoil: Any, capsys: pytest.CaptureFixture[str]
+    folders: Folders, spoil: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     for case in ("bad", "good"):
         folders.truth(f"{case}.nii.gz", _map(c1=1))
@@ -248,7 +248,7 @@ def test_a_broken_case_is_told_and_the_others_go_on(
         assert part in reason
     assert list(results["cases"]) == ["good"]
     assert results["mean"]["1"]["dice"] == 1.0
-    assert f"warning: bad: not scored: {reason}\n" in capsys.readouterr().err
+    assert f"bad: not scored: {reason}" in caplog.messages
 
 
 def test_a_case_for_which_memory_is_short_fails_alone(

@@ -98,11 +98,13 @@ def test_an_official_value_is_never_ignored(tmp_path: Path) -> None:
 
 
 def test_a_file_of_names_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(NNUNetPromptError, match=r"gone\.json: cannot be read"):
+    with pytest.raises(NNUNetPromptError, match=r"gone\.json: not found; expected a dataset\.json"):
         read_names(tmp_path / "gone.json", tmp_path, tmp_path)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(NNUNetPromptError, match=r"broken\.json: expected a dataset\.json"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"broken\.json: not readable as JSON .*expected a dataset\.json"
+    ):
         read_names(broken, tmp_path, tmp_path)
     with pytest.raises(NNUNetPromptError, match=r"empty\.json: expected labels"):
         read_names(_write(tmp_path / "empty.json", {"labels": {}}), tmp_path, tmp_path)

@@ -279,7 +279,7 @@ def wait_for(what: Any, cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_worker_is_killed_and_another_one_does_its_cases(
-    tmp_path: Path, model: Path, cluster_of_two: Cluster, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, model: Path, cluster_of_two: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [f"case_{i}" for i in range(8)]
     for name in names:
@@ -311,7 +311,7 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
         assert nib.load(out / f"{name}.nii.gz").shape == (9, 11, 6)
     written = sorted((cluster_of_two.folder / "written").read_text().split())
     assert killed[0] in names and written == names[1:]  # each once, and that one, too
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"case {killed[0]}: label 500: " in said and "for 7 labels in 7 cases" in said
     # the survivor has the model, and goes on to work for others
     again = predict_folder(

@@ -44,11 +44,11 @@ def test_files_of_the_models_own_format(
     reader: ImageReader,
     expected: list[str],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     names = ("a.nii.gz", "b.NII", "c.nrrd", "d.png", "e.tif", "n.txt", "._a.nii.gz", "e.json")
     assert [p.name for p in input_files(touch(tmp_path, *names), reader)] == expected
-    told = capsys.readouterr().err
+    told = caplog.text
     assert ("other formats are left out" in told) == (reader.name != "Tiff3DIO")
 
 

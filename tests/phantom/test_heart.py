@@ -139,7 +139,9 @@ def test_a_stopped_run_goes_on_and_seeds_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="seed is 0, expected 1"):
         write_phantoms(tmp_path, 3, seed=1)
     (tmp_path / "cases.json").write_text("[]")
-    with pytest.raises(DatasetError, match="not in the form"):
+    with pytest.raises(
+        DatasetError, match="expected a JSON object, found list: choose another folder"
+    ):
         write_phantoms(tmp_path, 3)
     with pytest.raises(DatasetError, match="at least one"):
         write_phantoms(tmp_path / "none", 0)

@@ -73,10 +73,18 @@ def test_another_mock_challenge(tmp_path: Path, options: dict[str, object], mess
     assert "\n" not in str(error.value)
 
 
-@each("text", ["[]", "{", "{}", '{"version": 1, "cases": []}'])
-def test_a_record_that_is_none(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected a JSON object, found list: choose another folder"),
+        ("{", "not readable as JSON .*: choose another folder"),
+        ("{}", "not in the form of mock challenge data"),
+        ('{"version": 1, "cases": []}', "not in the form of mock challenge data"),
+    ],
+)
+def test_a_record_that_is_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / RECORD_FILE).write_text(text)
-    with pytest.raises(DatasetError, match="not in the form of mock challenge data"):
+    with pytest.raises(DatasetError, match=f"{RECORD_FILE}: {message}"):
         Record.open(tmp_path, OPTIONS)
 
 

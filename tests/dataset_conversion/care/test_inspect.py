@@ -135,7 +135,7 @@ def test_geometry_of_a_file(tmp_path: Path) -> None:
     assert problem == f"{tmp_path / 'b.nii'}: no such file"
 
 
-def test_a_conversion_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conversion_writes_a_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     target = RawTarget(7, "Liver", tmp_path)
     found = [Examined(GOOD, liver(tmp_path, "a_LGE")), Examined(OUT)]
     folder = write_examined(found, target, table=table_for("liqa"))
@@ -155,7 +155,7 @@ def test_a_conversion_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixt
             "c": {"files": [], "done": [], "left_out": "no label map"},
         },
     }
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert "note: value 421 is read as 420 (1 case: a_LGE)" in lines
     assert "left out: no label map (1 case: c)" in lines
 

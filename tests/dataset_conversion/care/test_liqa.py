@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -325,7 +326,7 @@ def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
 
 
 def test_the_known_masks_are_thirty_and_their_absence_is_a_warning(
-    source: Path, capsys: pytest.CaptureFixture[str]
+    source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert {vendor: len(numbers) for vendor, numbers in KNOWN_MASKS.items()} == {
         "A": 10,
@@ -336,13 +337,14 @@ def test_the_known_masks_are_thirty_and_their_absence_is_a_warning(
         for number in numbers:
             patient(source / f"Vendor_{vendor}/{number}-{vendor}-S1")
     entries = found(source)
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert len(entries) == 30
     assert all(e.case is not None and not e.inspection.notes for e in entries.values())
     (source / "Vendor_A/1053-A-S1/mask_GED4.nii.gz").unlink()
     patient(source / "Vendor_A/1111-A-S1")
     entries = found(source)
-    (line,) = capsys.readouterr().err.splitlines()
+    ((_, level, line),) = caplog.record_tuples
+    assert level == logging.WARNING
     assert line.endswith(
         "of 30 cases known to be annotated 1 have no mask_GED4 here: 1053-A:"
         " check that the download is complete"
