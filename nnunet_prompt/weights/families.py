@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.io.json_file import read_object
+from nnunet_prompt.io.json_file import read_json
 from nnunet_prompt.networks.provenance import (
     INTERACTIVE_FAMILY,
     UNKNOWN_LICENCE,
@@ -249,7 +249,8 @@ def _interactive_radius(found: Found) -> float:
     path = (found.folder or found.path.parent) / INTERACTIVE_FILES[0]
     if not path.is_file():
         return Points().radius
-    radius = read_object(path, ModelError).get("point_radius")
+    content = read_json(path, ModelError)
+    radius = content.get("point_radius") if isinstance(content, dict) else None
     return float(radius) if isinstance(radius, (int, float)) else Points().radius
 
 

@@ -333,7 +333,7 @@ def test_the_scheduler_goes_away(tmp_path: Path, model: Path, cluster_of_two: Cl
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(
-        NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same again"
+        NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same command again"
     ):
         predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
     killer.join(PATIENCE)
