@@ -1,7 +1,7 @@
 # One command each. All of them set up their own environment first, and only when something changed:
 #
 #   make demo    phantom hearts -> a trained promptable network -> masks, a picture and a table in out/demo
-#   make test    every test, the slow ones too
+#   make test    every test, the slow ones too, and which lines none of them runs
 #   make check   format, lint, types, fast tests: before every commit
 #   make real    the same comparison on real images:  make real DATA=../shared/data LENGTHS='short long'
 #   make start   short trainings from adapted weights and from scratch
@@ -41,7 +41,7 @@ demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
 
 test: $(STAMP)
-	$(PYTEST) -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow" --cov
 
 check: lint
 	$(PYTEST)
@@ -65,7 +65,7 @@ inference: $(STAMP)
 	$(BIN)/python benchmarks/training_step.py
 
 clean:
-	rm -rf "$(VENV)" out build dist wheelhouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(VENV)" out build dist wheelhouse *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(STAMP)

@@ -65,7 +65,7 @@ import json, sys
 from pathlib import Path
 
 import torch
-from model_fixture import write_model_folder
+from helpers.models import write_model_folder
 
 folder = write_model_folder(Path(sys.argv[1]))
 plans = json.loads((folder / "plans.json").read_text())

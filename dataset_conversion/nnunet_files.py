@@ -8,9 +8,9 @@ or they are the files of two folders:
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import as_stored, composed
 from nnunet_prompt.io.nifti import is_nifti_name
+
+_log = logging.getLogger(__name__)
 
 LISTING = "dataset"
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -38,7 +40,7 @@ def training_files(
 ) -> dict[str, CaseFiles]:
     """The files of each training case, by name. `content` is what `dataset.json` holds.
 
-    What counts otherwise than the user may think is noted on stderr: files that are left out because they are not
+    What counts otherwise than the user may think is logged: files that are left out because they are not
     listed or end otherwise, and a numTraining that is not the number of cases. Raises `DatasetError` for a listing
     that is not in its form, a file that is missing, a label map without images, and a name that is not in its form.
     """
@@ -189,4 +191,4 @@ def _short(value: Any) -> str:
 
 
 def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    _log.info("note: %s", text)

@@ -80,12 +80,6 @@ def system_reason(error: BaseException | None) -> str | None:
     return None
 
 
-def unreadable_json(error: BaseException, way_out: str = "") -> str:
-    """Why a JSON file cannot be read: the system refuses it, or it holds something else, with the way out of that."""
-    reason = system_reason(error)
-    return f"cannot be read: {reason}" if reason else f"not readable as JSON ({error}){way_out}"
-
-
 def raise_system_error(error: BaseException) -> None:
     """Raises `NNUNetPromptError` with the system's reason if it refused something, so that no file is blamed for it."""
     reason = system_reason(error)

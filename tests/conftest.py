@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
-from unittest.mock import Mock, create_autospec
+from collections.abc import Iterator
 
 import pytest
+
+from tests.helpers import properties
+from tests.helpers.each import Fakes
 
 PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 if PARALLEL:  # the workers fill the cores: one thread each, also for what they start; before torch is imported
@@ -39,17 +39,14 @@ def clean_environment() -> Iterator[None]:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mock]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     """Replaces a public function by one that only remembers its call, and accepts only what the real one accepts."""
+    return Fakes(monkeypatch)
 
-    def replace(where: str, result: Any = None) -> Mock:
-        module, name = where.rsplit(".", 1)
-        real = getattr(importlib.import_module(module), name)
-        mock: Mock = create_autospec(real, return_value=result)
-        monkeypatch.setattr(where, mock)
-        return mock
 
-    return replace
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties are tried on all their examples where the slow tests run, too."""
+    properties.EVERY = config.option.markexpr != "not slow"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from nnunet_prompt import arguments
 from nnunet_prompt.errors import NNUNetPromptError
-from tests.nonsense_fixture import NOTHING, NUMBERS, TEXTS, refuses
+from tests.helpers.each import each
+from tests.helpers.nonsense import NOTHING, NUMBERS, TEXTS, refuses
 
 Triple = namedtuple("Triple", "x y z")
 
 
-@pytest.mark.parametrize("value", [3, 3.0, np.uint8(3), np.float64(3), np.array(3)])
+@each("value", [3, 3.0, np.uint8(3), np.float64(3), np.array(3)])
 def test_whole_numbers(value: Any) -> None:
     found = arguments.whole_number("n", value, lowest=1)
     assert found == 3 and type(found) is int
@@ -31,9 +32,7 @@ def test_what_is_no_whole_number() -> None:
         arguments.whole_number("n", "3", lowest=0)
 
 
-@pytest.mark.parametrize(
-    "value", [(1, 2, 3), [1.0, 2, np.int16(3)], np.array([1, 2, 3]), Triple(1, 2, 3)]
-)
+@each("value", [(1, 2, 3), [1.0, 2, np.int16(3)], np.array([1, 2, 3]), Triple(1, 2, 3)])
 def test_three_numbers(value: Any) -> None:
     found = arguments.three_numbers("p", value)
     assert found == (1.0, 2.0, 3.0) and {type(n) for n in found} == {float}

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from nnunet_prompt.cli.main import main
+from tests.helpers.each import each
 
 SMALL = {"myops": (32, 30, 8), "whs": (40, 36, 20), "lascarqs": (48, 48, 12), "liqa": (32, 36, 20)}
 SOURCE = Path(__file__).parents[1] / "benchmarks" / "conversion.py"
@@ -27,7 +28,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", SMALL)
+@each("name", SMALL)
 def test_the_made_up_downloads_convert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: ModuleType, name: str
 ) -> None:

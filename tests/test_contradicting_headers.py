@@ -26,9 +26,10 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_cases import group_images, image_files
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.types import Box
-from tests.challenge_fixture import BoxFiller, Challenge, bricks, save
-from tests.header_fixture import CONTRADICT, contradict
-from tests.predictor_fixture import predictor
+from tests.challenge.folders import BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
+from tests.helpers.headers import CONTRADICT, contradict
+from tests.helpers.predictors import predictor
 
 SIZES = (1.5, 1.25, 8.0)
 AFFINE = np.diag([-1.5, -1.25, 8.0, 1.0])
@@ -39,7 +40,7 @@ def spacing(path: Path) -> tuple[float, ...]:
     return tuple(sorted(SimpleITK.ReadImage(str(path)).GetSpacing()))
 
 
-def test_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     array = np.random.default_rng(0).normal(size=(15, 17, 7)).astype(np.float32)
     good = save(tmp_path / "in" / "good.nii.gz", array, AFFINE)
     bad = contradict(good, tmp_path / "in" / "bad.nii.gz")
@@ -52,7 +53,7 @@ def test_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert np.asarray(one.dataobj).any()
     np.testing.assert_array_equal(other.affine, nib.load(bad).affine)  # the mask's own header
     assert spacing(tmp_path / "bad.nii.gz") == pytest.approx(sorted(SIZES))
-    said = capsys.readouterr().err
+    said = caplog.text
     assert SAID in said and str(bad) in said and str(good) not in said
 
 
@@ -78,20 +79,20 @@ def test_a_session(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert line.startswith(str(tmp_path / "bad.nii.gz")) and SAID in line
 
 
-def test_submit_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit_and_check(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     challenge = Challenge(tmp_path, ["a", "b"])
     for path in challenge.images.iterdir():
         save(path, np.asarray(nib.load(path).dataobj), AFFINE)
     contradict(challenge.images / "b.nii.gz")
     assert challenge.run() == []
     assert all(np.array_equal(mask, bricks()) for mask in challenge.written().values())
-    said = capsys.readouterr().err
+    said = caplog.text
     assert SAID in said and "case 'b'" in said
     assert check_output(tmp_path / "input", challenge.output).problems == ()
 
 
 def test_submit_takes_a_unit_that_gives_no_body_for_mm(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     challenge = Challenge(tmp_path, ["a"])
     CONTRADICT["metres"].write(challenge.images / "a.nii.gz", np.ones((4, 6, 5), np.float32))
@@ -104,11 +105,11 @@ def test_submit_takes_a_unit_that_gives_no_body_for_mm(
 
     challenge.run(Spacing())
     assert seen[0] == pytest.approx((1.5, 2.0, 8.0), rel=1e-5)
-    assert "no image can have the affine" in capsys.readouterr().err
+    assert "no image can have the affine" in caplog.text
 
 
 @pytest.mark.parametrize("spoilt", ["labels", "predictions", "both"])
-def test_evaluate(tmp_path: Path, spoilt: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate(tmp_path: Path, spoilt: str, caplog: pytest.LogCaptureFixture) -> None:
     moved = np.roll(bricks(), 1, axis=2)
     for folder, array in (("labels", bricks()), ("predictions", moved)):
         path = save(tmp_path / folder / "a.nii.gz", array, AFFINE)
@@ -123,10 +124,10 @@ def test_evaluate(tmp_path: Path, spoilt: str, capsys: pytest.CaptureFixture[str
     }
     lines = bad["headers"]["a"]
     assert len(lines) == (2 if spoilt == "both" else 1) and all(SAID in line for line in lines)
-    assert lines[0] in capsys.readouterr().err
+    assert lines[0] in caplog.text
 
 
-def test_simulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     good = save(tmp_path / "good" / "a.nii.gz", bricks(), AFFINE)
     (tmp_path / "bad").mkdir()
     contradict(good, tmp_path / "bad" / "a.nii.gz")
@@ -134,7 +135,7 @@ def test_simulate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         simulate_prompts(tmp_path / name, tmp_path / f"{name}.json")
     one, other = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("good", "bad"))
     assert one == other
-    assert SAID in capsys.readouterr().err
+    assert SAID in caplog.text
 
 
 def nnunet_download(root: Path) -> None:
@@ -162,15 +163,13 @@ def msd_download(root: Path) -> None:
     (root / "dataset.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize(
-    ("download", "convert"), [(nnunet_download, nnunet_raw.convert), (msd_download, msd.convert)]
-)
+@each(("download", "convert"), [(nnunet_download, nnunet_raw.convert), (msd_download, msd.convert)])
 def test_converters_of_data_sets(
     tmp_path: Path,
     download: Callable[[Path], None],
     convert: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     source = tmp_path / "Dataset009_Lobes"
@@ -184,7 +183,7 @@ def test_converters_of_data_sets(
     assert len(written) >= 2
     assert all(spacing(path) == pytest.approx(sorted(SIZES)) for path in written)
     assert all(read_nifti(path).notes == () for path in written)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert all(f"note: {path}: the header contradicts itself" in said for path in files)
     assert SAID in said
 
@@ -214,7 +213,7 @@ def liqa_download(root: Path) -> None:
         save(root / f"Vendor_B1/0241-B1-S2/{part}.nii.gz", array, AFFINE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("download", "module"),
     [
         (myops_download, myops),
@@ -228,7 +227,7 @@ def test_converters_of_care(
     download: Callable[[Path], None],
     module: Any,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     source = tmp_path / "download"
@@ -243,7 +242,7 @@ def test_converters_of_care(
     folder = module.convert(source, 9)
     written = sorted(folder.glob("*/*.nii.gz"))
     assert all(spacing(path) == pytest.approx(sorted(SIZES)) for path in written) and written
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count(SAID) == len(files)
     report = json.loads((folder / "conversion_report.json").read_text())
     (entry,) = report["cases"].values()
@@ -251,7 +250,7 @@ def test_converters_of_care(
 
 
 def test_many_headers_are_summed_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
     source = tmp_path / "Dataset009_Lobes"
@@ -262,7 +261,8 @@ def test_many_headers_are_summed_up(
         for n in range(4):
             shutil.copy(path, path.with_name(path.name.replace("p", f"q{n}")))
     nnunet_raw.convert(source, 9)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count(SAID) == 5 and "note: 5 more headers are such" in said
+    caplog.clear()
     nnunet_raw.convert(source, 9)  # what is complete is not read again
-    assert SAID not in capsys.readouterr().err
+    assert SAID not in caplog.text

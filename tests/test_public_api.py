@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nnunet_prompt
+from tests.helpers.each import each
 
 ROOT = Path(nnunet_prompt.__file__).parent
 PUBLIC = [
@@ -43,14 +44,14 @@ def test_what_is_public() -> None:
     assert set(PUBLIC) <= set(dir(nnunet_prompt))
 
 
-@pytest.mark.parametrize("name", [n for n in PUBLIC if n != "__version__"])
+@each("name", [n for n in PUBLIC if n != "__version__"])
 def test_every_name_is_there_and_documented(name: str) -> None:
     found = getattr(nnunet_prompt, name)
     assert found.__name__ == name and found.__module__.startswith("nnunet_prompt.")
     assert found.__doc__ and not found.__doc__.startswith(f"{name}(")
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["Box", "Point", "PredictOptions", "PromptSet", "Scribble", "evaluate", "simulate_prompts"],
 )

@@ -20,13 +20,14 @@ from nnunet_prompt.interact.run import interact_folder
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import PromptSet
+from tests.helpers.each import each
 
 ANY: Any = None  # what a caller without type checks may hand over
 OPTIONS = PredictOptions()
 OWN = '{"format": "nnunet-prompt", "version": 1, "cases": {"a": {"500": [[1, 2, 0]]}}}'
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "message"),
     [
         (lambda: predict_folder(ANY, "o", model="m"), "images: expected a path"),

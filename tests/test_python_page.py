@@ -14,7 +14,7 @@ from nnunet_prompt import NNUNetPromptError, __all__, evaluate
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.plugins import plugins
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
-from tests.model_fixture import write_model_folder
+from tests.helpers.models import write_model_folder
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

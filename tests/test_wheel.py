@@ -28,13 +28,14 @@ FIND_TRAINER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 import nnunet_prompt
-from nnunet_prompt import extension
-os.environ.update(extension.environment({}))
+from nnunet_prompt.training import external_trainers
+os.environ.update(external_trainers.environment({}))
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunet_prompt.training.trainer import PromptTrainer
 found = recursive_find_trainer_class_by_name("nnUNetTrainerPrompt")
 print(found.__name__, issubclass(found, PromptTrainer), sep="\\n")
-print(nnunet_prompt.__file__, extension.trainers_dir(), sys.modules[PromptTrainer.__module__].__file__, sep="\\n")
+home = sys.modules[PromptTrainer.__module__].__file__
+print(nnunet_prompt.__file__, external_trainers.trainers_dir(), home, sep="\\n")
 """
 
 

@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from nnunet_prompt.cli.main import build_parser
+from tests.helpers.each import each
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,7 +97,7 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     "kept",
     ["the ground truth", "--no-grow", "there is no file", "rounded", "no longer", "gives masks"],
 )
@@ -140,7 +139,7 @@ def verbs_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     ]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@each("module", MODULES)
 def test_messages_keep_to_the_glossary(module: str) -> None:
     found = [
         f"{module}:{line}: {hit}"
@@ -150,7 +149,7 @@ def test_messages_keep_to_the_glossary(module: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@each("document", DOCUMENTS)
 def test_documents_keep_to_the_glossary(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     found = [hit for paragraph in text.split("\n\n") for hit in found_in(paragraph)]

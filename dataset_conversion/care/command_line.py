@@ -6,13 +6,17 @@ Nothing here imports a heavy library, because the command line builds its help f
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.log import log_on_stderr
+
+_log = logging.getLogger(__name__)
+
 
 if TYPE_CHECKING:
     from .download import CareOptions
@@ -114,11 +118,12 @@ def run_care(
 
     if args.inspect is None:
         return run_converter(lambda: _convert(args, convert))
-    try:
-        return run_inspection(args, examine)
-    except NNUNetPromptError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with log_on_stderr(script=True):
+        try:
+            return run_inspection(args, examine)
+        except NNUNetPromptError as error:
+            _log.error(error)
+            return 1
 
 
 def _convert(args: argparse.Namespace, convert: Callable[[], Path]) -> Path:

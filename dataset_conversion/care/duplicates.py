@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
+from nnunet_prompt.log import progress_bar
 
 from .inspect import Examined
 
@@ -81,7 +81,9 @@ def _pairs(examined: Sequence[Examined]) -> list[tuple[str, str]]:
     pairs = []
     with (
         ThreadPoolExecutor(WORKERS) as pool,
-        tqdm(total=sum(map(len, searched)), desc="duplicates", disable=not searched) as bar,
+        progress_bar(
+            "duplicates", unit="it", total=sum(map(len, searched)), hidden=not searched
+        ) as bar,
     ):
         for cases in searched:
             seen = []

@@ -7,15 +7,12 @@ documented; `write_examined` writes the data set and a report of what was done t
 from __future__ import annotations
 
 import csv
-import json
-import sys
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-from tqdm import tqdm
 
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement
@@ -23,12 +20,16 @@ from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
+from nnunet_prompt.log import progress
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_log = logging.getLogger(__name__)
 
 REPORT_FILE = "conversion_report.json"
 REPORT_VERSION = 1
@@ -115,7 +116,7 @@ def inspect_download(
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
     with closing(in_order(_with_voxels, examined)) as voxels:
-        found = list(tqdm(voxels, desc="inspect", unit="case", leave=False))
+        found = list(progress(voxels, "inspect", leave=False))
     if csv_path is not None:
         write_csv(csv_path, found)
     console.print(_table(found))
@@ -135,11 +136,11 @@ def write_examined(
 ) -> Path:
     """Writes the cases as nnU-Net raw data with `conversion_report.json` in it; returns the folder.
 
-    All cases are examined before the first is written. Notes, and why cases are left out, are printed on stderr, each
-    text once with its cases. Raises `DatasetError` for the first problem unless
-    `leave_out`, when nothing is left to write, and everything that `write_raw_dataset` raises.
+    All cases are examined before the first is written. Notes, and why cases are left out, are logged, each text once
+    with its cases. Raises `DatasetError` for the first problem unless `leave_out`, when nothing is left to write, and
+    everything that `write_raw_dataset` raises.
     """
-    found = list(tqdm(examined, desc=f"{target.name} examine", unit="case"))
+    found = list(progress(examined, f"{target.name} examine"))
     bad = [i for e in found if (i := e.inspection).problems]
     if bad and not leave_out:
         more = f" ({len(bad) - 1} more cases have problems)" if len(bad) > 1 else ""
@@ -151,13 +152,13 @@ def write_examined(
     if not cases:
         raise DatasetError(f"data set {target.name}: no case is left to write: see --inspect")
     for line in summary(e.inspection for e in found):
-        print(line, file=sys.stderr)
+        _log.info(line)
     replaced: dict[str, int] = {}
 
     def report(folder: Path) -> None:
         kept = [c for c in cases if c.case_id not in replaced]
         with closing(in_order(_count_not_finite, kept)) as counts:
-            bar = tqdm(counts, f"{target.name} kept", len(kept), unit="case", disable=not kept)
+            bar = progress(counts, f"{target.name} kept", total=len(kept), hidden=not kept)
             replaced.update(zip((c.case_id for c in kept), bar, strict=True))
         write_report(folder / REPORT_FILE, found, not_finite=replaced)
 
@@ -179,8 +180,7 @@ def write_report(
         "left_out": sum(1 for e in examined if e.case is None),
         "cases": {e.inspection.case: _report(e, not_finite) for e in examined},
     }
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def write_csv(path: Path, inspections: Sequence[Inspection]) -> None:

@@ -10,6 +10,7 @@ written. Which axis runs through the slices is for the affine to say, not for th
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections import defaultdict
@@ -17,8 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from nnunet_prompt.data.care_labels import Task, atoms_on_disk, audit_values, label_values
 from nnunet_prompt.data.case import Case, LabelSource, values_in
@@ -42,6 +41,8 @@ from .inspect import (
     header_notes,
     unexpected_file,
 )
+
+_log = logging.getLogger(__name__)
 
 TASK: Task = "liqa"
 NAME = "LiQA"
@@ -98,7 +99,7 @@ class PhaseFiles:
 def examine(source: Path, options: CareOptions = DEFAULTS) -> Iterator[Examined]:
     """Examines every patient of the download, by vendor and number, several at once.
 
-    Says on stderr which of the cases that are known to be annotated are not there. Raises `DatasetError` for an empty
+    Logs which of the cases that are known to be annotated are not there. Raises `DatasetError` for an empty
     download and for two copies of a file.
     """
     named: list[tuple[tuple[Patient, str], Path]] = []
@@ -146,10 +147,9 @@ def _warn_of_missing(annotated: set[Patient], source: Path) -> None:
     known = [(v, n) for v, numbers in KNOWN_MASKS.items() for n in sorted(numbers)]
     missing = [f"{n}-{v}" for v, n in known if (v, n) not in here]
     if here and missing:
-        tqdm.write(
-            f"warning: {source}: of {len(known)} cases known to be annotated {len(missing)} have no {MASK} here:"
-            f" {', '.join(missing)}: check that the download is complete",
-            sys.stderr,
+        _log.warning(
+            f"{source}: of {len(known)} cases known to be annotated {len(missing)} have no {MASK} here:"
+            f" {', '.join(missing)}: check that the download is complete"
         )
 
 

@@ -10,7 +10,7 @@ nnUNet_preprocessed.
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import math
 import os
 import sys
@@ -22,8 +22,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tqdm import tqdm
-
 from nnunet_prompt.data.care_labels import TASKS, UNIFIED, Task, atoms_of, table_for, taught_by
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
@@ -32,13 +30,16 @@ from nnunet_prompt.data.raw import RawTarget, raw_root
 from nnunet_prompt.data.splits import SPLITS_FILE, Fold, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import read_object, write_json
+from nnunet_prompt.log import progress
 
 from .detect import tasks_of
 from .download import DEFAULTS, CareOptions
 from .duplicates import merge_patients
 from .inspect import Examined, write_examined
 from .numbering import anonymous, reserve_names
+
+_log = logging.getLogger(__name__)
 
 NAME = "CARE"
 FOLDS_FILE = "nnunet_prompt_folds.json"
@@ -87,7 +88,7 @@ def examine(sources: Mapping[Task, Path], options: CareOptions = DEFAULTS) -> li
         module = import_module(f"nnunet_prompt.dataset_conversion.care.{task}")
         converter: Callable[[Path, CareOptions], Iterator[Examined]] = module.examine
         ids = to_unified(task, tasks)
-        for e in tqdm(converter(source, options), desc=f"{task} examine", unit="case"):
+        for e in progress(converter(source, options), f"{task} examine"):
             found.append(_unified(e, task, ids))
     return merge_patients(found)
 
@@ -163,7 +164,7 @@ def _unified(examined: Examined, task: Task, ids: Mapping[int, int]) -> Examined
 
 
 def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
-    """Says, in JSON and on stderr, what each fold of nnU-Net's command line is.
+    """Says, in JSON and in the log, what each fold of nnU-Net's command line is.
 
     It names centres, so it stays with the raw data.
     """
@@ -174,11 +175,9 @@ def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
             task, centre = fold.held_out.split(" ", 1)
             entry |= {"task": task, "centre": centre}
             cases = "1 case" if len(fold.val) == 1 else f"{len(fold.val)} cases"
-            print(f"fold {number} holds out {fold.held_out}: {cases}", file=sys.stderr)
+            _log.info("fold %d holds out %s: %s", number, fold.held_out, cases)
         entries.append(entry)
-    with replacing(path) as partial:
-        content = {"version": FOLDS_VERSION, "folds": entries}
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {"version": FOLDS_VERSION, "folds": entries})
 
 
 def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:
@@ -186,21 +185,18 @@ def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:
     try:
         root = preprocessed_root()
     except DatasetError:
-        print(
+        _log.info(
             "nnUNet_preprocessed is not set: set it and run the same command again, which then plans the data set"
-            " and writes its splits",
-            file=sys.stderr,
+            " and writes its splits"
         )
         return
     if folds:
         write_splits(root / dataset / SPLITS_FILE, folds)
     else:
-        print("a single patient cannot be split: no splits are written", file=sys.stderr)
+        _log.info("a single patient cannot be split: no splits are written")
     plans = (plan_dataset(dataset_id), no_resampling_plans(dataset_id))
-    print(
-        f"wrote the plans {' and '.join(p.stem for p in plans)} to {root / dataset}",
-        file=sys.stderr,
-    )
+    names = " and ".join(path.stem for path in plans)
+    _log.info("wrote the plans %s to %s", names, root / dataset)
 
 
 def plan_dataset(dataset_id: int) -> Path:
@@ -232,8 +228,8 @@ def _fingerprint_is_old(preprocessed: Path, raw: Path) -> bool:
     if not path.is_file():
         return True
     try:
-        counted = len(json.loads(path.read_text())["spacings"])
-    except (ValueError, KeyError, TypeError):
+        counted = len(read_object(path, DatasetError)["spacings"])
+    except (DatasetError, KeyError, TypeError):
         return True
     labels = list((raw / "labelsTr").iterdir())
     newest = max((label.stat().st_mtime for label in labels), default=0.0)

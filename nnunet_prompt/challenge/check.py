@@ -5,13 +5,11 @@ No model is needed. The cases, their prompts and how these are read come from th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.atomic import PARTIAL
@@ -25,6 +23,7 @@ from nnunet_prompt.io.image_cases import (
 from nnunet_prompt.io.mask_file import image_of, mask_problems
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.repair import read_mended
+from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
@@ -62,7 +61,7 @@ def check_output(
     named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
     reading = settle(prompts, named, given)
     problems = []
-    for case in tqdm(cases, "check", unit="case", file=sys.stderr, disable=None):
+    for case in progress(cases, "check"):
         target = output_folder / _name(case)
         expected = Expected(case, keys[case.case], prompts, reading)
         found = expected.problems(target) if target.exists() else ["is missing"]

@@ -8,7 +8,6 @@ A status is "done", "degraded", "kept" (there before, and no report says how it 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any, Literal
 
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.io.atomic import partials_of, replacing
+from nnunet_prompt.io.atomic import partials_of
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.prompt_files.prompts_json import load_json
 
 Status = Literal["done", "degraded", "kept", "missing"]
@@ -84,8 +84,7 @@ class Report:
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path) as partial:
-                partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_json(self.path, content, indent=1)
         except OSError as error:
             raise NNUNetPromptError(
                 f"{self.path}: the report cannot be written: {error.strerror}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.inference.case_runner import warn
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.image_cases import image_files, without_ending
 from nnunet_prompt.io.image_files import image_ending, read_label_file
+from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.prompts_json import write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     MAX_POINTS,
@@ -27,6 +27,8 @@ from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.options import SimulationOptions
 from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import CasePrompts
+
+_log = logging.getLogger(__name__)
 
 LARGEST_JITTER = 1000
 
@@ -85,14 +87,14 @@ def simulate_prompts(
     files = label_files(labels)
     cases: dict[str, CasePrompts] = {}
     failures = []
-    for path in tqdm(files, "simulate", unit="case"):
+    for path in progress(files, "simulate"):
         case = without_ending(path.name)
         try:
             if case in cases:
                 raise NNUNetPromptError(f"{path}: case {case!r} is there with two file endings")
             volume = read_label_file(path)
             for note in volume.notes:
-                warn(f"{path}: {note}")
+                _log.warning("%s: %s", path, note)
             in_pls = pls_map(volume.affine, volume.shape).apply(volume.array)
             if in_pls.min(initial=0) < 0:
                 raise NNUNetPromptError(f"{path}: labels must be 0 or above, found {in_pls.min()}")

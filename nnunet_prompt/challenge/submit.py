@@ -7,13 +7,11 @@ goes on where it was: a mask appears under its name only when it is complete, an
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, check_type, finite_number, true_or_false
 from nnunet_prompt.challenge.budget import Budget
@@ -21,7 +19,7 @@ from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.check import Expected
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
 from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
-from nnunet_prompt.inference.case_runner import Predictor, tell, warn
+from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.case_runner import report as report_reading
 from nnunet_prompt.inference.given import as_options
 from nnunet_prompt.inference.low_memory import passes_per_tile
@@ -29,12 +27,15 @@ from nnunet_prompt.io.atomic import check_writable, make_folder, remove_partials
 from nnunet_prompt.io.guard import check_output_file, check_output_folder, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.io.resources import free_bytes
+from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
+
+_log = logging.getLogger(__name__)
 
 MANY = 20  # cases without an image that are reported one by one
 
@@ -119,7 +120,7 @@ def run_cases(
     submission: SubmitOptions = DEFAULTS,
     budget: Budget | None = None,
 ) -> list[Trouble]:
-    """Writes the mask of every case and returns what went wrong, which it also reports on stderr.
+    """Writes the mask of every case and returns what went wrong, which it also logs.
 
     Masks that are there already are kept unless `overwrite` is set. Keys of `prompts` without an image are troubles
     too. Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts
@@ -143,10 +144,13 @@ def run_cases(
         check_writable(output_folder)
     left_over = {case.case for case in cases} - {case.case for case in todo}
     _add(report, {case: report.earlier.get(case, Entry("kept")) for case in sorted(left_over)})
-    for i, case in enumerate(tqdm(todo, "submit", unit="case", file=sys.stderr)):
+    for i, case in enumerate(progress(todo, "submit")):
         entry = _run(setting, case, keys[case.case], targets[case.case], left=len(todo) - i)
         for line in (*(f"case {case.case!r}: {n}" for n in entry.notes), *entry.troubles):
-            warn(str(line))
+            _log.warning(str(line))
+        _log.debug(
+            "case %r: %s, %d tiles, %.1f s", case.case, entry.status, entry.tiles, entry.seconds
+        )
         _add(report, {case.case: entry})
     lost = _without_image(prompts, set(keys.values()))
     _add(report, {trouble.case: Entry("missing", troubles=(trouble,)) for trouble in lost})
@@ -154,13 +158,13 @@ def run_cases(
 
 
 def _without_image(prompts: PromptsJson, found: Collection[str | None]) -> list[Trouble]:
-    """The cases that the prompts name, but that have no image; the first of them are reported on stderr."""
+    """The cases that the prompts name, but that have no image; the first of them are logged."""
     reason = f"{prompts.source} names it, but it has no image"
     lost = [Trouble(key, "prompts", reason) for key in prompts.cases if key not in found]
     for trouble in lost[:MANY]:
-        warn(str(trouble))
+        _log.warning(str(trouble))
     if len(lost) > MANY:
-        warn(f"{len(lost) - MANY} more cases of {prompts.source} have no image")
+        _log.warning(f"{len(lost) - MANY} more cases of {prompts.source} have no image")
     return lost
 
 
@@ -171,7 +175,7 @@ def _read_prompts(path: Path, *, strict: bool) -> PromptsJson:
     except PromptFileError as error:
         if strict or not path.is_file():
             raise
-        tell(f"error: {error}; it names no label, so EVERY MASK IS EMPTY")
+        _log.error(f"{error}; it names no label, so EVERY MASK IS EMPTY")
         return PromptsJson(path.name, {})
 
 
@@ -228,7 +232,7 @@ def _add(report: Report, entries: Mapping[str, Entry]) -> None:
     try:
         report.add(entries)
     except NNUNetPromptError as error:  # the masks matter more
-        warn(str(error))
+        _log.warning(str(error))
 
 
 def _conclude(troubles: Sequence[Trouble], output_folder: Path, *, strict: bool) -> int:

@@ -9,6 +9,7 @@ muscle is 205 in the unified data set and in the whole heart, but 200 in the pat
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,18 @@ import numpy.typing as npt
 
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, UploadForm, find_entries
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.inference.case_runner import Predictor, all_failures, each_case, warn
+from nnunet_prompt.inference.case_runner import (
+    Predictor,
+    all_failures,
+    each_case,
+)
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.atomic import check_writable, make_folder, replacing
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.mask_file import is_finished
 from nnunet_prompt.io.nifti import NiftiVolume, read_stored, write_labels_like
+
+_log = logging.getLogger(__name__)
 
 NO_TEAM = "TeamName"
 _TEAM = re.compile(r"\w[\w .-]*(?<![ .])")
@@ -142,9 +149,9 @@ class _Stages:
     def load(self, entry: Entry) -> _Image:
         volume = read_stored(entry.image)
         for note in volume.notes:
-            warn(f"{entry.image}: {note}")
+            _log.warning(f"{entry.image}: {note}")
         if volume.replaced:
-            warn(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
+            _log.warning(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
         return _Image(entry, volume)
 
     def predict(self, image: _Image) -> _Image:
@@ -156,7 +163,7 @@ class _Stages:
             mask[labels == official] = value
         for name, value in entry.mask.values.items():
             if not (mask == value).any():
-                warn(f"{entry.member}: no voxel of {name} ({value})")
+                _log.warning(f"{entry.member}: no voxel of {name} ({value})")
         return replace(image, mask=mask)
 
     def write(self, image: _Image) -> None:

@@ -6,15 +6,19 @@ import shlex
 import sys
 from pathlib import Path
 
+from nnunet_prompt.log import is_quiet
 
-def note(text: str) -> None:
-    """One line on what was decided for the user, at once."""
-    print(f"nnunet-prompt: {text}", file=sys.stderr, flush=True)
+
+def note(text: str, *, important: bool = False) -> None:
+    """One line on what was decided for the user, at once; with -q only if it is `important`, such as a warning."""
+    if important or not is_quiet():
+        print(f"nnunet-prompt: {text}", file=sys.stderr, flush=True)
 
 
 def next_command(*words: str | Path) -> None:
     """The command that usually follows. Words in capitals stand for what only the user knows."""
-    print(f"next: {shlex.join(map(str, words))}", file=sys.stderr, flush=True)
+    if not is_quiet():
+        print(f"next: {shlex.join(map(str, words))}", file=sys.stderr, flush=True)
 
 
 def count(number: int, noun: str) -> str:

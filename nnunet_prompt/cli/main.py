@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import evaluate, interact, predict, submit, train, weights
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.log import log_on_stderr
 
 PROG = "nnunet-prompt"
 DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"
@@ -49,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: any name can be printed
-    with _ctrl_c() as pressed, _log_on_stderr():
+    if args.verbose and args.quiet:
+        parser.error("argument -q/--quiet: not allowed with argument -v/--verbose")
+    level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
+    with _ctrl_c() as pressed, log_on_stderr(level):
         try:
             return VERBS[args.verb].run(args)
         except KeyboardInterrupt:
@@ -86,11 +91,7 @@ def build_parser(typed: Sequence[str] = ()) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        help=f"show the traceback of an error (or set {DEBUG_VARIABLE}=1)",
-    )
+    _add_common(parser)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
         sub = verbs.add_parser(
@@ -99,13 +100,31 @@ def build_parser(typed: Sequence[str] = ()) -> argparse.ArgumentParser:
             description=verb.summary[0].upper() + verb.summary[1:] + ".",
             allow_abbrev=False,
         )
-        # `predict ... --debug` is as good as `--debug predict ...`
-        sub.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
         add = verb.add_arguments if verb.add_all is None or name not in typed else verb.add_all
         add(sub)
+        for one in _with_nested(sub):  # `predict ... --debug` is as good as `--debug predict ...`
+            _add_common(one, argparse.SUPPRESS)
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: Any = False) -> None:
+    """Adds the options that every verb has; below a verb they set nothing unless they are given."""
+    for flags, text in (
+        (("-v", "--verbose"), "show more, such as how many tiles each label of a case took"),
+        (("-q", "--quiet"), "show warnings and errors alone, no progress"),
+        (("--debug",), f"show the traceback of an error (or set {DEBUG_VARIABLE}=1)"),
+    ):
+        shown = text if default is False else default
+        parser.add_argument(*flags, action="store_true", default=default, help=shown)
+
+
+def _with_nested(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its actions, such as `weights adapt`."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from _with_nested(one)
 
 
 def _one_line(error: BaseException) -> str:
@@ -132,21 +151,6 @@ def _ctrl_c() -> Iterator[list[int]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """Sends the log of the package to stderr, a line each, where warnings and progress go."""
-    logger = logging.getLogger("nnunet_prompt")
-    handler = logging.StreamHandler(sys.stderr)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 VERBS = {

@@ -100,9 +100,6 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
         help="distribute the cases over the workers of this Dask scheduler (tcp://host:8786, or its file);"
         " existing masks are kept; all workers must see the folders under the same paths",
     )
-    parser.add_argument(
-        "--verbose", action="store_true", help="report how many tiles each label of a case took"
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nnunet_prompt.log import is_quiet
 from nnunet_prompt.training import progress as training
 from nnunet_prompt.training.progress import Progress
 
@@ -18,10 +19,16 @@ def training_progress() -> Iterator[None]:
     """Listens to the trainer of this process while the block runs."""
     before = training.listener
     try:
-        with _bar() if sys.stderr.isatty() else _lines():
+        with _nothing() if is_quiet() else _bar() if sys.stderr.isatty() else _lines():
             yield
     finally:
         training.listener = before
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    training.listener = lambda progress, worth_a_line: None
+    yield
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from nnunet_prompt.cli.options import (
     required_unless,
 )
 from nnunet_prompt.errors import NNUNetPromptError
+
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +116,7 @@ def _check(args: argparse.Namespace) -> int:
     given = given_convention(args.order, args.base, args.inclusive)
     checked = check_output(args.input, args.check, given=given)
     for line in checked.guessed:
-        print(f"warning: {line}", file=sys.stderr)
+        _log.warning(line)
     for line in checked.problems:
         print(line)
     problems = count(len(checked.problems), "problem") if checked.problems else "all in order"

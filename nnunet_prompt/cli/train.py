@@ -96,8 +96,10 @@ def run(args: argparse.Namespace) -> int:
 
     request, choices = completed(_asked(args))
     check(request)
-    for line in (*choices, *warnings_before(request)):
+    for line in choices:
         note(line)
+    for line in warnings_before(request):
+        note(line, important=True)
     for name, value in (("iterations", args.iterations), ("seed", args.seed)):
         if value is not None:
             os.environ[f"nnUNet_prompt_{name}"] = str(value)
@@ -200,9 +202,9 @@ def _report_how_to_resume(args: argparse.Namespace, request: TrainRequest) -> No
     found = to_resume_from(request.fold_folder)
     again = shlex.join(["nnunet-prompt", "train", *words])
     if found is None or args.disable_checkpointing:
-        note(f"stopped before the first checkpoint; start again with `{again}`")
+        note(f"stopped before the first checkpoint; start again with `{again}`", important=True)
         return
-    note(f"stopped; resume from {found.name} with `{again} --c`")
+    note(f"stopped; resume from {found.name} with `{again} --c`", important=True)
     if (request.fold_folder / BEST).is_file():
         model = shlex.quote(str(request.model))
         note(

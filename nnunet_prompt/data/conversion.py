@@ -6,14 +6,17 @@ Run one as `python -m nnunet_prompt.dataset_conversion.msd SOURCE -d ID`.
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError, unreadable_json
+from nnunet_prompt.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.io.json_file import read_object
+from nnunet_prompt.log import log_on_stderr
+
+_log = logging.getLogger(__name__)
 
 
 def converter_parser(summary: str) -> argparse.ArgumentParser:
@@ -32,15 +35,16 @@ def converter_parser(summary: str) -> argparse.ArgumentParser:
 
 
 def run_converter(convert: Callable[[], Path]) -> int:
-    """Runs a conversion for the command line: prints the folder or one line of error, returns the exit code."""
-    try:
-        folder = convert()
-    except (NNUNetPromptError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: run the same command again to resume", file=sys.stderr)
-        return 130
+    """Runs a conversion for the command line: prints the folder or logs one line of error, returns the exit code."""
+    with log_on_stderr(script=True):
+        try:
+            folder = convert()
+        except (NNUNetPromptError, OSError) as error:
+            _log.error(error)
+            return 1
+        except KeyboardInterrupt:
+            _log.info("stopped: run the same command again to resume")
+            return 130
     print(folder)
     return 0
 
@@ -50,13 +54,7 @@ def read_dataset_json(source: Path) -> dict[str, Any]:
     path = source / "dataset.json"
     if not path.is_file():
         raise DatasetError(f"{path}: no such file: give the folder that holds dataset.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{path}: {unreadable_json(error)}") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    return read_object(path, DatasetError, encoding="utf-8-sig")
 
 
 def data_set_name(stated: Any, source: Path) -> str:

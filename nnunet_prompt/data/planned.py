@@ -10,7 +10,6 @@ nnU-Net looks at all this without a check and ends in a traceback. Nothing here 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.splits import SPLITS_FILE
-from nnunet_prompt.errors import DatasetError, did_you_mean, unreadable_json
+from nnunet_prompt.errors import DatasetError, did_you_mean
+from nnunet_prompt.io.json_file import read_object
 
 ROOTS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _NOT_PLANS = {"dataset.json", "dataset_fingerprint.json", SPLITS_FILE}
@@ -87,14 +87,14 @@ def open_planned(wanted: str, plans_name: str, configuration: str) -> Planned:
             f"plans {plans_name}: no file {path}{did_you_mean(plans_name, known)}"
             + ("" if known else f": run `nnUNetv2_plan_and_preprocess -d {number}` first")
         )
-    plans = read_object(path)
+    plans = read_planned(path)
     for name in ("dataset.json", "dataset_fingerprint.json"):
         if not (folder / name).is_file():
             raise DatasetError(
                 f"{folder / name}: no such file: run `nnUNetv2_plan_and_preprocess -d {number}` again"
             )
     settings = settings_in(plans, configuration, str(path))
-    described = read_object(folder / "dataset.json")
+    described = read_planned(folder / "dataset.json")
     return Planned(folder, plans, plans_name, configuration, settings, described)
 
 
@@ -162,15 +162,9 @@ def preprocessed_cases(folder: Path, options: str) -> list[str]:
     return cases
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_planned(path: Path) -> dict[str, Any]:
     """A JSON file of nnU-Net. Raises `DatasetError` where it cannot be read or is not an object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: {unreadable_json(error, ': plan again')}") from None
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    return read_object(path, DatasetError, way_out=": plan again")
 
 
 def _refuse_two_names(number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -14,7 +13,7 @@ from nnunet_prompt.data.planned import plans_of
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError, OutputError, did_you_mean
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import read_object, write_json
 
 NNUNET_PLANS = "nnUNetPlans"
 NO_RESAMPLING = "nnUNetPromptPlansNoResampling"
@@ -36,9 +35,9 @@ def check_plans_target(path: Path) -> None:
     if not path.exists():
         return
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        ours = content["plans_name"] == path.stem and path.stem != NNUNET_PLANS
-    except (OSError, ValueError, KeyError, TypeError):
+        name = read_object(path, DatasetError).get("plans_name")
+        ours = name == path.stem and path.stem != NNUNET_PLANS
+    except DatasetError:
         ours = False
     if not ours:
         raise OutputError(
@@ -140,8 +139,13 @@ def _derive(
         raise DatasetError(
             f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first{others}"
         )
+    plans = read_object(
+        path,
+        DatasetError,
+        way_out="; expected plans of nnU-Net 2.8: plan again",
+        encoding="utf-8-sig",
+    )
     try:
-        plans = json.loads(path.read_text(encoding="utf-8-sig"))
         change(plans)
     except DatasetError:
         raise
@@ -149,8 +153,7 @@ def _derive(
         raise DatasetError(f"{path}: not plans of nnU-Net 2.8 ({error!r}); plan again") from error
     target = folder / f"{name}.json"
     check_plans_target(target)
-    with replacing(target) as partial:
-        partial.write_text(json.dumps(plans, indent=4) + "\n")
+    write_json(target, plans, indent=4)
     _split_by_patient(folder)
     return target
 

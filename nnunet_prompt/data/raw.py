@@ -14,9 +14,9 @@ nnU-Net's readers hand arrays over with the axes of the file reversed, so a cano
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,16 +24,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw_case import DESCRIPTION, FILE_ENDING, Place, WrittenCase, write_case
-from nnunet_prompt.data.side_file import write_json, write_side_file
+from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
 from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import make_folder, remove_partials
 from nnunet_prompt.io.guard import lies_in
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.threads import in_order
+from nnunet_prompt.log import progress_bar
+
+_log = logging.getLogger(__name__)
 
 RAW_VARIABLE = "nnUNet_raw"
 LISTED = 5  # so many headers that contradict themselves are reported one by one
@@ -112,7 +114,7 @@ def write_raw_dataset(
     The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
     Cases whose files are all there, whole and of its shape, are kept, so a stopped run resumes; `on_written`
     hears of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
-    themselves are reported on stderr), and `on_complete` of the folder when all cases are in it. `dataset.json` is
+    themselves are logged), and `on_complete` of the folder when all cases are in it. `dataset.json` is
     written last, and one that is there goes before the first case is added. The files do not depend on the number
     of workers. Raises `DatasetError` for an unset nnUNet_raw, an id that another data set has, no case, two cases
     of one name, a wrong number of channels, label ids outside 0..K (and the ignore label K + 1), an unknown
@@ -129,7 +131,7 @@ def write_raw_dataset(
         place = Place(folder, part, len(table.structures) + target.ignore_label)
         checked = (_checked(case, place, target, table, written) for case in some)
         total = len(some) if isinstance(some, Sized) else None
-        bar = tqdm(desc=f"{target.name} images{part}", total=total, unit="case", disable=total == 0)
+        bar = progress_bar(f"{target.name} images{part}", total=total, hidden=total == 0)
         with bar, closing(in_order(partial(write_case, place), checked)) as done:
             for one in done:
                 bar.update()
@@ -174,13 +176,9 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
         )
     done = folder / DESCRIPTION
     if done.is_file():
-        try:
-            found = json.loads(done.read_text(encoding="utf-8"))
-            found.get(BLOCK, {}).pop("cases", None)
-        except (ValueError, AttributeError) as error:
-            raise DatasetError(
-                f"{done}: not a JSON object ({error}): choose another id with -d"
-            ) from error
+        found = read_object(done, DatasetError, way_out=": choose another id with -d")
+        if isinstance(found.get(BLOCK), dict):
+            found[BLOCK].pop("cases", None)
         wanted = json.loads(json.dumps(description))
         wanted[BLOCK].pop("cases")
         differ = [k for k in wanted if found.get(k) != wanted[k]]
@@ -257,16 +255,15 @@ def keep_out_of(sources: Iterable[Path]) -> None:
 
 def _tell(case: WrittenCase) -> None:
     if case.replaced:
-        note = f"case {case.name}: {case.replaced} voxels were not finite and are 0 now"
-        tqdm.write(note, sys.stderr)
+        _log.info("case %s: %d voxels were not finite and are 0 now", case.name, case.replaced)
 
 
 def _tell_headers(notes: Sequence[str]) -> None:
     """Reports headers that contradict themselves: a few of them, and how many there are."""
     for note in notes[:LISTED]:
-        tqdm.write(f"note: {note}", sys.stderr)
+        _log.info("note: %s", note)
     if len(notes) > LISTED:
-        tqdm.write(f"note: {len(notes) - LISTED} more headers are such", sys.stderr)
+        _log.info("note: %d more headers are such", len(notes) - LISTED)
 
 
 def _check_strangers(folder: Path, written: _Written) -> None:

@@ -5,13 +5,11 @@ It stays in the raw folder and never leaves it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import read_object, write_json
 
 SIDE_FILE = "nnunet_prompt_cases.json"
 SIDE_VERSION = 1
@@ -31,10 +29,10 @@ def read_side_file(dataset: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, DatasetError)
         version, cases = content["version"], content["cases"]
         known = {case: {k: str(v) for k, v in entry.items()} for case, entry in cases.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: not in the form of a side file ({error!r})") from error
     if version != SIDE_VERSION:
         raise DatasetError(f"{path}: version is {version}, this package reads {SIDE_VERSION}")
@@ -46,9 +44,3 @@ def patients_of(dataset: Path) -> dict[str, str]:
     known = read_side_file(dataset)
     patients = {case: entry["patient"] for case, entry in known.items() if "patient" in entry}
     return patients if len(patients) == len(known) else {}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file that appears complete or not at all. Raises `OutputError`."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

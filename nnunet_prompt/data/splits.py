@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import DatasetError, unreadable_json
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.json_file import read_json, write_json
 from nnunet_prompt.io.names import composed
 
 SPLITS_FILE = "splits_final.json"
@@ -101,14 +101,12 @@ def fold_of(folder: Path, fold: int | str, cases: Collection[str]) -> Fold:
 
 def _read_splits(path: Path) -> list[Fold]:
     form = 'expected [{"train": [case, ...], "val": [case, ...]}, ...]'
+    content = read_json(path, DatasetError, way_out=f"; {form}", encoding="utf-8-sig")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, list):
             raise TypeError(f"a {type(content).__name__}")
         parts = [(entry["train"], entry["val"]) for entry in content]
-    except OSError as error:
-        raise DatasetError(f"{path}: {unreadable_json(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DatasetError(f"{path}: {form}, found {error}") from None
     for part in (part for both in parts for part in both):
         if not isinstance(part, list) or not all(isinstance(case, str) for case in part):
@@ -139,8 +137,8 @@ def write_splits(path: Path, folds: Sequence[Fold]) -> None:
     wanted = [{"train": list(fold.train), "val": list(fold.val)} for fold in folds]
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            found = read_json(path, DatasetError)
+        except DatasetError:
             found = None
         if not isinstance(found, list) or _composed(found) != _composed(wanted[: len(found)]):
             raise DatasetError(
@@ -150,8 +148,7 @@ def write_splits(path: Path, folds: Sequence[Fold]) -> None:
         if len(found) == len(wanted):
             return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    write_json(path, wanted)
 
 
 def _composed(folds: list[dict[str, list[str]]]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.demo.picture import Row, draw_picture, load_row
+from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.image_cases import image_files, without_ending
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.phantom.anatomy import OFFICIAL
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 
@@ -72,8 +73,7 @@ def _is_flat(row: Row) -> bool:
 
 
 def _cases(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
+    cases: dict[str, dict[str, dict[str, Any]]] = read_object(path, NNUNetPromptError)["cases"]
     return cases
 
 

@@ -22,7 +22,7 @@ from nnunet_prompt.evaluation.folders import (
 )
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX, Extra, Missing, Pairs, files_by_case
-from nnunet_prompt.evaluation.results import Evaluation, write_json
+from nnunet_prompt.evaluation.results import Evaluation, write_results
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.image_files import read_label_file, without_image_ending
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
@@ -113,7 +113,7 @@ def _one_case(
     for line in outcome.broken:
         _LOG.warning("%s", line)
     if written is not None:
-        write_json(results, written)
+        write_results(results, written)
     return results
 
 

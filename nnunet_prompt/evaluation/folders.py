@@ -6,12 +6,11 @@ looks like, and `metrics` defines the metrics and the empty cases.
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, items, shown, whole_number
 from nnunet_prompt.errors import NNUNetPromptError
@@ -26,9 +25,12 @@ from nnunet_prompt.evaluation.results import (
     only_label,
     only_prediction,
     summarise,
-    write_json,
+    write_results,
 )
 from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.log import progress
+
+_log = logging.getLogger(__name__)
 
 MANY = 5  # cases that are not reported one by one
 
@@ -53,7 +55,7 @@ def evaluate_folders(
     label_values: the values to score; None scores all that occur.
 
     Spacing is that of the label file, as nnU-Net's reader takes it. The result goes to `output`, too, if that is given.
-    Warns on stderr of cases that are missing, unmatched or failed, and of headers that contradict themselves.
+    Logs warnings of cases that are missing, unmatched or failed, and of headers that contradict themselves.
     `num_processes` above 1 needs `if __name__ == "__main__"`.
 
     Raises `NNUNetPromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they
@@ -83,7 +85,7 @@ def evaluate_folders(
 def _outcomes(jobs: Sequence[Job], num_processes: int) -> dict[str, Outcome]:
     done = run_all(run_job, jobs, num_processes, died=job_died)
     cases = [job.case for job in jobs]
-    return dict(zip(cases, tqdm(done, "evaluate", len(jobs), unit="case"), strict=True))
+    return dict(zip(cases, progress(done, "evaluate", total=len(jobs)), strict=True))
 
 
 def checked_output(output: Path | str | None) -> Path | None:
@@ -198,9 +200,9 @@ def _reported(
     lines += [line for notes in results.get("headers", {}).values() for line in notes]
     lines += dict.fromkeys(line for o in outcomes.values() for line in o.broken)
     for line in lines:
-        print(f"warning: {line}", file=sys.stderr)
+        _log.warning(line)
     if output is not None:
-        write_json(results, output)
+        write_results(results, output)
     return results
 
 

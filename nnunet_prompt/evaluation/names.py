@@ -7,7 +7,6 @@ challenge: the label maps show which of them is used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from nnunet_prompt.arguments import shown
 from nnunet_prompt.data.structures import BLOCK
 from nnunet_prompt.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.io.json_file import read_object
 
 SAMPLE = "500=LV,200=myocardium"
 NamesLike = Mapping[int, str] | str | Path | None
@@ -102,15 +102,9 @@ def _own(pairs: list[tuple[Any, Any]]) -> Names:
 
 
 def _of_file(path: Path) -> Names:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}); expected a dataset.json, or names such as {SAMPLE}"
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: expected a dataset.json, found no JSON ({error})") from error
-    labels = _labels(content.get("labels")) if isinstance(content, dict) else {}
+    expected = f"expected a dataset.json, or names such as {SAMPLE}"
+    content = read_object(path, DatasetError, missing=expected, way_out=f"; {expected}")
+    labels = _labels(content.get("labels"))
     ignore = labels.pop("ignore", None)
     labels.pop("background", None)
     if not labels:

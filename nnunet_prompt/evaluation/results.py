@@ -21,7 +21,6 @@ something:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -33,7 +32,7 @@ from nnunet_prompt.arguments import shown
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 
 METRICS = tuple(field.name for field in fields(Scores))
 EMPTY_RULE = (
@@ -192,13 +191,11 @@ def _check_form(results: object) -> None:
         )
 
 
-def write_json(results: Evaluation, output: Path) -> None:
+def write_results(results: Evaluation, output: Path) -> None:
     """Writes the results; raises `NNUNetPromptError` where that cannot be."""
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_json(output, results, allow_nan=False)
     except OSError as error:
         raise NNUNetPromptError(
             f"{output} cannot be written ({error.strerror}): give a path that can"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
-
-from tqdm import tqdm
 
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.pipeline import pipelined
 from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.log import progress
 from nnunet_prompt.prompts.types import CasePrompts
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.object_logits import ObjectLogits
     from nnunet_prompt.prompt_files.infer_convention import Reading
+
+_log = logging.getLogger(__name__)
 
 Case = TypeVar("Case")
 Loaded = TypeVar("Loaded")
@@ -76,15 +77,15 @@ class Run(Generic[Written]):
     failed: dict[str, str] = field(default_factory=dict)
 
     def succeed(self, name: str, written: Written, *, verbose: bool = False) -> None:
-        """Notes a case that went well, and if `verbose` reports on stderr what was written of it."""
+        """Notes a case that went well, and logs what was written of it: as INFO if `verbose`, else as DEBUG."""
         self.done[name] = written
-        if verbose:
-            tell(f"case {name}: {'done' if written is None else written}")
+        level = logging.INFO if verbose else logging.DEBUG
+        _log.log(level, "case %s: %s", name, "done" if written is None else written)
 
     def fail(self, name: str, reason: str) -> None:
-        """Notes a case that failed, and reports it on stderr."""
+        """Notes a case that failed, and logs it as an error."""
         self.failed[name] = reason
-        tell(f"error: case {name}: {reason}")
+        _log.error("case %s: %s", name, reason)
 
 
 def each_case(
@@ -96,7 +97,7 @@ def each_case(
     verb: str,
     verbose: bool = False,
 ) -> Run[Written]:
-    """Loads, does and writes named cases, side by side as in `pipelined`; failures are also reported on stderr.
+    """Loads, does and writes named cases, side by side as in `pipelined`; failures are also logged.
 
     A case that fails, for whatever reason (out of memory, say), does not cost the others.
     """
@@ -104,7 +105,7 @@ def each_case(
     named = list(cases)
     outcomes = pipelined(named, load=lambda one: load(one[1]), work=work, write=write)
     with closing(outcomes):  # Ctrl-C may come here, too
-        for outcome in tqdm(outcomes, desc=verb, total=len(named), unit="case", disable=None):
+        for outcome in progress(outcomes, verb, total=len(named)):
             name = outcome.item[0]
             if outcome.error is not None:
                 run.fail(name, reason_of(outcome.error))
@@ -129,19 +130,9 @@ def all_failures(failed: dict[str, str], total: int) -> NNUNetPromptError:
     )
 
 
-def tell(line: str) -> None:
-    """A line on stderr that leaves progress bars whole."""
-    tqdm.write(line, file=sys.stderr)
-
-
-def warn(line: str) -> None:
-    """The same for a warning."""
-    tell(f"warning: {line}")
-
-
 def report(reading: Reading) -> None:
     """Reports how a prompts.json is read: each decision with its evidence, and as warnings what nothing decides."""
     for line in reading.notes:
-        tell(line)
+        _log.info(line)
     for line in reading.guessed:
-        warn(line)
+        _log.warning(line)

@@ -7,6 +7,7 @@ a worker that dies again elsewhere. Where two workers do the same case neverthel
 from __future__ import annotations
 
 import importlib
+import logging
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,10 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.inference.case_runner import Run, reason_of, tell, warn
+from nnunet_prompt.inference.case_runner import Run, reason_of
 from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.pipeline import Stages
@@ -33,9 +32,12 @@ from nnunet_prompt.inference.predict_case import (
     write_mask,
 )
 from nnunet_prompt.io.atomic import PARTIAL, write_once
+from nnunet_prompt.log import progress_bar
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.predictor import PromptPredictor
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10
 PER_WORKER = 3  # cases that a worker is given at a time: one that it loads, one that it runs, one that it writes
@@ -79,7 +81,7 @@ def predict_on_cluster(
         return run
     with (
         _client(options.dask) as client,
-        tqdm(total=len(jobs), desc="predict", unit="case", disable=None) as bar,
+        progress_bar("predict", total=len(jobs)) as bar,
         closing(_as_done(client, jobs)) as outcomes,
     ):
         for job, done in outcomes:
@@ -93,7 +95,7 @@ def predict_on_cluster(
 
 def _note(run: Run[Tally | None], name: str, done: Done, *, verbose: bool) -> None:
     for note in done.notes:
-        warn(f"case {name}: {note}")
+        _log.warning("case %s: %s", name, note)
     if done.reason is not None:
         run.fail(name, done.reason)
     else:
@@ -215,7 +217,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], None, None]:
     """Yields each job's outcome as it is known. No worker is given many jobs, so that late workers find some left."""
     if not client.nthreads():
-        tell("no worker has joined this scheduler yet; waiting for one")
+        _log.info("no worker has joined this scheduler yet; waiting for one")
         client.wait_for_workers(1)
     rest = iter(jobs)
     running: dict[Any, Job] = {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from nnunet_prompt.data.plans_reader import WORLD, ImageReader
 from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.inference.case_runner import warn
 from nnunet_prompt.io.dicom import dicom_files
 from nnunet_prompt.io.image_files import image_ending, mask_ending
 from nnunet_prompt.io.nifti_file import ENDINGS as NIFTI
+
+_log = logging.getLogger(__name__)
 
 
 def input_files(images: Path, reader: ImageReader) -> list[Path]:
@@ -42,7 +44,7 @@ def input_files(images: Path, reader: ImageReader) -> list[Path]:
         )
     left = [p for p in known if p not in others]
     if left:
-        warn(
+        _log.warning(
             f"{images}: {len(left)} image file(s) of other formats are left out ({left[0].name}), the model's data set"
             f" has {reader.ending}; give -i one file to predict it"
         )

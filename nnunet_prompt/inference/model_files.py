@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.data.structures import Orientation
 from nnunet_prompt.errors import ModelError
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,
@@ -42,9 +41,9 @@ def describe_model(
 
     write_capability(folder, capability)
     dataset_json[CAPABILITY_KEY] = capability_to_json(capability)
-    _write_json(folder / "dataset.json", dataset_json)
+    write_json(folder / "dataset.json", dataset_json, indent=4)
     if orientation == "canonical":
-        _write_json(folder / "plans.json", canonical_plans(plans))
+        write_json(folder / "plans.json", canonical_plans(plans), indent=4)
 
 
 def find_capability(
@@ -86,8 +85,3 @@ def _of_points(checkpoint: Mapping[str, Any], plans: Any, configuration: Any) ->
         )
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"plans.json: does not describe the checkpoint ({error!r})") from None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=4) + "\n")

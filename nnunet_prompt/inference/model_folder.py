@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pydoc
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from torch import Tensor, device, nn
 
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import ModelError, raise_system_error, unreadable_json
+from nnunet_prompt.errors import ModelError, raise_system_error
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
 from nnunet_prompt.inference.model_files import find_capability
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.io.resources import bound_threads
 from nnunet_prompt.networks.capability import Capability, check_is_model
 from nnunet_prompt.networks.checkpoint import read_checkpoint
@@ -66,11 +65,16 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     """Reads a model folder. Raises `ModelError` for anything that is missing, damaged or not ours.
 
     The network is built by our own class from plans that may name parts of networks only; no trainer is searched for
-    and no code is read from files. The folds that are used are logged. If the weights come from another model, its
-    licence is printed to stderr.
+    and no code is read from files. The folds that are used are logged, and the licence of another model that the
+    weights come from.
     """
     check_is_model(folder)
-    plans, dataset_json = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
+    plans, dataset_json = (
+        read_object(
+            folder / name, ModelError, missing="a model folder holds plans.json and dataset.json"
+        )
+        for name in ("plans.json", "dataset.json")
+    )
     folds = fold_checkpoints(folder, options.folds, options.checkpoint)
     checkpoints = [read_checkpoint(path) for path in folds.values()]
     table = structures_from_dataset_json(dataset_json)
@@ -89,8 +93,9 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     _check_channels(folder, manager, configuration, channels)
     _log.info("model %s", report_folds(folder, tuple(folds)))
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
-        print(line, file=sys.stderr)
+        _log.info(line)
     where = _device(options)
+    _log.debug("device %s, %s image channels", where, channels)
     axes = checkpoints[0].get("inference_allowed_mirroring_axes") or ()
     model = LoadedModel(
         network=network.to(where).eval(),
@@ -173,17 +178,3 @@ def _short(error: Exception) -> str:
     text = repr(error) if isinstance(error, KeyError) else str(error).strip()
     lines = (text or repr(error)).splitlines()
     return " ".join(line.strip() for line in lines[:2])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path}: not found; a model folder holds plans.json and dataset.json"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {unreadable_json(error)}") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content

@@ -10,7 +10,7 @@ from typing import Any
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference import sequence_fusion as fusion
-from nnunet_prompt.inference.case_runner import StagedPredictor, report, warn
+from nnunet_prompt.inference.case_runner import StagedPredictor, report
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.inference.refined import corrected, read_automatic, with_masks
 from nnunet_prompt.io.image_cases import ImageCase
@@ -42,7 +42,7 @@ class Asked:
         if self.prompts is None:
             return self
         images = {case.case: case.first for case in cases}
-        prompts = self.prompts.for_images(images, table=table, warn=warn)
+        prompts = self.prompts.for_images(images, table=table)
         if prompts.reading is not None:
             report(prompts.reading)
         return replace(self, prompts=prompts)

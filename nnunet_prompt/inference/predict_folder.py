@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,6 @@ from nnunet_prompt.inference.case_runner import (
     StagedPredictor,
     all_failures,
     each_case,
-    tell,
-    warn,
 )
 from nnunet_prompt.inference.given import as_names, as_options
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
@@ -37,6 +36,8 @@ from nnunet_prompt.io.mask_file import is_finished
 from nnunet_prompt.networks.capability import check_is_model
 from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def predict_cases(
     def load(case: CaseToDo) -> LoadedCase:
         loaded = load_case(predictor, case, asked)
         for note in loaded.notes:
-            warn(f"case {case.images.case}: {note}")
+            _log.warning("case %s: %s", case.images.case, note)
         return loaded
 
     return each_case(
@@ -191,7 +192,7 @@ def predict_cases(
 def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
     tallies = [tally for tally in run.done.values() if tally is not None]
     if tallies:
-        tell(in_short(tallies))
+        _log.info(in_short(tallies))
     if run.failed:
         raise all_failures(run.failed, cases)
     return Predicted(done, cases - done)

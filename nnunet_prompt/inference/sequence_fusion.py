@@ -7,6 +7,7 @@ where it was prompted. A sequence alone is predicted as any image.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
-from nnunet_prompt.inference.case_runner import Predictor, warn
+from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.io.geometry import Lattice, same_geometry
@@ -25,6 +26,8 @@ from nnunet_prompt.io.nifti import NiftiVolume, read_stored
 from nnunet_prompt.prompts.frames import AxisMap, crop, pls_map
 from nnunet_prompt.prompts.spans import Spans, is_empty, slices_in, union
 from nnunet_prompt.prompts.types import CasePrompts
+
+_log = logging.getLogger(__name__)
 
 SLAB = 4_000_000  # probabilities that are merged at a time
 Warn = Callable[[str], None]
@@ -57,7 +60,7 @@ def read_nifti_channels(path: Path) -> tuple[NiftiVolume, ...]:
 def read_case(
     files: Mapping[str, Path],
     *,
-    warn: Warn = warn,
+    warn: Warn = _log.warning,
     read: Callable[[Path], Sequence[NiftiVolume]] = read_nifti_channels,
 ) -> dict[str, NiftiVolume]:
     """The images that `ImageCase.pick` names, by the same tags; the mask has the grid of the first.
@@ -95,7 +98,7 @@ def predict_case(
     volumes: Mapping[str, NiftiVolume],
     prompts: CasePrompts,
     *,
-    warn: Warn = warn,
+    warn: Warn = _log.warning,
 ) -> LabelMap:
     """Predicts the objects that prompts point at: their label ids on the file grid of the first volume.
 

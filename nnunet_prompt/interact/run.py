@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunet_prompt.arguments import as_path, check_type, items, one_of, whole_number
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.pairs import files_by_case
-from nnunet_prompt.inference.case_runner import all_failures, reason_of, tell, warn
+from nnunet_prompt.inference.case_runner import all_failures, reason_of
 from nnunet_prompt.inference.given import as_options, as_volumes
 from nnunet_prompt.inference.inputs import check_there, input_files
 from nnunet_prompt.inference.predict_case import files_of_model
@@ -26,12 +26,16 @@ from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.guard import check_output_folder, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
 from nnunet_prompt.io.image_files import read_label_file
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.log import progress
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.session import PromptSession
+
+_log = logging.getLogger(__name__)
 
 CASES, SUMMARY, TABLE, CURVES = "cases", "interactions.json", "interactions.csv", "curves.png"
 Start = Literal["nothing", "automatic"]
@@ -84,7 +88,7 @@ def interact_folder(
     how = {**asdict(play), "start": start, "values": values, **_of_model(model, options)}
     rows: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
-    for case in tqdm(cases, desc="interact", unit="case", disable=None):
+    for case in progress(cases, "interact"):
         path = output / CASES / f"{case.name}.json"
         here = {**how, "files": _stamps(case.files)}
         kept = _kept(path, here)
@@ -93,9 +97,9 @@ def interact_folder(
                 kept = [row.as_dict() for row in _play_case(session, case, play, start, values)]
             except Exception as error:
                 failed[case.name] = reason_of(error)
-                tell(f"error: case {case.name}: {failed[case.name]}")
+                _log.error("case %s: %s", case.name, failed[case.name])
                 continue
-            _write_json(path, {"how": here, "rows": kept})
+            write_json(path, {"how": here, "rows": kept}, indent=1, allow_nan=False)
         rows += kept
     _check_played(labels, rows, values, failed)
     names = {s.official: s.name for s in session.predictor.table.structures}
@@ -154,7 +158,7 @@ def _check_played(
         )
     absent = sorted(set(values or ()) - played)
     if absent and not failed:
-        warn(f"{labels}: no label map has {', '.join(map(str, absent))}")
+        _log.warning(f"{labels}: no label map has {', '.join(map(str, absent))}")
 
 
 def _cases(labels: Path, images: Path, predictor: Any) -> list[Case]:
@@ -189,7 +193,7 @@ def _play_case(
     volumes = as_volumes(files, session.predictor.reader)
     reference = read_label_file(case.label)
     for note in reference.notes:
-        warn(f"{case.label}: {note}")
+        _log.warning("%s: %s", case.label, note)
     if not same_geometry(reference, volumes[0]):
         raise ImageError(
             f"{case.label}: has another geometry than {files[0]}:"
@@ -222,17 +226,17 @@ def _automatic(
 def _kept(path: Path, how: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The rows of an earlier run that was played the same way."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, NNUNetPromptError)
         rows: list[dict[str, Any]] = content["rows"]
         return rows if content["how"] == json.loads(json.dumps(how)) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (NNUNetPromptError, KeyError):
         return None
 
 
 def _write(
     output: Path, rows: Sequence[dict[str, Any]], summary: dict[str, Any], names: dict[int, str]
 ) -> None:
-    _write_json(output / SUMMARY, summary)
+    write_json(output / SUMMARY, summary, indent=1, allow_nan=False)
     with (
         replacing(output / TABLE) as partial,
         # a name that is not in UTF-8 is written with escapes
@@ -243,8 +247,3 @@ def _write(
         writer.writerows(rows)
     if rows:
         draw_curves(summary, names, output / CURVES)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nnunet_prompt.errors import ModelError, PromptError, system_reason
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.errors import ModelError, PromptError
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.prompts.channels import BOX, CHANNEL_NAMES, MASK, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for
 from nnunet_prompt.prompts.types import PromptSet
@@ -96,8 +95,7 @@ def filled_channels(prompts: PromptSet) -> list[int]:
 
 def write_capability(folder: Path, capability: Capability) -> None:
     """Writes the capability file of a model folder."""
-    with replacing(folder / CAPABILITY_FILE) as partial:
-        partial.write_text(json.dumps(capability_to_json(capability), indent=2) + "\n")
+    write_json(folder / CAPABILITY_FILE, capability_to_json(capability))
 
 
 def capability_to_json(capability: Capability) -> dict[str, Any]:
@@ -112,18 +110,11 @@ def capability_to_json(capability: Capability) -> dict[str, Any]:
 def read_capability(folder: Path) -> Capability:
     """Reads the capability file. Raises `ModelError` where it is missing or not in the form above."""
     path = folder / CAPABILITY_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{path}: not found; {folder} is not a model folder of a promptable trainer (expected the folder that"
-            " holds plans.json and fold_0)"
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {system_reason(error)}") from None
-    except ValueError as error:
-        raise ModelError(f"{path}: not a capability file ({error!r})") from None
-    return capability_from(content, str(path))
+    missing = (
+        f"{folder} is not a model folder of a promptable trainer (expected the folder that holds"
+        " plans.json and fold_0)"
+    )
+    return capability_from(read_object(path, ModelError, missing=missing), str(path))
 
 
 def check_is_model(folder: Path) -> None:

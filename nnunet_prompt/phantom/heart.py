@@ -12,7 +12,6 @@ cases of centre C: there it is labelled as myocardium. The anatomy is synthetic;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
-from tqdm import tqdm
 
 from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.io.atomic import make_folder, replacing
+from nnunet_prompt.io.atomic import make_folder
+from nnunet_prompt.io.json_file import read_object, write_json
+from nnunet_prompt.log import progress
 from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     Tissue,
@@ -155,7 +155,7 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
     for folder in ("images", "labels"):
         make_folder(target / folder)
     first = _FIRST_CASE[part]
-    for i in tqdm(range(cases), desc=f"phantoms ({part})", unit="case"):
+    for i in progress(range(cases), f"phantoms ({part})"):
         name, centre = f"Case{first + i}", sorted(CENTRES)[i % len(CENTRES)]
         files = [target / folder / f"{name}.nii.gz" for folder in ("images", "labels")]
         complete = part == "test"
@@ -170,10 +170,7 @@ def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "tra
             "centre": centre,
             "annotated": None if annotated is None else sorted(annotated),
         }
-    with replacing(target / CASES_FILE) as partial:
-        partial.write_text(
-            json.dumps({"seed": seed, "cases": known}, indent=2) + "\n", encoding="utf-8"
-        )
+    write_json(target / CASES_FILE, {"seed": seed, "cases": known})
     return target
 
 
@@ -182,8 +179,8 @@ def _check_seed(path: Path, seed: int) -> None:
     if not path.is_file():
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["seed"]
-    except (ValueError, KeyError, TypeError) as error:
+        found = read_object(path, DatasetError, way_out=": choose another folder")["seed"]
+    except KeyError as error:
         raise DatasetError(f"{path}: not in the form of a phantom folder ({error!r})") from error
     if found != seed:
         raise DatasetError(f"{path}: seed is {found}, expected {seed}: choose another folder")

@@ -7,7 +7,6 @@ Myocardium is the whole muscle, scar included; centre C did not look for scar.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from nnunet_prompt.data.conversion import converter_parser, run_converter
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.phantom.anatomy import OFFICIAL
 from nnunet_prompt.phantom.heart import CASES_FILE
 
@@ -49,9 +49,9 @@ def phantom_cases(source: Path) -> Iterator[Case]:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file: make phantoms there first")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        entries = read_object(path, DatasetError, way_out=": make phantoms there first")["cases"]
         known = [(str(n), str(e["centre"]), e["annotated"]) for n, e in entries.items()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: not in the form of a phantom folder ({error!r})") from error
     ids = {0: 0} | {s.official: s.label for s in STRUCTURES.structures}
     for case, centre, annotated in known:

@@ -13,7 +13,7 @@ How a case looks depends on the seed, its centre and its number in the centre, a
 from __future__ import annotations
 
 import importlib
-import sys
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.log import progress
 from nnunet_prompt.phantom import test_set, val_set
 from nnunet_prompt.phantom.defects import Injection
 from nnunet_prompt.phantom.record import File, Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValSet
+
+_log = logging.getLogger(__name__)
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SHARE = 4  # one validation and one test case for so many training cases, and at least two
@@ -227,7 +229,7 @@ def _missing(
     record: Record, challenge: MockChallenge, part: str, cases: Sequence[Place]
 ) -> Iterator[tuple[str, Place]]:
     """The cases that are not written yet, with their names in the record."""
-    for place in tqdm(cases, desc=f"{challenge.task} {part}", unit="case"):
+    for place in progress(cases, f"{challenge.task} {part}"):
         name = f"{part} {place.key}"
         if not record.holds(name):
             yield name, place
@@ -242,9 +244,8 @@ def _warn_of_undealt(challenge: MockChallenge, training: Sequence[Place]) -> Non
     dealt = {place.defect.name for place in training if place.defect}
     missing = [d.name for d in challenge.defects if d.name not in dealt]
     if missing:
-        tqdm.write(
-            f"note: {len(training)} cases of these centres do not show {', '.join(missing)}: take more cases (-n)",
-            sys.stderr,
+        _log.info(
+            f"note: {len(training)} cases of these centres do not show {', '.join(missing)}: take more cases (-n)"
         )
 
 
@@ -254,8 +255,7 @@ def _tell_of_defaults(
     names = {TRAIN: "training", VAL: "validation", TEST: "test"}
     for part, centres in chosen.items():
         if asked and not set(asked) & set(centres):
-            tqdm.write(
+            _log.info(
                 f"note: {challenge.task} has no {names[part]} cases of centre {', '.join(asked)}: they are of"
-                f" {', '.join(centres)}",
-                sys.stderr,
+                f" {', '.join(centres)}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import nibabel as nib
 
 from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import PARTIAL, make_folder, replacing, save_nifti
+from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.phantom.scanner import Volume
 
 RECORD_FILE = "mock_challenge.json"
@@ -45,10 +45,10 @@ class Record:
             (folder / _EARLIER_FILE).replace(path)
         if path.is_file():
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = read_object(path, DatasetError, way_out=": choose another folder")
                 found = {key: content[key] for key in new}
                 _ = [list(entry["files"]) for entry in found["cases"].values()]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (KeyError, TypeError, AttributeError) as error:
                 raise DatasetError(
                     f"{path}: not in the form of mock challenge data ({error!r})"
                 ) from error
@@ -92,8 +92,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        with replacing(self._folder / RECORD_FILE) as partial:
-            partial.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+        write_json(self._folder / RECORD_FILE, self._content)
 
 
 def _check_free(folder: Path) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from nnunet_prompt.log import progress
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
@@ -251,5 +251,4 @@ class Engine:
 
 
 def _progress(items: Sequence[Item]) -> Iterator[Item]:
-    quiet = True if len(items) < 16 else None
-    return iter(tqdm(items, desc="tiles", leave=False, disable=quiet))
+    return progress(items, "tiles", unit="it", leave=False, hidden=len(items) < 16)

@@ -15,7 +15,7 @@ from nnunet_prompt.data.planned import (
     dataset_folder,
     open_planned,
     plans_of,
-    read_object,
+    read_planned,
     refuse_cascade,
 )
 from nnunet_prompt.data.splits import fold_of
@@ -57,7 +57,7 @@ class TrainRequest:
     def model(self) -> Path:
         """The folder of the model to train; nnU-Net takes the names that stand in the plans."""
         folder = dataset_folder(self.dataset)
-        plans = read_object(folder / f"{self.plans}.json")
+        plans = read_planned(folder / f"{self.plans}.json")
         name = f"{self.trainer}__{plans.get('plans_name', self.plans)}__{self.configuration}"
         dataset = str(plans.get("dataset_name", folder.name))
         return Path(os.environ["nnUNet_results"]) / dataset / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,7 @@ from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.grid import Grid, Placed, grid_of
 from nnunet_prompt.inference.merge import LabelMap, decode_structures, merge_objects, slice_gate
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.frames import AxisMap, identity
 from nnunet_prompt.prompts.types import CasePrompts
@@ -79,7 +78,7 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     summary: dict[str, Any] = {}
     if trainer.local_rank == 0:
         summary = summarise(rows, trainer.table)
-        _write_json(folder / "summary.json", summary)
+        write_json(folder / "summary.json", summary, allow_nan=False)
         _log(trainer, summary)
     trainer.set_deep_supervision_enabled(trainer.enable_deep_supervision)
     return summary
@@ -268,8 +267,3 @@ def _log(trainer: Any, summary: Mapping[str, Any]) -> None:
         trainer.print_to_log_file(
             f"Mean Validation Dice ({kind}): {dice}", also_print_to_console=True
         )
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nnunet_prompt import __version__
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.io.atomic import cannot_write, make_folder, partial_name, replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
             **files.extra,
         }
         for name, content in described.items():
-            (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            write_json(folder / name, content)
         if files.warned:
             text = "".join(f"* {note}\n" for note in files.notes)
             (folder / NOTES_FILE).write_text(text, encoding="utf-8")

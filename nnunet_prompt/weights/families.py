@@ -11,13 +11,13 @@ nnunet             nnU-Net 2 with any trainer
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError, unreadable_json
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.io.json_file import read_json
 from nnunet_prompt.networks.provenance import (
     INTERACTIVE_FAMILY,
     UNKNOWN_LICENCE,
@@ -250,10 +250,7 @@ def _interactive_radius(files: SourceFiles) -> float:
     path = (files.folder or files.path.parent) / INTERACTIVE_FILES[0]
     if not path.is_file():
         return Points().radius
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {unreadable_json(error)}") from None
+    content = read_json(path, ModelError)
     radius = content.get("point_radius") if isinstance(content, dict) else None
     return float(radius) if isinstance(radius, (int, float)) else Points().radius
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.errors import ModelError, unreadable_json
-from nnunet_prompt.io.atomic import make_folder, replacing
+from nnunet_prompt.errors import ModelError
+from nnunet_prompt.io.atomic import make_folder
+from nnunet_prompt.io.json_file import read_object, write_json
+from nnunet_prompt.log import progress_bar
 from nnunet_prompt.networks.provenance import sha256_of
 from nnunet_prompt.weights.source_table import KnownSource
 
@@ -93,14 +94,12 @@ def download(address: str, path: Path, *, expected: str = "") -> None:
 
 
 def _receive(response: Response, part: Path, done: int) -> None:
-    from tqdm import tqdm
-
     length = response.headers.get("Content-Length")
     total = done + int(length) if length and length.isdecimal() else None
     name = part.name.removesuffix(PART)
     with (
         part.open("r+b" if done else "wb") as file,
-        tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name, disable=None) as bar,
+        progress_bar(name, total=total, initial=done, unit="B", unit_scale=True) as bar,
     ):
         file.seek(done)
         file.truncate()
@@ -141,18 +140,14 @@ def _check(path: Path, found: str, expected: str) -> None:
 
 def _known_hashes(folder: Path) -> dict[str, str]:
     path = folder / HASHES
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): str(value) for name, value in content.items()}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: {unreadable_json(error, '; delete it')}") from None
+    content = read_object(path, ModelError, way_out="; delete it")
+    return {name: str(value) for name, value in content.items()}
 
 
 def _write_hashes(folder: Path, hashes: dict[str, str]) -> None:
-    with replacing(folder / HASHES) as partial:
-        partial.write_text(json.dumps(hashes, indent=2) + "\n")
+    write_json(folder / HASHES, hashes)
 
 
 def _size(path: Path) -> int:

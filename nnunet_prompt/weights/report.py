@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,8 +59,7 @@ class AdaptReport:
     def write(self, path: Path) -> None:
         """Writes it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        write_json(path, self.to_json())
 
     def table(self) -> Table:
         """The tensors in short: those copied or unused are counted, those changed or new are listed."""

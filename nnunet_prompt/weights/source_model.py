@@ -5,7 +5,6 @@ Nothing in the files is run: checkpoints are read as data, and no trainer or cla
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -13,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError, raise_system_error, unreadable_json
+from nnunet_prompt.errors import ModelError, raise_system_error
 from nnunet_prompt.inference.folds import trained_folds
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import (
     Origin,
@@ -216,10 +216,4 @@ def _json_like(inside: Any, folder: Path | None, name: str) -> dict[str, Any] | 
     path = folder / name if folder else None
     if path is None or not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {unreadable_json(error)}") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    return read_object(path, ModelError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from nnunet_prompt.data.plans import check_plans_target, preprocessed_folder
 from nnunet_prompt.errors import DatasetError, ModelError
-from nnunet_prompt.io.atomic import replacing
+from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.weights.adapt import image_columns
 from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.source_model import UNET, SourceModel, channels_of, settings_of
@@ -81,8 +80,7 @@ def write_source_plans(
     if intensities:
         plans["foreground_intensity_properties_per_channel"] = intensities
     check_plans_target(target)
-    with replacing(target) as partial:
-        partial.write_text(json.dumps(plans, indent=4) + "\n")
+    write_json(target, plans, indent=4)
     return target
 
 

@@ -5,7 +5,6 @@ nnU-Net's trainer is not imported for it: with all that it needs it takes more m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from nnunet_prompt.data.structures import (
     structures_from_dataset_json,
     without_cases,
 )
-from nnunet_prompt.errors import DatasetError, unreadable_json
+from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.weights.source_model import channels_of, settings_of
 
@@ -106,14 +106,5 @@ def target_of(
 
 def read_planned(path: Path, dataset_id: int) -> dict[str, Any]:
     """A JSON file beside the preprocessed data of a data set. Raises `DatasetError`."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DatasetError(
-            f"{path}: not found; run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first, or name other plans with -p"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: {unreadable_json(error)}") from None
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    first = f"run `nnUNetv2_plan_and_preprocess -d {dataset_id}` first, or name other plans with -p"
+    return read_object(path, DatasetError, missing=first)

@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.helpers.each import each
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a checkout")
 
@@ -91,7 +93,7 @@ def test_answers_by_kind_and_predictor(harness: Any, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["real", "mixtures", "left_out"])
+@each("name", ["real", "mixtures", "left_out"])
 def test_others_find_the_functions_of_the_comparison(harness: Any, name: str) -> None:
     for module in ("real", "real_measure", "real_report", "real_robust", name):
         sys.modules.pop(module, None)

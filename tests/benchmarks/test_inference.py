@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.each import each
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a checkout")
 MODULES = ("tasks", "phantoms", "models", "clock", "steps", "report")
@@ -25,7 +27,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {name: importlib.import_module(f"inference.{name}") for name in MODULES}
 
 
-@pytest.mark.parametrize("number", range(4))
+@each("number", range(4))
 def test_cases_have_the_real_sizes_and_every_label(parts: dict[str, Any], number: int) -> None:
     tasks, phantoms = parts["tasks"], parts["phantoms"]
     task = tasks.TASKS[number]

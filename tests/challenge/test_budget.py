@@ -6,6 +6,7 @@ import pytest
 
 from nnunet_prompt.challenge.budget import FIRST_FLOOR, Budget, Effort, Mode
 from nnunet_prompt.inference.low_memory import DeadlineExceeded
+from tests.helpers.each import each
 
 
 class Clock:
@@ -71,9 +72,9 @@ def test_then_as_many_cases_as_there_is_time_for() -> None:
     assert clock.now <= 1200
 
 
-@pytest.mark.parametrize("network", [3, 30, 300, 3000])
-@pytest.mark.parametrize("passes", [1, 8])
-@pytest.mark.parametrize("seconds", [60, 600])
+@each("network", [3, 30, 300, 3000])
+@each("passes", [1, 8])
+@each("seconds", [60, 600])
 def test_every_case_is_done_before_the_time_is_over(
     network: float, passes: int, seconds: float
 ) -> None:

@@ -14,8 +14,9 @@ from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.case_run import CaseRun, Setting
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
-from tests.challenge_fixture import SHAPE, BoxFiller, Challenge, bricks, save
-from tests.predictor_fixture import Answers, predictor
+from tests.challenge.folders import SHAPE, BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
+from tests.helpers.predictors import Answers, predictor
 
 
 class Counts(Answers):
@@ -110,7 +111,7 @@ def test_an_image_that_no_memory_holds_falls_back_without_being_read(two: Challe
             assert len(run.troubles) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("effort", "passes", "reason"),
     [
         (Effort("prompts", 0.0), 0, "there is no time for the network; its mask is from the"),
@@ -135,6 +136,7 @@ def test_less_time_is_less_effort(
     assert [t.reason[: len(reason or "")] for t in run.troubles] == ([reason] if reason else [])
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_told_if_it_changes_the_mask(two: Challenge) -> None:
     one = predictor(Counts(most=8 * 8 * 8 * 8))
     one.engine = replace(one.engine, max_batch=4)
@@ -153,7 +155,7 @@ def test_an_unreadable_image_has_no_mask_and_stops_nobody(two: Challenge) -> Non
     assert list(two.written()) == ["b_pred.nii.gz"]
 
 
-@pytest.mark.parametrize(
+@each(
     "bad",
     [
         None,
@@ -175,7 +177,9 @@ def test_bad_prompts_of_one_case_are_told_and_the_rest_is_used(two: Challenge, b
     assert np.array_equal(b, bricks())
 
 
-def test_myops_sequences_make_one_mask_on_the_grid_of_lge(two: Challenge, capsys: Any) -> None:
+def test_myops_sequences_make_one_mask_on_the_grid_of_lge(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("c_C0", "c_T2"):
         save(two.images / f"{name}.nii.gz", np.zeros((3, 3, 2), np.float32))
     (two.images / "a.nii.gz").rename(two.images / "c_LGE.nii.gz")
@@ -183,8 +187,8 @@ def test_myops_sequences_make_one_mask_on_the_grid_of_lge(two: Challenge, capsys
     assert two.run() == []
     assert list(two.written()) == ["b_pred.nii.gz", "c_pred.nii.gz"]
     assert np.array_equal(two.written()["c_pred.nii.gz"], bricks())
-    said = capsys.readouterr().err
-    assert said.count("warning: case 'c': ") == 2 and said.count("left out") == 2
+    said = caplog.text
+    assert said.count("case 'c': ") == 2 and said.count("left out") == 2
 
 
 def test_channels_are_handed_over_in_order(two: Challenge) -> None:
@@ -212,9 +216,11 @@ def test_a_fourth_axis_of_one_stays(two: Challenge) -> None:
     assert two.written()["a_pred.nii.gz"].shape == (*SHAPE, 1)
 
 
-def test_voxels_that_are_not_finite_are_told(two: Challenge, capsys: Any) -> None:
+def test_voxels_that_are_not_finite_are_told(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     image = np.zeros(SHAPE, np.float32)
     image[0, 0, :2] = np.nan
     save(two.images / "a.nii.gz", image)
     assert two.run() == []
-    assert "a.nii.gz: 2 voxels are not finite" in capsys.readouterr().err
+    assert "a.nii.gz: 2 voxels are not finite" in caplog.text

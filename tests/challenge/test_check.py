@@ -21,6 +21,7 @@ from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
+from tests.helpers.each import each
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])
@@ -106,7 +107,7 @@ class TestInOrder:
             two.answer(image, f"{name}_pred.nii.gz", np.zeros(SHAPE, np.uint8))
         assert two.problems() == []
 
-    @pytest.mark.parametrize("axes", [("P", "L", "S"), ("S", "R", "A"), ("A", "I", "L")])
+    @each("axes", [("P", "L", "S"), ("S", "R", "A"), ("A", "I", "L")])
     def test_slices_are_those_of_pls(self, tmp_path: Path, axes: tuple[str, str, str]) -> None:
         start = nib.orientations.axcodes2ornt(axes)
         affine = np.diag([1.5, 1.25, 8.0, 1.0]) @ nib.orientations.inv_ornt_aff(start, SHAPE)
@@ -226,7 +227,7 @@ class TestNames:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("content", [b"", b"nothing", b"\x1f\x8b" + bytes(40)])
+    @each("content", [b"", b"nothing", b"\x1f\x8b" + bytes(40)])
     def test_what_cannot_be_read(self, two: Folder, content: bytes) -> None:
         (two.output / "a_pred.nii.gz").write_bytes(content)
         (problem,) = two.problems()

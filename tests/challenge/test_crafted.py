@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from nnunet_prompt.cli.main import main
-from tests.fuzz_fixture import write_input
-from tests.model_fixture import write_model_folder
+from tests.challenge.fuzz import write_input
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
 
 
 class Runs:
@@ -48,8 +49,8 @@ def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return said.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
-@pytest.mark.parametrize("place", ["beside", "weights", "init_args", "bare"])
+@each("zipped", [True, False], ids=["zip", "old format"])
+@each("place", ["beside", "weights", "init_args", "bare"])
 def test_a_crafted_checkpoint(
     tmp_path: Path, checkpoint: Path, marker: Path, place: str, zipped: bool, capsys: Any
 ) -> None:
@@ -69,7 +70,7 @@ def test_a_crafted_checkpoint(
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("key", ["nonlin", "network_class_name"])
+@each("key", ["nonlin", "network_class_name"])
 def test_plans_that_name_what_is_no_network(
     tmp_path: Path, checkpoint: Path, marker: Path, key: str, capsys: Any
 ) -> None:

@@ -14,7 +14,8 @@ from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from tests.challenge_fixture import BoxFiller, save
+from tests.challenge.folders import BoxFiller, save
+from tests.helpers.each import each
 
 SHAPE = (12, 5, 14)  # P, L, S
 AFFINE = np.array([[0.0, -8, 0, 1], [-1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
@@ -45,11 +46,11 @@ def write_input(folder: Path, how: JsonConvention, *, axis: int, turn: Any) -> l
     return images
 
 
-@pytest.mark.parametrize("how", FORMS, ids=str)
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("fails", [False, True])
+@each("how", FORMS, ids=str)
+@each("axis", [0, 1, 2])
+@each("fails", [False, True])
 def test_slices_along_any_axis_in_any_convention(
-    tmp_path: Path, how: JsonConvention, axis: int, fails: bool, capsys: Any
+    tmp_path: Path, how: JsonConvention, axis: int, fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is given: base, order and axis come from the prompts, also where the network fails."""
     turn = pls_map(np.diag([-1.0, -1.0, 1.0, 1.0]), (SHAPE[1], SHAPE[0], SHAPE[2])).inverse()
@@ -66,7 +67,7 @@ def test_slices_along_any_axis_in_any_convention(
         assert mask.shape == nib.load(image).shape
         found = turn.inverse().apply(np.asarray(mask.dataobj).reshape(turn.target_shape))
         assert np.array_equal(found, bricks())
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"order {how.order}, score" in said
     assert (f"slices taken along PLS axis {axis}, expected axis 2" in said) == (axis != 2)
     assert "nothing decides" not in said

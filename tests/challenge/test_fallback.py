@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from nnunet_prompt.challenge.fallback import keep_allowed, mask_from_prompts
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
+from tests.helpers.each import each
 
 
 def box(a: float, b: float, c: float, d: float) -> Box:
@@ -51,7 +51,7 @@ def test_a_disc_stands_for_points_only_where_there_is_no_box() -> None:
     assert np.argwhere(mask[..., 1]).tolist() == [[0, 0], [0, 1]]
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_slices_may_lie_along_any_axis(axis: int) -> None:
     def turned(*values: float) -> Any:
         first, second, k = values
@@ -88,8 +88,8 @@ def test_the_points_of_other_labels_are_left_out() -> None:
     assert plane(hidden, PromptSet((Point((2, 2, 0)),), (box(2, 2, 4, 4),)))[2, 2] == 1
 
 
-@pytest.mark.parametrize("points", [(), (Point((7, 9, 0)),), (Point((4, 9, 0)), Point((7, 5, 0)))])
-@pytest.mark.parametrize("noise", [0.0, 8.0])
+@each("points", [(), (Point((7, 9, 0)),), (Point((4, 9, 0)), Point((7, 5, 0)))])
+@each("noise", [0.0, 8.0])
 def test_a_box_is_cut_by_intensity(points: tuple[Point, ...], noise: float) -> None:
     image = ellipse() + np.random.default_rng(0).normal(0, noise, (16, 20))
     mask = plane(PromptSet(points, (ELLIPSE,)), image=image) > 0
@@ -125,7 +125,7 @@ def test_an_image_that_tells_nothing_leaves_the_box_whole() -> None:
     assert np.count_nonzero(plane(one, image=odd)) > 30
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_no_prompt_goes_unanswered(seed: int) -> None:
     rng = np.random.default_rng(seed)
     prompts = []

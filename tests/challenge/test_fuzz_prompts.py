@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz_fixture import (
+from tests.challenge.fuzz import (
     PROMPTS,
     SHAPE,
     answer,
@@ -23,6 +23,7 @@ from tests.fuzz_fixture import (
     watched,
     write_input,
 )
+from tests.helpers.each import each
 
 NAMES = ["a_pred.nii.gz", "b_pred.nii.gz"]
 
@@ -175,25 +176,26 @@ LIMITS = settings(
 )
 
 
-def run_fuzz(place: Path, examples: int, capsys: Any) -> None:
+def run_fuzz(place: Path, examples: int, capsys: Any, caplog: Any) -> None:
     @settings(LIMITS, max_examples=examples)
     @given(files())
     def fuzz(data: bytes) -> None:
         check(place, data)
-        said = capsys.readouterr().err
-        assert "Traceback" not in said
-        assert all(len(line) < 1000 for line in said.split("\n"))
+        assert "Traceback" not in capsys.readouterr().err
+        assert all(len(line) < 1000 for line in caplog.messages)
+        caplog.clear()
 
     fuzz()
 
 
-def test_a_hundred_mutated_files(place: Path, capsys: Any) -> None:
-    run_fuzz(place, 100, capsys)
+@pytest.mark.slow
+def test_a_hundred_mutated_files(place: Path, capsys: Any, caplog: Any) -> None:
+    run_fuzz(place, 100, capsys, caplog)
 
 
 @pytest.mark.slow
-def test_two_thousand_mutated_files(place: Path, capsys: Any) -> None:
-    run_fuzz(place, 2000, capsys)
+def test_two_thousand_mutated_files(place: Path, capsys: Any, caplog: Any) -> None:
+    run_fuzz(place, 2000, capsys, caplog)
 
 
 def test_the_file_that_they_are_made_from_is_right(place: Path, capsys: Any) -> None:
@@ -234,13 +236,13 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("data", WHOLE.values(), ids=list(WHOLE))
+@each("data", WHOLE.values(), fast=list(WHOLE.values())[::4])
 def test_whole_files(place: Path, data: bytes, capsys: Any) -> None:
     check(place, data)
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "dangling", "device"])
+@each("kind", ["missing", "folder", "pipe", "dangling", "device"])
 def test_what_is_no_file_stops_the_run_at_the_start(place: Path, kind: str) -> None:
     path = place / "input" / "prompts.json"
     path.unlink(missing_ok=True)
@@ -275,6 +277,7 @@ def test_a_file_that_grows_in_memory(tmp_path: Path, one: bytes) -> None:
     assert in_little_memory(tmp_path, 3) == NAMES
 
 
+@pytest.mark.slow
 def test_a_file_of_gigabytes(tmp_path: Path) -> None:
     with (write_input(tmp_path / "input") / "prompts.json").open("r+b") as file:
         file.truncate(2**40)  # takes no room on the disk

@@ -12,7 +12,8 @@ from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.report import Entry, Report, entry_of
 from nnunet_prompt.errors import NNUNetPromptError
-from tests.challenge_fixture import SHAPE, BoxFiller, Challenge, save
+from tests.challenge.folders import SHAPE, BoxFiller, Challenge, save
+from tests.helpers.each import each
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_prompts_without_an_image_are_in_it(three: Challenge, tmp_path: Path) ->
     assert read(tmp_path / "report.json")["cases"]["b"]["status"] == "missing"
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     ["{", "[]", "{}", '{"output": "x", "cases": {"a": {"status": "new"}}}', '{"cases": 3}'],
 )
@@ -98,7 +99,10 @@ def test_a_place_that_cannot_be_written_to_is_told_at_the_start(tmp_path: Path) 
 
 
 def test_a_report_that_fails_later_costs_no_mask(
-    three: Challenge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    three: Challenge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Full(Report):
         def add(self, entries: Mapping[str, Entry]) -> None:
@@ -108,7 +112,7 @@ def test_a_report_that_fails_later_costs_no_mask(
     monkeypatch.setattr("nnunet_prompt.challenge.submit.Report", Full)
     assert three.run(report=tmp_path / "report.json") == []
     assert len(three.written()) == 3
-    assert "warning: no space left" in capsys.readouterr().err
+    assert "no space left" in caplog.text
 
 
 def test_what_an_entry_says() -> None:

@@ -12,7 +12,7 @@ import pytest
 from nnunet_prompt.challenge.simulate import slice_prompts
 from nnunet_prompt.prompt_files.prompts_json import write_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
-from tests.challenge_fixture import LPS, save
+from tests.challenge.folders import LPS, save
 
 CASES, MOMENTS = 20, 50
 SHAPE = (40, 48, 6)
@@ -23,7 +23,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
-from tests.challenge_fixture import BoxFiller
+from tests.challenge.folders import BoxFiller
 import scipy.ndimage
 assert "torch" not in sys.modules
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, 
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
-from tests.nonsense_fixture import refuses
+from tests.helpers.each import each
+from tests.helpers.nonsense import refuses
+from tests.helpers.orientations import EIGHT
 
 Labels = npt.NDArray[np.int32]
 
-ORIENTATIONS = [
-    (axes, signs)
-    for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's identity direction
 
 
@@ -59,8 +55,8 @@ def simulate(tmp_path: Path, labels: Path, **options: Any) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("degrees", [0, 20])
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+@each("degrees", [0, 20])
+@each(("axes", "signs"), EIGHT)
 def test_prompts_moved_to_the_file_lie_in_the_mask(
     axes: tuple[int, ...], signs: tuple[int, ...], degrees: float
 ) -> None:
@@ -120,7 +116,7 @@ def test_points_are_different_pixels_and_never_more_than_asked() -> None:
     assert len(prompts.labels[1].points) == 40
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_slices_may_lie_along_any_axis(axis: int) -> None:
     labels = np.zeros((4, 6, 5), np.int32)
     labels[1:3, 2:5, 1:4] = 7
@@ -204,9 +200,7 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
         simulate_prompts(tmp_path / "a.txt", tmp_path / "p.json")
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_points": 0}, {"max_points": 6}, {"jitter": -1}, {"seed": -1}, {"base": 2}]
-)
+@each("options", [{"max_points": 0}, {"max_points": 6}, {"jitter": -1}, {"seed": -1}, {"base": 2}])
 def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(NNUNetPromptError, match=str(next(iter(options.values())))):
         SimulateOptions(**options)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from dataclasses import replace
@@ -20,7 +19,9 @@ from nnunet_prompt.prompt_files.infer_convention import Reading
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
-from tests.challenge_fixture import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
+from tests.challenge.folders import LPS, PLAIN, SHAPE, BoxFiller, Challenge, bricks, save
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 
 @pytest.fixture
@@ -28,9 +29,8 @@ def two(tmp_path: Path) -> Challenge:
     return Challenge(tmp_path, ["a", "b"])
 
 
-@pytest.mark.parametrize("degrees", [0, 25])
-@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
-@pytest.mark.parametrize("signs", list(itertools.product((1, -1), repeat=3)))
+@each("degrees", [0, 25])
+@each(("axes", "signs"), EIGHT)
 def test_the_mask_is_on_the_grid_of_its_own_file(
     tmp_path: Path, axes: tuple[int, ...], signs: tuple[int, ...], degrees: float
 ) -> None:
@@ -53,8 +53,8 @@ def test_the_mask_is_on_the_grid_of_its_own_file(
     assert np.allclose(image.affine, affine, atol=1e-5)
 
 
-@pytest.mark.parametrize("order", ["xy", "yx"])
-@pytest.mark.parametrize(("base", "inclusive"), [(0, True), (1, False)])
+@each("order", ["xy", "yx"])
+@each(("base", "inclusive"), [(0, True), (1, False)])
 def test_another_convention_gives_the_same_masks(
     tmp_path: Path, order: Any, base: Any, inclusive: bool
 ) -> None:
@@ -81,13 +81,15 @@ def test_only_null_slices_is_an_empty_mask_and_no_trouble(two: Challenge) -> Non
     assert not two.written()["b_pred.nii.gz"].any()
 
 
-def test_an_image_without_prompts_gets_zeros_and_is_told(two: Challenge, capsys: Any) -> None:
+def test_an_image_without_prompts_gets_zeros_and_is_told(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     two.edit(lambda content: content.pop("b"))
     (trouble,) = two.run()
     assert (trouble.case, trouble.stage, trouble.has_mask) == ("b", "prompts", True)
     assert not two.written()["b_pred.nii.gz"].any()
     assert np.array_equal(two.written()["a_pred.nii.gz"], bricks())
-    assert "warning: case 'b', prompts: prompts.json does not name it" in capsys.readouterr().err
+    assert "case 'b', prompts: prompts.json does not name it" in caplog.text
 
 
 def test_prompts_without_an_image_are_told(two: Challenge) -> None:
@@ -97,12 +99,14 @@ def test_prompts_without_an_image_are_told(two: Challenge) -> None:
     assert list(two.written()) == ["a_pred.nii.gz"]
 
 
-def test_of_many_prompts_without_an_image_the_first_are_told(two: Challenge, capsys: Any) -> None:
+def test_of_many_prompts_without_an_image_the_first_are_told(
+    two: Challenge, caplog: pytest.LogCaptureFixture
+) -> None:
     two.edit(lambda content: content.update({f"x{i}": {} for i in range(30)}))
     assert len(two.run()) == 30
-    said = [line for line in capsys.readouterr().err.splitlines() if "image" in line]
+    said = [line for line in caplog.messages if "image" in line]
     assert len(said) == 21
-    assert said[-1] == "warning: 10 more cases of prompts.json have no image"
+    assert said[-1] == "10 more cases of prompts.json have no image"
 
 
 def one_voxel() -> Any:
@@ -155,7 +159,7 @@ def test_the_input_is_never_written_to(two: Challenge) -> None:
 
 
 def test_how_prompts_are_read_does_not_depend_on_what_is_done(
-    two: Challenge, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    two: Challenge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Any] = []
 
@@ -167,8 +171,8 @@ def test_how_prompts_are_read_does_not_depend_on_what_is_done(
     save(two.output / "a_pred.nii.gz", bricks())
     assert two.run() == []
     assert seen == [[("a", "a.nii.gz"), ("b", "b.nii.gz")]]
-    said = capsys.readouterr().err
-    assert "order: xy" in said and "warning: base: nothing decides" in said
+    said = caplog.text
+    assert "order: xy" in said and "base: nothing decides" in said
     with pytest.raises(
         NNUNetPromptError, match=r"--strict, and prompts\.json leaves something open: base"
     ):
@@ -279,7 +283,7 @@ def test_submit_refuses_to_write_where_it_must_not(
     assert loads == [] and not inside.exists() and not two.output.exists()
 
 
-@pytest.mark.parametrize("left", ["empty", "half", "shifted", "where nothing is prompted"])
+@each("left", ["empty", "half", "shifted", "where nothing is prompted"])
 def test_what_another_program_left_is_no_mask(two: Challenge, left: str) -> None:
     two.run()
     path = two.output / "a_pred.nii.gz"

@@ -23,9 +23,10 @@ from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
-from tests.header_fixture import contradict
-from tests.model_fixture import hand_made_dataset_json, write_model_folder
-from tests.predictor_fixture import ORIENTATIONS, TABLE, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.headers import contradict
+from tests.helpers.models import hand_made_dataset_json, write_model_folder
+from tests.helpers.predictors import ORIENTATIONS, TABLE, predictor, stored
 
 ATOM = label_ids("unified")
 ODD = np.array([[0, 0, 8, 3], [-1.25, 0.1, 0, 4], [0, -1.5, 0, 5], [0, 0, 0, 1.0]])
@@ -139,17 +140,17 @@ class TestValues:
         assert set(values(tmp_path / "out" / "b.nii.gz")) == {500}
 
     def test_a_structure_that_was_not_found_is_told(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         image(tmp_path / "in" / "Case1" / "Case1_LGE.nii.gz", "lv", "myocardium_healthy")
         made = run(tmp_path / "in", tmp_path, "pathology")
-        said = capsys.readouterr().err
+        said = caplog.text
         assert "Case1_pred.nii.gz: no voxel of scar (2221)" in said and "no voxel of lv" not in said
         assert "without scar were refused" in made.notes[0]
 
 
 class TestGrid:
-    @pytest.mark.parametrize("shape", [(5, 3, 2), (5, 3, 2, 1), (5, 3, 1), (5, 3)])
+    @each("shape", [(5, 3, 2), (5, 3, 2, 1), (5, 3, 1), (5, 3)])
     def test_the_header_and_the_axes_of_the_file(
         self, tmp_path: Path, reads: Reads, shape: tuple[int, ...]
     ) -> None:
@@ -171,17 +172,17 @@ class TestGrid:
         assert np.array_equal(np.asarray(after.dataobj), expected)
 
     def test_a_header_that_contradicts_itself(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = tmp_path / "in" / "ct_val" / "CaseCTVal001_image.nii.gz"
         contradict(image(path, "lv"))
         run(tmp_path / "in", tmp_path)
-        assert f"warning: {path}: the header contradicts itself" in capsys.readouterr().err
+        assert f"{path}: the header contradicts itself" in caplog.text
         mask = tmp_path / "CARE-Wholeheart-We" / "ct_val" / "CaseCTVal001_pred.nii.gz"
         for name in ("pixdim", "srow_x", "srow_y", "srow_z", "sform_code", "qform_code"):
             assert np.array_equal(nib.load(mask).header[name], nib.load(path).header[name])
 
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::11])
+    @each(("axes", "signs"), ORIENTATIONS)
     def test_any_orientation_through_the_real_predictor(
         self, tmp_path: Path, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:
@@ -264,7 +265,7 @@ class TestRun:
         assert again.zip_file.read_bytes() == before
 
     def test_a_case_that_fails_costs_the_zip_but_no_other_case(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = hearts(tmp_path / "in", 3)
         zip_file = tmp_path / "CARE-Wholeheart-We.zip"
@@ -277,7 +278,7 @@ class TestRun:
         folder = tmp_path / "CARE-Wholeheart-We" / "ct_val"
         assert [p.name for p in folder.iterdir()] == ["CaseCTVal003_pred.nii.gz"]
         assert not zip_file.exists()
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
         assert len(said) == 2 and "MemoryError: no" in said[1]
 
     def test_ctrl_c_stops_and_leaves_no_half_file(
@@ -293,13 +294,13 @@ class TestRun:
         assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
     def test_voxels_that_are_not_finite_are_told(
-        self, tmp_path: Path, reads: Reads, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, reads: Reads, caplog: pytest.LogCaptureFixture
     ) -> None:
         path = tmp_path / "in" / "ct_val" / "CaseCTVal001_image.nii.gz"
         path.parent.mkdir(parents=True)
         nib.save(nib.Nifti1Image(np.full((2, 2, 2), np.nan, np.float32), ODD), path)
         run(tmp_path / "in", tmp_path)
-        assert "8 voxels are not finite and taken as 0" in capsys.readouterr().err
+        assert "8 voxels are not finite and taken as 0" in caplog.text
 
     def test_notes_name_what_is_unsure_and_what_was_left_out(
         self, tmp_path: Path, reads: Reads
@@ -334,7 +335,7 @@ class TestRefusals:
         with pytest.raises(NNUNetPromptError, match=r"takes 3 image channels, expected 1"):
             write_masks(Stacked(), [entry], root=tmp_path)
 
-    @pytest.mark.parametrize("team", ["", "a/b", "..", "a\\b", "a\nb", "x ", ".x"])
+    @each("team", ["", "a/b", "..", "a\\b", "a\nb", "x ", ".x"])
     def test_a_team_that_is_no_file_name(self, tmp_path: Path, team: str) -> None:
         with pytest.raises(NNUNetPromptError, match="expected letters"):
             run(hearts(tmp_path), tmp_path, team=team)
@@ -409,7 +410,7 @@ class TestCommandLine:
         assert cli.main("predict -i in -o out -m model --upload leftatrium".split()) == 0
         assert call.call_args.kwargs["team"] == "TeamName"
 
-    @pytest.mark.parametrize(
+    @each(
         ("more", "message"),
         [
             ("--team We", "give --upload, too"),
@@ -438,7 +439,7 @@ class TestCommandLine:
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("left", ["empty", "half", "other values"])
+    @each("left", ["empty", "half", "other values"])
     def test_what_another_program_left_is_done_again(
         self, tmp_path: Path, reads: Reads, left: str
     ) -> None:

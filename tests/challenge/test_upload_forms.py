@@ -11,6 +11,7 @@ from nnunet_prompt.cli.arguments import UPLOADS
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def download(folder: Path, *files: str) -> Path:
@@ -53,7 +54,7 @@ class TestWholeHeart:
             f"{n}_pred.nii.gz": f"{root}/{n}_image.nii.gz" for n in names
         }
 
-    @pytest.mark.parametrize(
+    @each(
         ("file", "member"),
         [
             ("mr_test/CaseMRTest012_image.nii", "mr_test/CaseMRTest012_pred.nii.gz"),
@@ -91,7 +92,7 @@ class TestWholeHeart:
         download(tmp_path, "ct_val/CaseCTVal001_image.nii.gz", "out/ct_val/Case_pred.nii.gz")
         assert len(placed("wholeheart", tmp_path)) == 1
 
-    @pytest.mark.parametrize(
+    @each(
         ("file", "message"),
         [
             ("ct_val/CaseCTVal001.nii.gz", "expected a name that ends in _image"),
@@ -126,7 +127,7 @@ class TestWholeHeart:
 
 
 class TestLeftAtrium:
-    @pytest.mark.parametrize(
+    @each(
         ("file", "member"),
         [
             ("task2_val/val_1/enhanced.nii.gz", "LA cavity segmentation/val_1/1_pred.nii.gz"),
@@ -175,7 +176,7 @@ class TestLeftAtrium:
             "LA cavity segmentation/val_1/1_pred.nii.gz"
         ]
 
-    @pytest.mark.parametrize(
+    @each(
         ("file", "message"),
         [
             ("task1_val/val_1/lge.nii.gz", "expected the image enhanced.nii.gz"),
@@ -191,7 +192,7 @@ class TestLeftAtrium:
 
 
 class TestPathology:
-    @pytest.mark.parametrize(
+    @each(
         ("file", "member"),
         [
             (
@@ -286,7 +287,7 @@ class TestAsk:
         with pytest.raises(DatasetError, match=r"value 7 stands for 'myocardium' and for another"):
             self.FORM.ask(table)
 
-    @pytest.mark.parametrize("name", sorted(FORMS))
+    @each("name", sorted(FORMS))
     def test_the_unified_model_knows_every_structure(self, name: str) -> None:
         form = FORMS[name]
         folders = {"leftatrium": ("val_1", "task1"), "wholeheart": ("ct_val",), "pathology": ("x",)}

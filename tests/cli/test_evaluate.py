@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.cli.main import main
+from tests.helpers.each import each
 
 
 def _save(path: Path, value: int) -> None:
@@ -49,7 +50,7 @@ def test_a_folder_that_is_not_complete(raw: Path, capsys: pytest.CaptureFixture[
     assert "3 of 5 cases of" in _last_line(capsys)
 
 
-@pytest.mark.parametrize(("how", "dice", "n"), [("skip", 1.0, 2), ("empty", 0.4, 5)])
+@each(("how", "dice", "n"), [("skip", 1.0, 2), ("empty", 0.4, 5)])
 def test_the_same_on_purpose(
     raw: Path, how: str, dice: float, n: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +65,7 @@ def test_the_same_on_purpose(
     assert f"left ventricle      1  {n}" in printed and f"{n} of 5 cases scored" in printed
 
 
-@pytest.mark.parametrize("more", [(), ("--missing", "skip"), ("--extra", "skip")])
+@each("more", [(), ("--missing", "skip"), ("--extra", "skip")])
 def test_swapped_arguments(
     raw: Path, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

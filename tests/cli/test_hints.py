@@ -12,6 +12,7 @@ import pytest
 
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.cli.hints import next_command, note
+from tests.helpers.each import each
 
 PLAN = "nnUNetv2_plan_and_preprocess -d 7 -c 3d_fullres"
 
@@ -28,7 +29,7 @@ def test_words_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "function", "result", "following"),
     [
         ("convert nnunet S -d 7", "nnunet_prompt.dataset_conversion.nnunet_raw.convert", "F", PLAN),

@@ -13,6 +13,7 @@ import pytest
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.errors import NNUNetPromptError
+from tests.helpers.each import each
 
 VERBS = (
     *(
@@ -43,7 +44,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(verb in text for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@each("verb", VERBS)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(f"{verb} --help")
@@ -63,7 +64,7 @@ def test_python_m_is_the_same_command() -> None:
     assert (result.returncode, result.stdout) == (0, f"nnunet-prompt {__version__}\n")
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "",
@@ -105,7 +106,7 @@ def test_misuse_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) ->
     assert "usage: nnunet-prompt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "message"),
     [
         (NNUNetPromptError("a.json: key 'x' is missing"), "a.json: key 'x' is missing"),
@@ -127,7 +128,7 @@ def test_an_error_is_one_line(
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
+@each("line", ["--debug evaluate a b -o c", "evaluate a b -o c --debug"])
 def test_debug_shows_the_traceback(line: str, fake: Any) -> None:
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = NNUNetPromptError("no")
     with pytest.raises(NNUNetPromptError, match="no"):

@@ -8,6 +8,7 @@ import pytest
 from nnunet_prompt.challenge.check import Checked
 from nnunet_prompt.cli.main import main
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
+from tests.helpers.each import each
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_problems_are_lines_and_exit_code_1(call: Mock, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "a: is missing\nout: 1 mask expected, 1 problem\n"
 
 
-@pytest.mark.parametrize("line", ["submit --check out", "submit -i in", "submit -i in -o out"])
+@each("line", ["submit --check out", "submit -i in", "submit -i in -o out"])
 def test_a_run_still_needs_them_and_a_check_its_input(
     call: Mock, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

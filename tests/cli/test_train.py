@@ -14,7 +14,8 @@ import pytest
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.errors import RefusedError
 from nnunet_prompt.training import external_trainers as extension
-from tests.planned_fixture import DATASET, add_plans, write_planned
+from tests.helpers.each import each
+from tests.helpers.planned import DATASET, add_plans, write_planned
 
 CPU_PLANS = "nnUNetPromptCPUPlans"
 PLANNED = "-tr nnUNetTrainerPrompt -p nnUNetPlans -device cpu"
@@ -134,7 +135,7 @@ def test_length_and_seed(folder: Path, entry: Mock, capsys: pytest.CaptureFixtur
     assert "nnUNetTrainer is nnU-Net's own and knows neither" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "train",
@@ -160,7 +161,7 @@ def test_misuse_is_exit_code_2(
     assert not entry.seen
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         ("51 3d_fullres 0", "data set 51: not in"),
@@ -189,7 +190,7 @@ def test_what_nnunet_ends_in_a_traceback_is_one_line(
     assert not entry.seen
 
 
-@pytest.mark.parametrize("cases", [1, 2, 4])
+@each("cases", [1, 2, 4])
 def test_too_few_cases_for_five_folds(
     cases: int, tmp_path: Path, entry: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,7 +325,7 @@ def test_what_a_process_for_one_gpu_raised(
             run("train 501 3d_fullres 0")
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "said"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate"), "the device ran out of memory"),

@@ -11,6 +11,7 @@ import pytest
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
+from tests.helpers.each import each
 
 
 def run(line: str) -> int:
@@ -149,13 +150,13 @@ def test_predict_is_told_how_prompts_are_read(fake: Any) -> None:
     assert call.call_args.kwargs["options"] == options
 
 
-@pytest.mark.parametrize("more", ["--order yx", "--base 1", "--inclusive", "--whole-names"])
+@each("more", ["--order yx", "--base 1", "--inclusive", "--whole-names"])
 def test_an_upload_is_read_as_its_form_says(more: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
     assert "its form states what is read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("more", ["--num-parts 2", "--dask tcp://host:8786"])
+@each("more", ["--num-parts 2", "--dask tcp://host:8786"])
 def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"predict -i images -o out -m model --upload wholeheart {more}") == 1
     assert "neither --num-parts nor --dask" in capsys.readouterr().err
@@ -174,7 +175,7 @@ def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "wrote p.json\n" * 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("degraded", "said"),
     [
         (0, "wrote the masks to out\n"),
@@ -200,7 +201,7 @@ def test_submit(degraded: int, said: str, fake: Any, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == said
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "given"),
     [
         ("", (None, None, None)),
@@ -238,7 +239,7 @@ def test_submit_strict(fake: Any) -> None:
     assert run("submit -i in -o out -m model --strict") == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("layout", "module"),
     [
         ("msd", "dataset_conversion.msd"),
@@ -266,7 +267,7 @@ def converter(layout: str, what: str) -> str:
     return f"nnunet_prompt.dataset_conversion.care.{layout}.{what}"
 
 
-@pytest.mark.parametrize("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa"])
 def test_convert_a_care_download(
     layout: str, fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,7 +283,7 @@ def test_convert_a_care_download(
     assert capsys.readouterr().out == "wrote raw/Dataset501_X\n" * 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("layout", "flag", "field"),
     [
         ("myops", "--stack-sequences", "stack_sequences"),
@@ -303,7 +304,7 @@ def test_convert_takes_an_option_where_it_is_used(
             run(f"convert {other} source -d 1 {flag}")
 
 
-@pytest.mark.parametrize("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa"])
 def test_inspect_a_care_download(
     layout: str, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,7 +371,7 @@ def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"
 
 
-@pytest.mark.parametrize("task", ["myops", "whs", "lascarqs", "liqa"])
+@each("task", ["myops", "whs", "lascarqs", "liqa"])
 def test_mock_challenge(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.phantom.mock_challenge import mock_challenge_for
 

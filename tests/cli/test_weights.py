@@ -14,20 +14,21 @@ from nnunet_prompt.networks.provenance import Origin
 from nnunet_prompt.weights.report import AdaptReport, Entry
 from nnunet_prompt.weights.source_model import SourceModel
 from nnunet_prompt.weights.source_table import SOURCES, known_source
+from tests.helpers.each import each
 
 
 def run(line: str) -> int:
     return cli.main(line.split())
 
 
-@pytest.mark.parametrize("action", list(ACTIONS))
+@each("action", list(ACTIONS))
 def test_every_action_has_help(action: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(f"weights {action} --help")
     assert f"nnunet-prompt weights {action}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "weights",
@@ -92,7 +93,7 @@ def test_plan(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-@pytest.mark.parametrize(("flag", "tensors"), [("", True), (" --no-tensors", False)])
+@each(("flag", "tensors"), [("", True), (" --no-tensors", False)])
 def test_inspect(fake: Any, flag: str, tensors: bool) -> None:
     call = fake("nnunet_prompt.weights.inspect.print_checkpoint")
     assert run(f"weights inspect a.pth{flag}") == 0

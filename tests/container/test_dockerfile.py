@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_prompt.cli.main import build_parser
+from tests.helpers.each import each
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -32,7 +33,7 @@ def test_what_is_typed_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
     assert (args.input, args.output, args.model) == (Path("a"), Path("b"), Path("c"))
 
 
-@pytest.mark.parametrize(("name", "option"), [("input", "-i"), ("output", "-o"), ("model", "-m")])
+@each(("name", "option"), [("input", "-i"), ("output", "-o"), ("model", "-m")])
 def test_without_it_or_with_an_empty_one_they_are_required(
     name: str,
     option: str,

@@ -6,9 +6,10 @@ import importlib.metadata
 import re
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.helpers.each import each
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"timm", "torchvision", "torch"}  # torch has lists of its own
@@ -26,7 +27,7 @@ def _asked_for(name: str) -> list[Requirement]:
     return [one for one in found if one.marker is None]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"])
+@each("name", ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"])
 def test_every_package_is_pinned_and_listed_once(name: str) -> None:
     lines = (ROOT / "container" / name).read_text().splitlines()
     packages = [line for line in lines if not line.startswith(("#", "torch="))]
@@ -37,7 +38,7 @@ def test_every_package_is_pinned_and_listed_once(name: str) -> None:
     assert names == sorted(names)
 
 
-@pytest.mark.parametrize("name", ["nnunet-prompt", "nnunetv2"])
+@each("name", ["nnunet-prompt", "nnunetv2"])
 def test_the_pins_are_all_that_is_asked_for(name: str) -> None:
     pinned = _read("requirements.txt")
     asked_for = [one for one in _asked_for(name) if canonicalize_name(one.name) not in LEFT_OUT]
@@ -54,7 +55,7 @@ def test_torch_has_lists_of_its_own_and_its_companions_are_left_out() -> None:
     assert {"torch", "triton", "nvidia-cudnn-cu13"} <= set(_read("torch-cuda.txt"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("variant", "version", "fits"),
     [
         ("cpu", "2.13.0+cpu", True),

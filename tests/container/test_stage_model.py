@@ -15,6 +15,7 @@ import pytest
 
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.networks.capability import CAPABILITY_FILE
+from tests.helpers.each import each
 
 SCRIPT = Path(__file__).parents[2] / "container" / "stage_model.py"
 
@@ -110,7 +111,7 @@ def test_a_second_staging_leaves_nothing_of_the_first(model: Path, tmp_path: Pat
     assert not (tmp_path / "staged" / "fold_all").exists()
 
 
-@pytest.mark.parametrize("name", ["plans.json", "dataset.json", "prompt_capability.json"])
+@each("name", ["plans.json", "dataset.json", "prompt_capability.json"])
 def test_a_missing_file_is_named(model: Path, tmp_path: Path, name: str) -> None:
     (model / name).unlink()
     with pytest.raises(staging.StageError, match=rf"{name}: not found; name a trained model"):

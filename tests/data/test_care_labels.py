@@ -22,6 +22,7 @@ from nnunet_prompt.data.care_labels import (
 )
 from nnunet_prompt.data.structures import Structure
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 from tests.official_fixture import la_masks, to_official
 
 OFFICIAL = {
@@ -54,7 +55,7 @@ def test_the_unified_set_has_thirteen_labels_and_the_unions_of_the_design() -> N
     assert table.orientation == "canonical"
 
 
-@pytest.mark.parametrize("task", [*TASKS, UNIFIED])
+@each("task", [*TASKS, UNIFIED])
 def test_every_table_is_contiguous_and_finds_by_official_value(task: str) -> None:
     table = table_for(task)
     assert [s.label for s in table.structures] == list(range(1, len(atoms_of(task)) + 1))
@@ -84,8 +85,8 @@ def test_in_the_priority_whatever_lies_inside_something_comes_before_it() -> Non
         assert rank[inner] < rank.get(outer, last)
 
 
-@pytest.mark.parametrize("task", ["myops", "whs", "liqa"])
-@pytest.mark.parametrize("pathology_read", [True, False])
+@each("task", ["myops", "whs", "liqa"])
+@each("pathology_read", [True, False])
 def test_reading_and_writing_values_are_exact_inverses(task: str, pathology_read: bool) -> None:
     ids = label_values(task, atoms_on_disk(task, pathology_read=pathology_read), aliases=False)
     disk = np.array([0, *OFFICIAL[task]]).reshape(-1, 1, 1)
@@ -123,7 +124,7 @@ def test_a_left_atrium_goes_to_labels_and_back() -> None:
     assert la_labels(cavity, scar, UNIFIED).tolist() == [0, 7, 11, 12]
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "task", "unified", "found"),
     [([7], "myops", False, 7), ([-1], "whs", False, -1), ([3, 13], "whs", True, 13)],
 )
@@ -151,7 +152,7 @@ def test_what_the_sequences_teach() -> None:
     assert taught_by(everything, []) == set()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@each("task", TASKS)
 def test_every_structure_is_taught_by_some_sequence(task: str) -> None:
     names = table_for(task).names
     sequences = {"myops": ["C0", "LGE", "T2"], "lascarqs": ["LGE"]}.get(task, ["MR"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,12 @@ from scipy.spatial.transform import Rotation
 from nnunet_prompt.data.case import Case, FileVolume, load_canonical, save_canonical
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.prompts.frames import canonical_map, flip_permute
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT, with_flips
 
 SHAPE = (4, 5, 3)
 ARRAY = np.arange(60, dtype=np.float32).reshape(SHAPE) * 7 - 100
-ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))
+ORIENTATIONS = with_flips(EIGHT)
 
 
 def oblique(spacing: tuple[float, float, float], degrees: float = 20) -> Any:
@@ -47,8 +48,8 @@ def world_of_values(path: Path) -> dict[float, Any]:
     return places
 
 
-@pytest.mark.parametrize("spacing", [(1.5, 1.25, 8.0), (1.0, 1.1, 1.2)])
-@pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
+@each("spacing", [(1.5, 1.25, 8.0), (1.0, 1.1, 1.2)])
+@each(("axes", "flips"), ORIENTATIONS)
 def test_nnunet_reads_the_canonical_array(
     tmp_path: Path, axes: Any, flips: Any, spacing: tuple[float, float, float]
 ) -> None:
@@ -72,7 +73,7 @@ def test_nnunet_reads_the_canonical_array(
         np.testing.assert_allclose(places[float(ARRAY[index])], (base @ [*index, 1])[:3], atol=1e-3)
 
 
-def test_all_48_orientations_give_one_array(tmp_path: Path) -> None:
+def test_every_orientation_gives_one_array(tmp_path: Path) -> None:
     base = oblique((1.5, 1.25, 8.0))
     seen = []
     for axes, flips in ORIENTATIONS:
@@ -95,7 +96,7 @@ def test_a_sheared_affine_is_still_read_by_itk(tmp_path: Path) -> None:
     np.testing.assert_allclose(sform, loaded.affine[:, [2, 1, 0, 3]], atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 1), (1, 5, 4), (4, 1, 5), (1, 1, 1)])
+@each("shape", [(4, 5, 1), (1, 5, 4), (4, 1, 5), (1, 1, 1)])
 def test_one_slice(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     affine = np.diag([1.5, 1.25, 8.0, 1.0])
@@ -106,7 +107,7 @@ def test_one_slice(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     np.testing.assert_allclose(properties["spacing"], [8, 1.25, 1.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
+@each(
     ("array", "dtype"),
     [([-5.0, 32767.0], np.int16), ([0.5, 1.0], np.float32), ([0.0, 40000.0], np.float32)],
 )

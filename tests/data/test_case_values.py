@@ -7,9 +7,10 @@ import pytest
 
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
-@pytest.mark.parametrize("values", [(0, 205, 850), (0, 7, 70000), (-3, 0, 5)])
+@each("values", [(0, 205, 850), (0, 7, 70000), (-3, 0, 5)])
 def test_values_become_ids(values: tuple[int, int, int]) -> None:
     disk = np.array(values, np.int32)[[[[0, 1, 2], [2, 2, 1]]]]  # (1, 2, 3)
     ids = dict(zip(values, (0, 2, 1), strict=True))

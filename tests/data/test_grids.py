@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +13,8 @@ from nnunet_prompt.data.case import values_in
 from nnunet_prompt.data.grids import Blank, OnGrid, agreement, read_mask, resample_to
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import read_grid, read_nifti
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT, with_flips
 
 AFFINE = np.diag([2.0, 1.0, 8.0, 1.0])
 
@@ -31,7 +32,7 @@ def moved(*mm: float) -> npt.NDArray[np.float64]:
     return affine
 
 
-@pytest.mark.parametrize(
+@each(
     ("shape", "affine", "wanted"),
     [
         ((4, 5, 3), AFFINE, "same"),
@@ -52,8 +53,7 @@ def test_how_two_grids_agree(
     assert agreement(read_grid(image), read_grid(label)) == wanted
 
 
-@pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product([False, True], repeat=3)))
+@each(("axes", "flips"), with_flips(EIGHT))
 def test_other_axes_of_the_same_grid_are_turned(
     tmp_path: Path, axes: tuple[int, ...], flips: tuple[bool, ...]
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_missing_channel_is_zeros(tmp_path: Path) -> None:
         Blank(tmp_path / "gone.nii").load()
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "wanted"),
     [([], ()), ([0], (0,)), ([2221, 0, 200, 0], (0, 200, 2221)), ([-1, 70000, 3], (-1, 3, 70000))],
 )

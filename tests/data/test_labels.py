@@ -8,6 +8,7 @@ import pytest
 
 from nnunet_prompt.data.labels import check_labels, foreground_labels, ignore_label
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def refusal(function: Any, labels: Any) -> str:
@@ -31,7 +32,7 @@ def test_nnunet_takes_a_text_and_a_list_of_one_for_a_number() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "said"),
     [
         ({"a": 1, "b": 3}, "labels must leave no gap"),
@@ -54,12 +55,12 @@ def test_what_nnunet_would_refuse_is_one_line_on_labels(labels: Any, said: str) 
     assert "nnunet_prompt.structures" not in message or "region" in message
 
 
-@pytest.mark.parametrize("value", ["3", 1.0, True, [3]])
+@each("value", ["3", 1.0, True, [3]])
 def test_an_ignore_label_is_a_number(value: Any) -> None:
     assert "labels.ignore must be a number" in refusal(ignore_label, {"a": 1, "ignore": value})
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "said"),
     [
         ({"a": 1}, '"background": 0, found None'),

@@ -10,8 +10,9 @@ import pytest
 
 from nnunet_prompt.data.planned import dataset_folder, open_planned, refuse_cascade, settings_in
 from nnunet_prompt.errors import DatasetError
-from tests.model_fixture import PLANS, hand_made_plans
-from tests.planned_fixture import DATASET, write_planned
+from tests.helpers.each import each
+from tests.helpers.models import PLANS, hand_made_plans
+from tests.helpers.planned import DATASET, write_planned
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def refusal(wanted: str = "501", plans: str = PLANS, configuration: str = "3d_fu
     return str(caught.value)
 
 
-@pytest.mark.parametrize("wanted", ["501", "0501", DATASET, f"{DATASET}/"])
+@each("wanted", ["501", "0501", DATASET, f"{DATASET}/"])
 def test_by_id_and_by_name(folder: Path, wanted: str) -> None:
     found = open_planned(wanted, PLANS, "3d_fullres")
     assert (found.folder, found.dataset_id) == (folder, "501")
@@ -34,7 +35,7 @@ def test_by_id_and_by_name(folder: Path, wanted: str) -> None:
     assert found.data == folder / "nnUNetPlans_3d_fullres"
 
 
-@pytest.mark.parametrize(
+@each(
     ("wanted", "said"),
     [
         ("51", "data set 51: not in"),
@@ -51,13 +52,13 @@ def test_a_data_set_that_is_not_there(folder: Path, wanted: str, said: str) -> N
     assert said in refusal(wanted)
 
 
-@pytest.mark.parametrize("wanted", ["502", "Dataset502_Other"])
+@each("wanted", ["502", "Dataset502_Other"])
 def test_a_raw_data_set_is_to_be_planned_first(folder: Path, wanted: str) -> None:
     (Path(os.environ["nnUNet_raw"]) / "Dataset502_Other").mkdir()
     assert "run `nnUNetv2_plan_and_preprocess -d 502` first" in refusal(wanted)
 
 
-@pytest.mark.parametrize("variable", ["nnUNet_raw", "nnUNet_results", "nnUNet_preprocessed"])
+@each("variable", ["nnUNet_raw", "nnUNet_results", "nnUNet_preprocessed"])
 def test_an_id_of_two_names(folder: Path, variable: str) -> None:
     (Path(os.environ[variable]) / "Dataset501_Other").mkdir()
     message = refusal()
@@ -77,19 +78,19 @@ def test_plans_that_are_not_there(folder: Path) -> None:
     assert "run `nnUNetv2_plan_and_preprocess -d 501` first" in refusal()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"configurations": {}}'])
+@each("text", ["", "{", "[]", "{}", '{"configurations": {}}'])
 def test_plans_that_are_none(folder: Path, text: str) -> None:
     (folder / f"{PLANS}.json").write_text(text)
     assert f"{PLANS}.json" in refusal()
 
 
-@pytest.mark.parametrize("name", ["dataset.json", "dataset_fingerprint.json"])
+@each("name", ["dataset.json", "dataset_fingerprint.json"])
 def test_a_file_that_nnunet_copies(folder: Path, name: str) -> None:
     (folder / name).unlink()
     assert f"{name}: no such file" in refusal()
 
 
-@pytest.mark.parametrize(
+@each(
     ("configuration", "said"),
     [
         ("3d_fulres", "did you mean 3d_fullres?"),

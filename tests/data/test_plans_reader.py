@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from nnunet_prompt.data.plans_reader import WORLD, ImageReader
 from nnunet_prompt.errors import ImageError, ModelError
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
+from tests.helpers.orientations import ALL, EIGHT, codes
 
 SHAPE, SPACING = (5, 4, 3), (1.0, 1.5, 4.0)
-ORIENTATIONS = [
-    "".join(pair[s] for pair, s in zip(axes, signs, strict=True))
-    for axes in itertools.permutations(("LR", "PA", "SI"))
-    for signs in itertools.product((0, 1), repeat=3)
-]
+ORIENTATIONS = codes(EIGHT)
 
 
 def nifti(path: Path, axes: str = "RAS", tilt: float = 0.0) -> Path:
@@ -60,21 +57,28 @@ def check(name: str, path: Path) -> None:
     np.testing.assert_allclose(here, there, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("axes", ORIENTATIONS)
+@each("name", WORLD)
+@each("axes", ORIENTATIONS)
 def test_nifti_in_every_orientation(name: str, axes: str, tmp_path: Path) -> None:
     check(name, nifti(tmp_path / "a_0000.nii.gz", axes))
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("tilt", [0.3, 0.9, -1.2])
+@pytest.mark.slow
+@each("name", WORLD)
+@each("axes", codes(ALL))
+def test_nifti_in_all_48(name: str, axes: str, tmp_path: Path) -> None:
+    check(name, nifti(tmp_path / "a_0000.nii.gz", axes))
+
+
+@each("name", WORLD)
+@each("tilt", [0.3, 0.9, -1.2])
 def test_nifti_that_is_oblique(name: str, tilt: float, tmp_path: Path) -> None:
     check(name, nifti(tmp_path / "a_0000.nii.gz", "ASL", tilt))
 
 
-@pytest.mark.parametrize("name", WORLD)
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "SLA"])
-@pytest.mark.parametrize("field", ["sform", "qform"])
+@each("name", WORLD)
+@each("axes", ["RAS", "LPS", "SLA"])
+@each("field", ["sform", "qform"])
 def test_a_header_that_contradicts_itself(name: str, axes: str, field: str, tmp_path: Path) -> None:
     """Each reader takes what it takes: ITK's the qform, nibabel's the sform or pixdim."""
     image = nib.load(nifti(tmp_path / "x.nii", axes))
@@ -92,16 +96,16 @@ def test_a_header_that_contradicts_itself(name: str, axes: str, field: str, tmp_
     check(name, tmp_path / "a_0000.nii")
 
 
-@pytest.mark.parametrize("name", ["SimpleITKIO", "SimpleITKIOWithReorient"])
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl"])
-@pytest.mark.parametrize("axes", ["RAS", "LPS", "SLA", "PIR"])
+@each("name", ["SimpleITKIO", "SimpleITKIOWithReorient"])
+@each("ending", [".nrrd", ".mha", ".gipl"])
+@each("axes", ["RAS", "LPS", "SLA", "PIR"])
 def test_itk_formats(name: str, ending: str, axes: str, tmp_path: Path) -> None:
     image = sitk.ReadImage(str(nifti(tmp_path / "a.nii.gz", axes)))
     sitk.WriteImage(image, str(tmp_path / f"a{ending}"))
     check(name, tmp_path / f"a{ending}")
 
 
-@pytest.mark.parametrize("ending", [".mha", ".nii.gz"])
+@each("ending", [".mha", ".nii.gz"])
 def test_a_flat_image_is_as_thick_as_nnunet_takes_it(ending: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
     image.SetSpacing((0.5, 2.0))
@@ -109,7 +113,7 @@ def test_a_flat_image_is_as_thick_as_nnunet_takes_it(ending: str, tmp_path: Path
     check("SimpleITKIO", tmp_path / f"a{ending}")
 
 
-@pytest.mark.parametrize("ending", [".mha", ".nii.gz"])
+@each("ending", [".mha", ".nii.gz"])
 def test_a_file_with_four_axes_holds_channels(ending: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.arange(120, dtype=np.int16).reshape(2, 3, 4, 5), False)
     sitk.WriteImage(image, str(tmp_path / f"a{ending}"))
@@ -117,8 +121,8 @@ def test_a_file_with_four_axes_holds_channels(ending: str, tmp_path: Path) -> No
     assert ImageReader().channels(tmp_path / f"a{ending}") == 2
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
-@pytest.mark.parametrize("ending", [".png", ".tif"])
+@each("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
+@each("ending", [".png", ".tif"])
 def test_natural_images(shape: tuple[int, ...], ending: str, tmp_path: Path) -> None:
     from skimage import io
 
@@ -130,8 +134,8 @@ def test_natural_images(shape: tuple[int, ...], ending: str, tmp_path: Path) -> 
     assert volume.shape == (6, 5, 1) and volume.array[5, 2, 0] == flat[2, 5, 0]  # column, row
 
 
-@pytest.mark.parametrize("name", ["a_0000.tif", "a_0000.tiff"])
-@pytest.mark.parametrize("spacing", [None, [3.0, 1.0, 0.5]])
+@each("name", ["a_0000.tif", "a_0000.tiff"])
+@each("spacing", [None, [3.0, 1.0, 0.5]])
 def test_tiff(name: str, spacing: list[float] | None, tmp_path: Path) -> None:
     import json
 
@@ -157,8 +161,8 @@ def test_a_tiff_of_any_name_finds_its_spacing(tmp_path: Path) -> None:
 
 
 class TestCanonical:
-    @pytest.mark.parametrize("axes", ORIENTATIONS)
-    @pytest.mark.parametrize("name", WORLD)
+    @each("axes", ORIENTATIONS)
+    @each("name", WORLD)
     def test_as_the_converted_file_is_read(self, name: str, axes: str, tmp_path: Path) -> None:
         """The network sees an image as it would see what a converter makes of it."""
         reader = ImageReader(name, "canonical")
@@ -182,7 +186,7 @@ class TestCanonical:
 class TestMasks:
     """A mask in the frame of the file comes back from nnU-Net's reader on the grid of its image."""
 
-    @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
+    @each("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
     def test_with_the_geometry_of_the_image(self, ending: str, tmp_path: Path) -> None:
         source, target = tmp_path / f"a{ending}", tmp_path / f"m{ending}"
         image = sitk.ReadImage(str(nifti(tmp_path / "x.nii", "SLA", 0.3)))
@@ -209,7 +213,7 @@ class TestMasks:
         assert sitk.ReadImage(str(tmp_path / "m.mha")).GetSize() == (4, 3)
         assert np.array_equal(read_label_file(tmp_path / "m.mha").array, volume.array)
 
-    @pytest.mark.parametrize(("ending", "largest"), [(".png", 2221), (".bmp", 255), (".tif", 2221)])
+    @each(("ending", "largest"), [(".png", 2221), (".bmp", 255), (".tif", 2221)])
     def test_natural_images(self, ending: str, largest: int, tmp_path: Path) -> None:
         from skimage import io
 
@@ -250,7 +254,7 @@ class TestRefusals:
         with pytest.raises(ModelError, match=r"image_reader_writer is 'os'"):
             ImageReader("os")
 
-    @pytest.mark.parametrize("name", ["a.png", "a.txt", "a"])
+    @each("name", ["a.png", "a.txt", "a"])
     def test_a_format_that_the_reader_does_not_know(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
         said = self.refused(ImageReader(), tmp_path / name)
@@ -261,8 +265,8 @@ class TestRefusals:
         reader = ImageReader("NaturalImage2DIO", ending=".png")
         assert ".png" in self.refused(reader, path)
 
-    @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl", ".png", ".tif"])
-    @pytest.mark.parametrize("part", [0, 10, 300])
+    @each("ending", [".nrrd", ".mha", ".gipl", ".png", ".tif"])
+    @each("part", [0, 10, 300])
     def test_half_a_file(self, ending: str, part: int, tmp_path: Path) -> None:
         natural = ending in (".png", ".tif")
         noise = np.random.default_rng(0).integers(0, 255, (1, 40, 50) if natural else (9, 40, 50))

@@ -17,6 +17,7 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.threads import WORKERS_VARIABLE
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])
 TABLE = StructureTable((Structure("LV", 1, (1,), 500),))
@@ -52,7 +53,7 @@ def test_the_files_do_not_depend_on_the_number_of_workers(
     assert list(side["cases"]) == [*(f"c{k}" for k in range(12)), "t"]
 
 
-@pytest.mark.parametrize("count", WORKERS)
+@each("count", WORKERS)
 def test_the_first_error_in_the_order_of_the_cases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: str
 ) -> None:
@@ -99,7 +100,7 @@ def test_a_data_set_that_grows_is_not_finished_until_it_is(
     assert json.loads(done.read_bytes())["numTraining"] == 3
 
 
-@pytest.mark.parametrize("count", WORKERS)
+@each("count", WORKERS)
 def test_it_is_told_of_all_cases_before_the_data_set_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: str
 ) -> None:

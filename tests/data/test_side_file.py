@@ -8,6 +8,7 @@ import pytest
 
 from nnunet_prompt.data.side_file import patients_of, read_side_file, write_side_file
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert patients_of(tmp_path) == {"a": "p-1", "b": "p-2"}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 1}', '{"version": 9, "cases": {}}'])
+@each("text", ["{", "[]", '{"version": 1}', '{"version": 9, "cases": {}}'])
 def test_a_side_file_in_another_form(tmp_path: Path, text: str) -> None:
     assert read_side_file(tmp_path) == {}
     (tmp_path / "nnunet_prompt_cases.json").write_text(text)

@@ -9,6 +9,7 @@ import pytest
 
 from nnunet_prompt.data.splits import Fold, fold_of, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 PATIENTS = {f"c{i:02d}": f"p{i // 2}" for i in range(11)}  # p5 has one case
 
@@ -30,7 +31,7 @@ def test_the_same_patients_and_seed_give_the_same_folds() -> None:
     assert patient_folds(PATIENTS, folds=3, seed=1) != folds
 
 
-@pytest.mark.parametrize(
+@each(
     ("patients", "count"),
     [({}, 0), ({"a": "p", "b": "p"}, 0), ({"a": "p", "b": "q"}, 2), (PATIENTS, 5)],
 )
@@ -121,10 +122,11 @@ class TestTheFoldOfATraining:
         message = self.refusal(tmp_path, 0, ("b", "c"))
         assert "train lists 'a', which is not preprocessed" in message
 
-    @pytest.mark.parametrize(
+    @each(
         "text",
         ["", "{}", "[[]]", "[1]", '[{"train": ["a"]}]', '[{"train": "a", "val": ["b"]}]'],
     )
     def test_a_file_of_another_form(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "splits_final.json").write_text(text)
-        assert 'splits_final.json: expected [{"train":' in self.refusal(tmp_path, 0)
+        message = self.refusal(tmp_path, 0)
+        assert "splits_final.json: " in message and 'expected [{"train": [case, ...]' in message

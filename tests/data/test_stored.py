@@ -20,6 +20,7 @@ from nnunet_prompt.io.nifti import (
     read_stored,
     read_stored_labels,
 )
+from tests.helpers.each import each
 
 ARRAY = np.arange(24).reshape(2, 3, 4)
 
@@ -34,8 +35,8 @@ def save(path: Path, array: Any, slope: float | None = None, order: str = "<") -
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
-@pytest.mark.parametrize(
+@each("ending", [".nii", ".nii.gz"])
+@each(
     ("dtype", "image", "label"),
     [
         (np.int8, np.int8, np.int8),
@@ -60,7 +61,7 @@ def test_types(tmp_path: Path, ending: str, dtype: Any, image: Any, label: Any) 
             np.testing.assert_array_equal(found.array, ARRAY)
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_what_the_header_scales_is_scaled(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / f"a{ending}", ARRAY.astype(np.int16), slope=2)
     for found, dtype in ((read_stored(path), np.float32), (read_stored_labels(path), np.int32)):
@@ -113,7 +114,7 @@ def test_a_case_keeps_the_types_of_its_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both.images[0] + 0.5, both.images[1])
 
 
-@pytest.mark.parametrize("ids", [{0: 0, 1: 7, 2: 300}, {0: 0, 1: -1, 2: 1}])
+@each("ids", [{0: 0, 1: 7, 2: 300}, {0: 0, 1: -1, 2: 1}])
 def test_label_ids_that_need_more_than_a_byte(tmp_path: Path, ids: dict[int, int]) -> None:
     label = save(tmp_path / "c.nii.gz", (ARRAY % 3).astype(np.uint8))
     loaded = load_canonical(Case("a", (label,), label, label_values=ids))
@@ -123,7 +124,7 @@ def test_label_ids_that_need_more_than_a_byte(tmp_path: Path, ids: dict[int, int
     )
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
+@each("dtype", [np.uint8, np.int16, np.uint16, np.int32])
 def test_the_values_of_a_map_of_many_blocks(dtype: Any) -> None:
     labels: npt.NDArray[Any] = np.zeros((50, 60, 70), dtype, order="F")
     labels[49, 59, 69], labels[0, 0, 1], labels[20, 3:9] = 127, 5, 6

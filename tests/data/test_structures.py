@@ -17,6 +17,7 @@ from nnunet_prompt.data.structures import (
     without_cases,
 )
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 CAVITY, WALL, SCAR = (
     Structure("cavity", 1, (1,), 500),
@@ -188,7 +189,7 @@ def test_a_region_is_refused_and_the_way_out_is_named() -> None:
     assert "'whole'" in message and "members" in message
 
 
-@pytest.mark.parametrize(
+@each(
     ("edit", "word"),
     [
         (lambda b: b.update(version=2), "version"),
@@ -235,12 +236,12 @@ def test_a_block_that_breaks_the_form_says_where(edit: Any, word: str) -> None:
     assert word in refusal(content)
 
 
-@pytest.mark.parametrize("block", [[], "text", 5, True])
+@each("block", [[], "text", 5, True])
 def test_a_block_that_is_no_object(block: Any) -> None:
     assert "nnunet_prompt" in refusal({**described(), "nnunet_prompt": block})
 
 
-@pytest.mark.parametrize(
+@each(
     "labels", [None, {}, [], {"background": 0}, {"background": 0, "liver": "one"}, {"liver": None}]
 )
 def test_labels_that_are_none(labels: Any) -> None:

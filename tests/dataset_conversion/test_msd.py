@@ -14,6 +14,7 @@ import pytest
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
 from nnunet_prompt.errors import DatasetError, ImageError
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
 JSON: dict[str, Any] = {
@@ -48,12 +49,6 @@ def layout(root: Path, **changes: Any) -> Path:
     return source
 
 
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
 def test_a_data_set_of_two_modalities(tmp_path: Path, raw: Path) -> None:
     folder = convert(layout(tmp_path), 77)
     assert folder == raw / "Dataset077_Two_Lobes"
@@ -82,7 +77,7 @@ def test_values_that_are_not_contiguous_become_so(tmp_path: Path, raw: Path) -> 
     assert block["structures"]["never"] == {"label": 3, "members": [3], "official": 7}
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "match"),
     [
         ({"labels": None}, "labels must be"),
@@ -152,7 +147,7 @@ def test_a_listed_image_that_is_missing(tmp_path: Path) -> None:
         list(msd_cases(source))
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]"])
+@each("text", [None, "{", "[]"])
 def test_no_dataset_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from nnunet_prompt.dataset_conversion.nnunet_files import CaseFiles, training_files
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def files(root: Path, *names: str) -> None:
@@ -53,7 +54,7 @@ def test_the_files_of_two_folders(raw: Path) -> None:
 
 
 def test_only_listed_cases_count_and_their_files_may_lie_elsewhere(
-    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    raw: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ELSEWHERE", str(raw.parent / "else"))
     listing = {
@@ -66,22 +67,22 @@ def test_only_listed_cases_count_and_their_files_may_lie_elsewhere(
         (raw.parent / "else" / name).resolve() for name in ("c.nii.gz", "d.nii")
     ]
     assert cases["two"].label == raw / "labelsTr/a.nii.gz"
-    (note,) = capsys.readouterr().err.splitlines()
+    (note,) = caplog.messages
     assert "`dataset` lists 2 cases" in note and "2 files of imagesTr are left out" in note
 
 
 def test_a_listing_needs_no_folders_and_says_nothing_then(
-    raw: Path, capsys: pytest.CaptureFixture[str]
+    raw: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = "../else/c.nii.gz"
     assert list(
         found(raw / "labelsTr", dataset={"x": {"images": ["a.nii.gz"], "label": "a.nii.gz"}})
     )
     assert list(found(raw.parent / "else", dataset={"x": {"images": [image], "label": image}}))
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("listing", "said"),
     [
         ([], "dataset must be"),
@@ -112,7 +113,7 @@ def test_a_listed_file_of_another_format(raw: Path) -> None:
     assert "x.nrrd: only NIfTI" in refusal(raw, dataset=listing)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "said"),
     [
         ("imagesTr/knee.nii.gz", "RAW/imagesTr/knee.nii.gz: expected a name such as <case>_0000"),
@@ -135,16 +136,16 @@ def test_endings_in_upper_case_are_read(tmp_path: Path) -> None:
     assert found(tmp_path, ending=".NII.GZ") == cases
 
 
-def test_what_is_left_out_is_told(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_out_is_told(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
     files(raw, "imagesTr/c_0000.nii", "imagesTr/notes.txt", "imagesTr/._a_0000.nii.gz")
     assert list(found(raw, numTraining=99)) == ["a", "b.v1 x"]
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert len(lines) == 2
     assert "1 files do not end with file_ending .nii.gz" in lines[0] and "c_0000.nii" in lines[0]
     assert lines[1].endswith("numTraining is 99, found 2 cases")
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_no_image(tmp_path: Path, ending: str) -> None:
     files(tmp_path, "imagesTr/a_0000.mha", "labelsTr/a.mha")
     assert f"no file named <case>_0000{ending}, found a_0000.mha" in refusal(
@@ -152,13 +153,13 @@ def test_no_image(tmp_path: Path, ending: str) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["imagesTr", "labelsTr"])
+@each("part", ["imagesTr", "labelsTr"])
 def test_no_folder(raw: Path, part: str) -> None:
     (raw / part).rename(raw / "gone")
     assert refusal(raw) == f"RAW/{part}: no such folder"
 
 
-@pytest.mark.parametrize("listed", [False, True])
+@each("listed", [False, True])
 def test_names_are_compared_whichever_way_unicode_spells_them(tmp_path: Path, listed: bool) -> None:
     nfc, nfd = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
     files(tmp_path, f"imagesTr/{nfd}_0000.nii.gz", f"labelsTr/{nfc}.nii.gz")

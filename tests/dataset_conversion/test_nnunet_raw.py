@@ -15,6 +15,7 @@ import pytest
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
 from nnunet_prompt.errors import DatasetError, NNUNetPromptError, OutputError
+from tests.helpers.each import each
 
 AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])
 JSON: dict[str, Any] = {
@@ -42,12 +43,6 @@ def layout(root: Path, **changes: Any) -> Path:
     content = {k: v for k, v in {**JSON, **changes}.items() if v is not None}
     (source / "dataset.json").write_text(json.dumps(content))
     return source
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
 
 
 def test_channels_labels_and_patients(tmp_path: Path, raw: Path) -> None:
@@ -86,7 +81,7 @@ def test_a_block_is_kept(tmp_path: Path, raw: Path) -> None:
     assert patients_of(folder) == {}
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "match"),
     [
         ({"labels": {"background": 0, "all": [1, 2], "back": [2]}}, "label 'all' is a region"),
@@ -122,7 +117,7 @@ def test_what_is_not_of_this_layout(
     assert str(tmp_path) in str(caught.value) or "case p1_ed" in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("regex", "match"),
     [
         ("p1", "needs a group"),
@@ -168,7 +163,7 @@ def test_a_mark_of_the_byte_order(tmp_path: Path, raw: Path) -> None:
     assert len(list(nnunet_cases(path.parent))) == 3
 
 
-@pytest.mark.parametrize("name", [None, "Lobes", "Other"])
+@each("name", [None, "Lobes", "Other"])
 def test_a_data_set_is_never_converted_into_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:

@@ -12,6 +12,7 @@ from nnunet_prompt.cli import main as cli
 from nnunet_prompt.demo import demo
 from nnunet_prompt.demo.demo import Stage
 from nnunet_prompt.errors import NNUNetPromptError, OutputError
+from tests.helpers.each import each
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_training_tells_how_far_it_is(
     assert "nothing" not in shown and "train_loss 1" not in shown
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
+@each("part", ["train", "test"])
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, part: str) -> None:
     (tmp_path / part).mkdir()
     with pytest.raises(

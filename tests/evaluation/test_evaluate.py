@@ -13,6 +13,7 @@ import pytest
 from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.evaluate import evaluate
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from tests.helpers.each import each
 
 AFFINE = np.diag([2.0, 2.0, 5.0, 1.0])
 REFERENCE = np.zeros((6, 6, 3), np.uint16)
@@ -80,7 +81,7 @@ def test_the_output(tmp_path: Path) -> None:
     assert json.loads(output.read_text()) == found
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "options", "message"),
     [
         ((REFERENCE, PREDICTION), {}, "spacing_mm: expected the voxel size"),

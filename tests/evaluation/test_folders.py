@@ -15,6 +15,7 @@ from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.metrics import score_label_maps
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import EMPTY_RULE, METRICS, format_table
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (3, 4, 6)
@@ -89,7 +90,7 @@ def test_the_form_of_the_result_and_of_the_file(folders: Folders, tmp_path: Path
     assert [path.name for path in output.parent.iterdir()] == ["metrics.json"]
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", "_pred.nii.gz", "_pred.nii"])
+@each("ending", [".nii.gz", ".nii", "_pred.nii.gz", "_pred.nii"])
 def test_files_match_by_case(folders: Folders, ending: str) -> None:
     folders.truth("a.b_01.nii.gz", _map(c1=1))
     folders.predict(f"a.b_01{ending}", _map(c1=1))
@@ -143,7 +144,7 @@ def test_maps_without_any_label(folders: Folders, tmp_path: Path) -> None:
 
 
 def test_a_missing_prediction_scores_as_empty_and_is_named(
-    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folders: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folders.truth("a.nii.gz", _map(c1=1))
     folders.predict("a.nii.gz", _map(c1=1))
@@ -157,9 +158,9 @@ def test_a_missing_prediction_scores_as_empty_and_is_named(
     assert results["cases"]["b"]["1"]["dice"] == 0.0
     assert results["mean"]["1"]["dice"] == 0.5
     assert json.loads(output.read_text())["missing"] == ["b"]
-    warnings = capsys.readouterr().err
-    assert "warning: b: no prediction, scored as empty\n" in warnings
-    assert "warning: z: no label file, not scored\n" in warnings
+    warnings = caplog.messages
+    assert "b: no prediction, scored as empty" in warnings
+    assert "z: no label file, not scored" in warnings
 
 
 def _shape(folders: Folders) -> tuple[str, ...]:
@@ -231,9 +232,9 @@ SPOILERS = (
 )
 
 
-@pytest.mark.parametrize("spoil", SPOILERS)
+@each("spoil", SPOILERS)
 def test_a_broken_case_is_told_and_the_others_go_on(
-    folders: Folders, spoil: Any, capsys: pytest.CaptureFixture[str]
+    folders: Folders, spoil: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     for case in ("bad", "good"):
         folders.truth(f"{case}.nii.gz", _map(c1=1))
@@ -247,7 +248,7 @@ def test_a_broken_case_is_told_and_the_others_go_on(
         assert part in reason
     assert list(results["cases"]) == ["good"]
     assert results["mean"]["1"]["dice"] == 1.0
-    assert f"warning: bad: not scored: {reason}\n" in capsys.readouterr().err
+    assert f"bad: not scored: {reason}" in caplog.messages
 
 
 def test_a_case_for_which_memory_is_short_fails_alone(
@@ -291,6 +292,7 @@ def test_ignored_voxels_count_for_nothing(folders: Folders) -> None:
     assert results["structures"]["1"]["name"] == "LV"
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_no_other_case_along(tmp_path: Path) -> None:
     jobs = ["good", "die", "fine"]
     found = list(run_all(_or_die, jobs, 2, died=lambda job: f"{job}: dead"))
@@ -340,6 +342,7 @@ def test_oblique_spacing_comes_from_the_affine(folders: Folders) -> None:
     assert folders.evaluate()["cases"]["a"]["1"]["hd_mm"] == pytest.approx(14.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_result(folders: Folders) -> None:
     for case in "abc":
         folders.truth(f"{case}.nii.gz", _map(c1=1, c2=2))
@@ -364,7 +367,7 @@ def test_folders_without_a_common_case(folders: Folders) -> None:
         folders.evaluate()
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "told"),
     [
         ({"label_values": []}, "one or more"),
@@ -411,7 +414,7 @@ def test_the_table_of_means(folders: Folders) -> None:
     assert len({len(line) for line in lines}) == 1
 
 
-@pytest.mark.parametrize("name", ["names.json", "dataset.json"])
+@each("name", ["names.json", "dataset.json"])
 def test_the_file_of_the_names_is_an_input(folders: Folders, tmp_path: Path, name: str) -> None:
     folders.truth("heart.nii.gz", _map(c1=1))
     folders.predict("heart.nii.gz", _map(c1=1))

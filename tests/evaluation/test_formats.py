@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from tests.helpers.each import each
 
 TRUTH = np.zeros((5, 5, 6), np.uint8)  # (slices, rows, columns)
 TRUTH[:, 1:3, 1:5] = 2
@@ -36,7 +37,7 @@ def write(path: Path, labels: npt.NDArray[Any]) -> None:
         sitk.WriteImage(image, str(path))
 
 
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl", ".tif", ".png"])
+@each("ending", [".nrrd", ".mha", ".gipl", ".tif", ".png"])
 def test_they_are_scored_with_their_own_spacing(ending: str, tmp_path: Path) -> None:
     write(tmp_path / "labels" / f"a{ending}", TRUTH)
     write(tmp_path / "masks" / f"a_pred{ending}", FOUND)

@@ -20,7 +20,8 @@ from nnunet_prompt.evaluation.metrics import (
     surface_distances,
     volume_error,
 )
-from tests.nonsense_fixture import refuses
+from tests.helpers.each import each
+from tests.helpers.nonsense import refuses
 
 Mask = npt.NDArray[np.bool_]
 SPACING = (5.0, 1.0, 2.0)
@@ -38,7 +39,7 @@ def _same(scores: Scores, *expected: float) -> None:
 # by hand ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("axis", "step_mm"), [(0, 5.0), (1, 1.0), (2, 2.0)])
+@each(("axis", "step_mm"), [(0, 5.0), (1, 1.0), (2, 2.0)])
 def test_a_shift_costs_the_spacing_of_its_axis(axis: int, step_mm: float) -> None:
     truth = np.zeros((9, 8, 7), bool)
     truth[3, 3, 3] = True
@@ -109,7 +110,7 @@ def test_a_mask_at_the_image_border_scores_as_in_a_larger_image() -> None:
 # one slice ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_a_volume_of_one_slice_scores_as_the_picture(axis: int) -> None:
     truth, prediction = np.zeros((2, 20, 20), bool)
     truth[2:18, 2:18] = True
@@ -172,7 +173,7 @@ def test_masks_of_two_shapes_are_an_error() -> None:
         score_masks(EMPTY, EMPTY[..., :5], spacing_mm=SPACING)
 
 
-@pytest.mark.parametrize("spacing", [(1, 1), (1, 1, 0), (1, 1, -1), (1, 1, NAN)])
+@each("spacing", [(1, 1), (1, 1, 0), (1, 1, -1), (1, 1, NAN)])
 def test_a_spacing_that_does_not_fit_is_an_error(spacing: Sequence[float]) -> None:
     with pytest.raises(ValueError, match="spacing_mm must be 3 positive numbers"):
         score_masks(FULL, FULL, spacing_mm=spacing)
@@ -240,7 +241,7 @@ def _itk_hausdorff(a: Any, b: Any) -> float:
     return float(measure.GetHausdorffDistance())
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each("seed", range(5))
 def test_random_blobs_agree_with_simpleitk(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth, prediction = _blob(rng), _blob(rng)
@@ -255,7 +256,7 @@ def test_random_blobs_agree_with_simpleitk(seed: int) -> None:
     assert scores.hd_mm == pytest.approx(_itk_hausdorff(*contours))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each("seed", range(5))
 def test_random_blobs_agree_with_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth, prediction = _blob(rng), _blob(rng)

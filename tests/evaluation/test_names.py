@@ -10,6 +10,7 @@ import pytest
 
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.names import NamesLike, read_names
+from tests.helpers.each import each
 
 OURS = {
     "labels": {"background": 0, "LV": 1, "scar": 2, "ignore": 3},
@@ -28,7 +29,7 @@ def _write(path: Path, content: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
+@each(
     "names",
     ["500=LV,200=myo wall", " 500 = LV , myo wall=200 ", {500: "LV", 200: "myo wall"}],
 )
@@ -38,7 +39,7 @@ def test_names_of_the_caller(names: NamesLike, tmp_path: Path) -> None:
     assert found.source is None and found.ignore is None
 
 
-@pytest.mark.parametrize(
+@each(
     "names",
     [
         "LV",
@@ -61,7 +62,7 @@ def test_names_that_are_none(names: Any, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("place", ["raw/labelsTr", "raw", "out"])
+@each("place", ["raw/labelsTr", "raw", "out"])
 def test_names_of_the_data_set(place: str, tmp_path: Path) -> None:
     labels, predictions = tmp_path / "raw" / "labelsTr", tmp_path / "out"
     path = _write(tmp_path / place / "dataset.json", OURS)
@@ -77,7 +78,7 @@ def test_no_data_set_no_names(tmp_path: Path) -> None:
     assert read_names(None, tmp_path / "a", tmp_path / "b").of([1]) == {}
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "known"),
     [
         ({"0": "background", "1": "LV"}, {1: "LV"}),  # the old form
@@ -97,11 +98,13 @@ def test_an_official_value_is_never_ignored(tmp_path: Path) -> None:
 
 
 def test_a_file_of_names_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(NNUNetPromptError, match=r"gone\.json: cannot be read"):
+    with pytest.raises(NNUNetPromptError, match=r"gone\.json: not found; expected a dataset\.json"):
         read_names(tmp_path / "gone.json", tmp_path, tmp_path)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
-    with pytest.raises(NNUNetPromptError, match=r"broken\.json: expected a dataset\.json"):
+    with pytest.raises(
+        NNUNetPromptError, match=r"broken\.json: not readable as JSON .*expected a dataset\.json"
+    ):
         read_names(broken, tmp_path, tmp_path)
     with pytest.raises(NNUNetPromptError, match=r"empty\.json: expected labels"):
         read_names(_write(tmp_path / "empty.json", {"labels": {}}), tmp_path, tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.pairs import Pairs, listed, pair_files
+from tests.helpers.each import each
 
 
 def _folder(path: Path, *names: str) -> Path:
@@ -75,7 +76,7 @@ def test_swapped_folders_told_by_their_file_names(tmp_path: Path) -> None:
     _pair(predictions, _folder(tmp_path / "c", "x_pred.nii.gz"))  # one prediction with another
 
 
-@pytest.mark.parametrize("name", ["labelsTr", "labelsTs", "labels", "gt_segmentations", "GT"])
+@each("name", ["labelsTr", "labelsTs", "labels", "gt_segmentations", "GT"])
 def test_swapped_folders_told_by_the_name_of_a_folder(tmp_path: Path, name: str) -> None:
     predictions = _folder(tmp_path / "out", "x.nii.gz")
     labels = _folder(tmp_path / name, "x.nii.gz")
@@ -85,7 +86,7 @@ def test_swapped_folders_told_by_the_name_of_a_folder(tmp_path: Path, name: str)
     _pair(labels, _folder(tmp_path / "mine" / "labels", "x.nii.gz"))
 
 
-@pytest.mark.parametrize("name", ["predict_from_raw_data_args.json", "summary.json"])
+@each("name", ["predict_from_raw_data_args.json", "summary.json"])
 def test_swapped_folders_told_by_what_nnunet_leaves_there(tmp_path: Path, name: str) -> None:
     predictions = _folder(tmp_path / "out", "x.nii.gz", name)
     labels = _folder(tmp_path / "mine", "x.nii.gz")

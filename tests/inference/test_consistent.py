@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from nnunet_prompt.inference.consistent import make_consistent, settle_points
@@ -14,6 +13,7 @@ from nnunet_prompt.prompts.frames import flip_permute, identity
 from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.tiles import Boxes
+from tests.helpers.each import each
 
 STYLE = style_for((1.0, 1.0, 1.0), radius=2.0)
 NO_BOXES: Boxes = np.zeros((0, 3, 2), np.int64)
@@ -111,7 +111,7 @@ def test_a_label_that_others_claim_wins_where_its_claim_is_best() -> None:
     assert np.array_equal(weak.logits.numpy()[0, 0], [0.5, 1.0, 2.5])  # what is given stays
 
 
-@pytest.mark.parametrize("flip", [False, True])
+@each("flip", [False, True])
 def test_the_very_voxels_are_settled_on_the_file(flip: bool) -> None:
     labels = np.array([[[5, 5, 0, 7]]], np.uint8)
     prompts = CasePrompts(

@@ -27,7 +27,8 @@ from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import Predicted, predict_folder
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
-from tests.model_fixture import write_model_folder
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
 
 CPU = PredictOptions(device="cpu")
 PATIENCE = 300  # seconds, for what must happen
@@ -171,7 +172,7 @@ class TestWithoutACluster:
         with pytest.raises(NNUNetPromptError, match=r"pip install 'nnunet-prompt\[dask\]'"):
             predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
 
-    @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
+    @each("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
     def test_where_no_scheduler_answers(
         self, tmp_path: Path, model: Path, address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -278,7 +279,7 @@ def wait_for(what: Any, cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_worker_is_killed_and_another_one_does_its_cases(
-    tmp_path: Path, model: Path, cluster_of_two: Cluster, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, model: Path, cluster_of_two: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [f"case_{i}" for i in range(8)]
     for name in names:
@@ -310,7 +311,7 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
         assert nib.load(out / f"{name}.nii.gz").shape == (9, 11, 6)
     written = sorted((cluster_of_two.folder / "written").read_text().split())
     assert killed[0] in names and written == names[1:]  # each once, and that one, too
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"case {killed[0]}: label 500: " in said and "for 7 labels in 7 cases" in said
     # the survivor has the model, and goes on to work for others
     again = predict_folder(
@@ -332,7 +333,7 @@ def test_the_scheduler_goes_away(tmp_path: Path, model: Path, cluster_of_two: Cl
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(
-        NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same again"
+        NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same command again"
     ):
         predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
     killer.join(PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,9 +22,10 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompts.types import Box
-from tests.dicom_fixture import write_series
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
-from tests.predictor_fixture import TABLE, predictor
+from tests.helpers.dicom import write_series
+from tests.helpers.each import each
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
+from tests.helpers.predictors import TABLE, predictor
 
 WORLD = ("SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient")
 LOWER, UPPER = (2, 3, 1), (7, 6, 3)  # of the box, in voxels of the file: x, y, z
@@ -88,9 +90,10 @@ def box_in(shape: tuple[int, ...], value: int = 500) -> npt.NDArray[np.int32]:
     return expected
 
 
-@pytest.mark.parametrize("axes", ["LPS", "RAS", "SLA", "PIR", "IAR"])
-@pytest.mark.parametrize("orientation", ["file", "canonical"])
-@pytest.mark.parametrize("name", WORLD)
+WAYS = list(itertools.product(WORLD, ["file", "canonical"], ["LPS", "RAS", "SLA", "PIR", "IAR"]))
+
+
+@each(("name", "orientation", "axes"), WAYS, fast=WAYS[::3])
 def test_a_box_of_the_file_comes_back_on_the_file(
     name: str, orientation: str, axes: str, tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -109,8 +112,8 @@ def test_a_box_of_the_file_comes_back_on_the_file(
     )
 
 
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl"])
-@pytest.mark.parametrize("single", [False, True])
+@each("ending", [".nrrd", ".mha", ".gipl"])
+@each("single", [False, True])
 def test_itk_formats(
     ending: str, single: bool, tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -140,7 +143,7 @@ def test_a_prompt_mask_of_the_same_format(
     from nnunet_prompt.data.plans_reader import ImageReader
     from nnunet_prompt.io.image_files import write_label_file
     from nnunet_prompt.prompts.channels import MASK
-    from tests.predictor_fixture import Answers
+    from tests.helpers.predictors import Answers
 
     use(ending=".nrrd", network=Answers(MASK))
     image = write_itk(tmp_path / "in" / "a_0000.nrrd")
@@ -184,7 +187,7 @@ def test_a_tiff(tmp_path: Path, use: Callable[..., PromptPredictor]) -> None:
     assert json.loads((tmp_path / "out" / "a.json").read_text()) == {"spacing": [4.0, 1.5, 1.25]}
 
 
-@pytest.mark.parametrize("names", [("a_0000.png",), ("a.png",), ("a_0000.png", "a_0001.png")])
+@each("names", [("a_0000.png",), ("a.png",), ("a_0000.png", "a_0001.png")])
 def test_a_file_with_the_channels_of_the_model(
     names: tuple[str, ...], tmp_path: Path, use: Callable[..., PromptPredictor]
 ) -> None:
@@ -223,12 +226,12 @@ def test_a_dicom_series(tmp_path: Path, use: Callable[..., PromptPredictor]) -> 
         np.testing.assert_allclose(getattr(written, name)(), getattr(expected, name)(), atol=1e-5)
 
 
-@pytest.mark.parametrize("axes", ["LPS", "SLA", "PIR"])
-@pytest.mark.parametrize("name", WORLD)
+@each("axes", ["LPS", "SLA", "PIR"])
+@each("name", WORLD)
 def test_prompts_in_pls(name: str, axes: str, tmp_path: Path) -> None:
     """As `submit` gives them: the same box, the same mask."""
     from nnunet_prompt.prompts.frames import pls_map
-    from tests.predictor_fixture import case
+    from tests.helpers.predictors import case
 
     made = model(name)
     images = made.reader.read(write_itk(tmp_path / "a.nii.gz", axes))
@@ -256,7 +259,7 @@ def test_more_channels_than_the_model_takes(tmp_path: Path) -> None:
 
 
 class TestSession:
-    @pytest.mark.parametrize("ending", [".nrrd", ".nii.gz"])
+    @each("ending", [".nrrd", ".nii.gz"])
     def test_a_file(self, ending: str, tmp_path: Path) -> None:
         session = PromptSession(model("NibabelIO"))
         session.set_image(write_itk(tmp_path / f"a{ending}"))
@@ -270,7 +273,7 @@ class TestSession:
         assert session.predict().shape == (13, 11, 6)
 
 
-@pytest.mark.parametrize("name", WORLD)
+@each("name", WORLD)
 def test_channels_with_other_axes_first(name: str, tmp_path: Path) -> None:
     """A reader that reorients takes them, the others do not."""
     import nibabel as nib

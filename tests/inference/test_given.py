@@ -18,8 +18,9 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
-from tests.nonsense_fixture import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
-from tests.predictor_fixture import TABLE, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.nonsense import COORDINATES, NONSENSE, NUMBERS, TEXTS, refuses
+from tests.helpers.predictors import TABLE, predictor, stored
 
 BOX = Box((4, 6, 2), (10, 12, 5))
 SIZE = {"S": 14, "P": 45, "L": 38}
@@ -31,7 +32,7 @@ def _session() -> PromptSession:
     return session
 
 
-@pytest.mark.parametrize("label", [500, 500.0, np.int32(500), "cavity", " cavity ", "500"])
+@each("label", [500, 500.0, np.int32(500), "cavity", " cavity ", "500"])
 def test_labels_by_value_and_name(label: Any) -> None:
     found = as_label(label, TABLE)
     assert found == 500 and type(found) is int
@@ -146,7 +147,7 @@ def _changed(volume: NiftiVolume, value: float) -> Any:
     return array
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "told"),
     [
         (lambda v: {"array": _changed(v, np.nan)}, "found NaN or infinity"),
@@ -170,7 +171,7 @@ NOT_BOOL = [v for v in NONSENSE if not isinstance(v, (bool, np.bool_))]
 NOT_TEXT = [v for v in NONSENSE if not isinstance(v, str)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "values"),
     [
         (

@@ -16,7 +16,8 @@ from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import FromWorld
-from tests.predictor_fixture import ORIENTATIONS, filled, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import ORIENTATIONS, filled, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
 BOX = Box((4, 6, 2), (10, 12, 5))
@@ -60,7 +61,7 @@ def test_an_array_with_its_spacing() -> None:
     assert np.array_equal(found, 500 * filled(volume(), BOX).astype(int))
 
 
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::6])
+@each(("axes", "signs"), ORIENTATIONS[::6])
 def test_mm_are_the_same_voxels(axes: tuple[str, ...], signs: tuple[int, ...]) -> None:
     image = stored(axes, signs)
     edges = [tuple(v - 0.5 for v in corner) for corner in ((3, 4, 2), (6, 5, 4))]
@@ -125,7 +126,7 @@ def test_a_folder_and_a_device(tmp_path: Path) -> None:
     from nnunet_prompt.errors import ModelError
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor
-    from tests.model_fixture import write_model_folder
+    from tests.helpers.models import write_model_folder
 
     folder = write_model_folder(tmp_path / "model")
     session = PromptSession(folder, PredictOptions(use_mirroring=False), device="cpu")

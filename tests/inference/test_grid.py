@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 from nnunetv2.inference.export_prediction import (
     convert_predicted_logits_to_segmentation_with_correct_shape,
@@ -16,7 +15,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_prompt.inference.grid import Grid, grid_of
 from nnunet_prompt.inference.merge import decode_structures
-from tests.model_fixture import SPACING, TABLE, hand_made_dataset_json, hand_made_plans
+from tests.helpers.each import each
+from tests.helpers.models import SPACING, TABLE, hand_made_dataset_json, hand_made_plans
 
 TRANSPOSES = list(itertools.permutations(range(3)))
 SHAPE = (7, 9, 8)
@@ -47,7 +47,7 @@ def preprocessed(
     return data[0], properties, grid, (plans, manager)
 
 
-@pytest.mark.parametrize("transpose", TRANSPOSES)
+@each("transpose", TRANSPOSES)
 def test_without_resampling_every_voxel_is_found_again(transpose: tuple[int, int, int]) -> None:
     array = image()
     data, _, grid, _ = preprocessed(array, transpose)
@@ -62,7 +62,7 @@ def test_without_resampling_every_voxel_is_found_again(transpose: tuple[int, int
     assert grid.to_grid.target_shape == data.shape
 
 
-@pytest.mark.parametrize("transpose", TRANSPOSES)
+@each("transpose", TRANSPOSES)
 def test_restoring_puts_labels_back_where_they_were(transpose: tuple[int, int, int]) -> None:
     labels = np.zeros(SHAPE, np.int32)
     labels[BOX] = np.random.default_rng(0).integers(0, 4, labels[BOX].shape)
@@ -82,9 +82,9 @@ def test_restoring_puts_labels_back_where_they_were(transpose: tuple[int, int, i
     assert seen[0]((0, 0, 0)) == (1, 2, 3)  # the first voxel of the crop
 
 
-@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-@pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
-@pytest.mark.parametrize("spacing", [SPACING, (2.7, 2.0, 1.0), (12.0, 1.0, 2.5)])
+@each("configuration", ["2d", "3d_fullres"])
+@each("transpose", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@each("spacing", [SPACING, (2.7, 2.0, 1.0), (12.0, 1.0, 2.5)])
 def test_restoring_is_nnunets_export(
     configuration: str, transpose: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:

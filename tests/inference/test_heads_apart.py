@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet, Scribble
-from tests.predictor_fixture import Answers, corner, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import Answers, corner, predictor, stored
 
 
 class Tempted(Answers):
@@ -41,7 +41,7 @@ def every_kind(volume: Any) -> list[PromptSet]:
     ]
 
 
-@pytest.mark.parametrize("window", ["prompted", "full"])
+@each("window", ["prompted", "full"])
 def test_automatic_masks_do_not_depend_on_what_is_pointed_at(window: Any) -> None:
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor

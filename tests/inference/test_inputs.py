@@ -10,7 +10,8 @@ import pytest
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
+from tests.helpers.each import each
 
 NRRD = ImageReader(ending=".nrrd")
 PNG = ImageReader("NaturalImage2DIO", ending=".png")
@@ -30,7 +31,7 @@ def refused(images: Path, reader: ImageReader) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("reader", "expected"),
     [
         (ImageReader(), ["a.nii.gz", "b.NII"]),
@@ -43,11 +44,11 @@ def test_files_of_the_models_own_format(
     reader: ImageReader,
     expected: list[str],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     names = ("a.nii.gz", "b.NII", "c.nrrd", "d.png", "e.tif", "n.txt", "._a.nii.gz", "e.json")
     assert [p.name for p in input_files(touch(tmp_path, *names), reader)] == expected
-    told = capsys.readouterr().err
+    told = caplog.text
     assert ("other formats are left out" in told) == (reader.name != "Tiff3DIO")
 
 
@@ -106,7 +107,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert ".png file" in refused(touch(tmp_path / "n", "a.nii.gz"), PNG)
 
 
-@pytest.mark.parametrize(
+@each(
     ("image", "mask"),
     [
         ("a_0000.nii.gz", "a.nii.gz"),

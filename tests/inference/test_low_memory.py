@@ -17,7 +17,8 @@ from nnunet_prompt.inference.low_memory import (
     watched,
     without_mirroring,
 )
-from tests.predictor_fixture import Answers, case, corner, filled, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import Answers, case, corner, filled, predictor, stored
 
 SMALL = (
     8 * 8 * 12 * 12 - 1
@@ -63,7 +64,7 @@ def on_gpu(greedy: Greedy) -> Any:
     return one
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "expected"),
     [
         (MemoryError(), True),
@@ -114,6 +115,7 @@ def test_single_tiles_come_first_where_several_share_a_batch() -> None:
     assert [v.exact for v in rest] == [False]
 
 
+@pytest.mark.slow
 def test_the_cpu_comes_last_and_the_network_goes_back() -> None:
     greedy = Greedy()
     one = on_gpu(greedy)
@@ -129,6 +131,7 @@ def test_the_cpu_comes_last_and_the_network_goes_back() -> None:
     assert one.engine.device.type == "cuda"
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_go_back_stays_on_the_cpu() -> None:
     greedy = Greedy()
     greedy.full = True
@@ -142,6 +145,7 @@ def test_a_network_that_cannot_go_back_stays_on_the_cpu() -> None:
     assert one.engine.device.type == "cpu"
 
 
+@pytest.mark.slow
 def test_too_little_for_everything_is_told() -> None:
     with pytest.raises(MemoryError, match=r"tried as it is, with tiles of 8 x 8 x 8$"):
         predict_in_memory(predictor(Greedy(0)), ask)

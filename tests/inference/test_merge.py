@@ -9,6 +9,7 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.prompts.frames import crop, flip_permute, identity
+from tests.helpers.each import each
 
 TABLE = StructureTable(
     (
@@ -30,9 +31,7 @@ class TestMergeObjects:
         logits = np.stack([row(3, 1, -1, -2, 0), row(2, 4, -2, 1, 0)])
         assert merge_objects(logits, [7, 500]).tolist() == [[[7, 500, 0, 500, 0]]]
 
-    @pytest.mark.parametrize(
-        ("label", "kind"), [(1, np.uint8), (255, np.uint8), (256, np.uint16), (70000, np.uint32)]
-    )
+    @each(("label", "kind"), [(1, np.uint8), (255, np.uint8), (256, np.uint16), (70000, np.uint32)])
     def test_the_result_has_the_labels_as_they_are(self, label: int, kind: type) -> None:
         merged = merge_objects(np.stack([row(1, -1), row(-1, -1)]), [label, 1])
         assert merged.dtype == kind

@@ -23,7 +23,8 @@ from nnunet_prompt.networks.capability import (
 from nnunet_prompt.networks.provenance import Points, pack
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.weights.stock import plain_dataset_json
-from tests.model_fixture import (
+from tests.helpers.each import each
+from tests.helpers.models import (
     SPACING,
     TABLE,
     hand_made_dataset_json,
@@ -86,7 +87,7 @@ class TestFound:
         with pytest.raises(ModelError, match=rf"{CAPABILITY_FILE}: not found"):
             load_model(folder, ON_CPU)
 
-    @pytest.mark.parametrize("content", [None, [], 3, {}, {"version": 1}])
+    @each("content", [None, [], 3, {}, {"version": 1}])
     def test_damaged_in_dataset_json(self, folder: Path, content: Any) -> None:
         path = folder / "dataset.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), CAPABILITY_KEY: content}))

@@ -3,16 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from nnunet_prompt.inference.merge import merge_objects
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.predictor_fixture import ORIENTATIONS, case, corner, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import ORIENTATIONS, case, corner, predictor, stored
 
 
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::5])
-@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+@each(("axes", "signs"), ORIENTATIONS)
+@each("configuration", ["3d_fullres", "2d"])
 def test_merged_they_are_what_the_prediction_is(
     axes: tuple[str, ...], signs: tuple[int, ...], configuration: str
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
+from tests.helpers.each import each
 
 
 def test_the_defaults_are_nnunets() -> None:
@@ -22,13 +23,13 @@ def test_prompts_are_looked_at_where_they_lie() -> None:
     assert PredictOptions().window == "prompted" and PredictOptions().grow
 
 
-@pytest.mark.parametrize("step", [0, -0.5, 1.01, float("nan")])
+@each("step", [0, -0.5, 1.01, float("nan")])
 def test_a_step_outside_its_range_is_refused(step: float) -> None:
     with pytest.raises(NNUNetPromptError, match="step size"):
         PredictOptions(step_size=step)
 
 
-@pytest.mark.parametrize("step", [0.01, 0.5, 1])
+@each("step", [0.01, 0.5, 1])
 def test_a_step_within_its_range(step: float) -> None:
     assert PredictOptions(step_size=step).step_size == step
 
@@ -40,7 +41,7 @@ def test_a_part_is_every_nth_case() -> None:
     assert PredictOptions(num_parts=6, part_id=5).part("abcde") == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("num_parts", "part_id", "message"),
     [
         (0, 0, "number of parts: expected a number from 1 up, found 0"),
@@ -60,19 +61,19 @@ def test_masks_are_overwritten_but_never_on_a_cluster() -> None:
     assert not PredictOptions(dask="tcp://host:8786").overwrites
 
 
-@pytest.mark.parametrize("window", ["all", ""])
+@each("window", ["all", ""])
 def test_an_unknown_window_is_refused(window: Any) -> None:
     with pytest.raises(NNUNetPromptError, match="window: expected prompted or full"):
         PredictOptions(window=window)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:1", "", "CPU"])
+@each("device", ["gpu", "cuda:1", "", "CPU"])
 def test_an_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(NNUNetPromptError, match="device"):
         PredictOptions(device=device)
 
 
-@pytest.mark.parametrize(
+@each(
     ("wanted", "cuda", "mps", "expected"),
     [
         ("cpu", True, True, "cpu"),
@@ -91,7 +92,7 @@ def test_the_device(
     assert PredictOptions(device=wanted).resolved_device() == expected
 
 
-@pytest.mark.parametrize("wanted", ["cuda", "mps"])
+@each("wanted", ["cuda", "mps"])
 def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -99,7 +100,7 @@ def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wan
         PredictOptions(device=wanted).resolved_device()
 
 
-@pytest.mark.parametrize(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
+@each(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
 def test_how_prompts_are_read_is_checked(name: str, value: Any) -> None:
     with pytest.raises(NNUNetPromptError, match=f"{name}: expected"):
         PredictOptions(**{name: value})

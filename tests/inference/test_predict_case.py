@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from nnunet_prompt.inference.predict_case import Tally, in_short
+from tests.helpers.each import each
 
 END = " where a mask touches the border of the first ones)"
 
@@ -15,7 +14,7 @@ def test_a_case() -> None:
     assert str(Tally({}, {})) == "no label is prompted, so no tile was run"
 
 
-@pytest.mark.parametrize(
+@each(
     ("cases", "said"),
     [
         ([], "ran 0 tiles for 0 labels in 0 cases"),

@@ -33,8 +33,9 @@ from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.model_fixture import write_model_folder
-from tests.reading_fixture import save_pls
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
+from tests.prompt_files.inputs import save_pls
 
 SHAPE = (4, 3, 2)
 TABLE = StructureTable((Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)))
@@ -143,7 +144,7 @@ class TestPredictCases:
             assert (mask(tmp_path / f"{name}.nii.gz") == 500 + number).all()
 
     def test_a_case_that_fails_does_not_cost_the_others(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         errors = {"b.nii.gz": ImageError("b is odd"), "c.nii.gz": MemoryError("no\nroom")}
         fake = Fake(errors.get)
@@ -151,8 +152,8 @@ class TestPredictCases:
         run = predict_cases(fake, cases(tmp_path / "in", *names), Asked())
         assert run.failed == {"b": "b is odd", "c": "MemoryError: no"}
         assert {p.name for p in tmp_path.glob("*.nii.gz")} == {"a.nii.gz", "d.nii.gz"}
-        printed = capsys.readouterr().err
-        assert "error: case b: b is odd" in printed and "error: case c: MemoryError: no" in printed
+        printed = caplog.text
+        assert "case b: b is odd" in printed and "case c: MemoryError: no" in printed
 
     def test_an_image_that_cannot_be_read(self, tmp_path: Path) -> None:
         some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")
@@ -169,15 +170,15 @@ class TestPredictCases:
         assert (tmp_path / "b.nii.gz").is_file() and not list(tmp_path.glob(".*"))
 
     def test_voxels_that_are_not_finite_are_told(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         some = cases(tmp_path / "in", "a.nii.gz")
         nib.save(
             nib.Nifti1Image(np.full(SHAPE, np.nan, np.float32), np.eye(4)), some[0].images.first
         )
         predict_cases(Fake(), some, Asked())
-        said = capsys.readouterr().err
-        assert "warning: case a: " in said and "24 voxels are not finite and taken as 0" in said
+        said = caplog.text
+        assert "case a: " in said and "24 voxels are not finite and taken as 0" in said
 
     def test_a_stopped_run_is_stopped(self, tmp_path: Path) -> None:
         stop = {"b.nii.gz": KeyboardInterrupt()}
@@ -217,7 +218,7 @@ class TestPredictFolder:
         assert fake.whole == [False]
 
     def test_the_tiles_are_told_in_short_and_by_case(
-        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, fake: Fake, caplog: pytest.LogCaptureFixture
     ) -> None:
         for name in ("a", "b"):
             image(tmp_path / "in" / f"{name}.nii.gz")
@@ -227,7 +228,8 @@ class TestPredictFolder:
             predict_folder(
                 tmp_path / "in", tmp_path, model=tmp_path, prompts=prompts, options=options
             )
-            said = [x for x in capsys.readouterr().err.splitlines() if " tile" in x]
+            said = [x for x in caplog.messages if " tile" in x]
+            caplog.clear()
             short = said.pop()
             fake.prompts.clear()
             assert short == (
@@ -307,7 +309,7 @@ class TestPredictFolder:
 
     @pytest.mark.parametrize("given", [ALL_OPEN, GivenConvention("xy")])
     def test_how_a_prompts_json_is_read_is_inferred_from_all_images_and_told(
-        self, tmp_path: Path, fake: Fake, given: GivenConvention, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, fake: Fake, given: GivenConvention, caplog: pytest.LogCaptureFixture
     ) -> None:
         for name in ("a", "b"):  # PLS shape (6, 8, 3)
             save_pls(tmp_path / "in" / f"{name}.nii.gz", np.zeros((6, 8, 3)))
@@ -325,7 +327,7 @@ class TestPredictFolder:
         (box,) = fake.prompts[0].labels[5].boxes
         order = given.order or "yx"
         assert box.lower == ((2, 1, 0) if order == "yx" else (1, 2, 0))
-        assert f"p.json: order {order}" in capsys.readouterr().err
+        assert f"p.json: order {order}" in caplog.text
 
     def test_how_prompts_are_read_needs_prompts(self, tmp_path: Path) -> None:
         image(tmp_path / "in" / "a.nii.gz")
@@ -351,7 +353,7 @@ class TestPredictFolder:
                 )
 
     def test_files_of_other_tools_and_names_of_structures(
-        self, tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, fake: Fake, caplog: pytest.LogCaptureFixture
     ) -> None:
         for name in ("a", "b"):
             image(tmp_path / "in" / f"{name}.nii.gz")
@@ -364,7 +366,7 @@ class TestPredictFolder:
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=tmp_path / "p")
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["a.nii.gz"]
         assert fake.prompts[0].labels[200].points[0].position == (3, 2, 1)
-        assert "cavity (500), wall (200); found 'heart'" in capsys.readouterr().err
+        assert "cavity (500), wall (200); found 'heart'" in caplog.text
 
     def test_prompts_and_names_together_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(NNUNetPromptError, match="not both"):
@@ -388,7 +390,7 @@ class TestPredictFolder:
         with pytest.raises(NNUNetPromptError, match="cannot be made"):
             predict_folder(tmp_path / "in", source, model=tmp_path)
 
-    @pytest.mark.parametrize("older", [False, True])
+    @each("older", [False, True])
     def test_a_real_model_end_to_end(self, tmp_path: Path, older: bool) -> None:
         image(tmp_path / "in" / "a.nii.gz", (9, 11, 6))
         model = write_model_folder(tmp_path / "model", folds=(0, 1))
@@ -416,7 +418,7 @@ class TestPlaces:
                 predict_folder(tmp_path / "in", tmp_path / output, model=model)
         assert source.read_bytes() == before and not fake.seen
 
-    @pytest.mark.parametrize("place", ["model", "model/fold_0"])
+    @each("place", ["model", "model/fold_0"])
     def test_the_model(self, tmp_path: Path, fake: Fake, place: str) -> None:
         model = write_model_folder(tmp_path / "model")
         image(tmp_path / "in" / "a.nii.gz")
@@ -434,7 +436,7 @@ class TestPlaces:
             predict_folder(tmp_path / "in", rough.parent, model=tmp_path, prompts=path)
         assert rough.read_bytes() == before
 
-    @pytest.mark.parametrize("left", ["empty", "half", "image", "shifted", "stranger"])
+    @each("left", ["empty", "half", "image", "shifted", "stranger"])
     def test_what_another_program_left_is_done_again(
         self, tmp_path: Path, fake: Fake, left: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -489,7 +491,7 @@ class TestPlaces:
 
 
 def test_a_label_without_anything_positive_is_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = {"500": [{"position": [1, 1, 1], "positive": False}], "200": [[1, 1, 1]]}
     content = {"format": "nnunet-prompt", "version": 1, "cases": {"a": said}}
@@ -498,5 +500,5 @@ def test_a_label_without_anything_positive_is_reported(
     asked = Asked(load_prompts(tmp_path / "p.json").for_images(images, table=TABLE))
     (found,) = group_images(images.values(), keys=("a",), n_channels=1)
     predict_cases(Fake(), [CaseToDo(found, tmp_path / "out.nii.gz")], asked)
-    lines = [line for line in capsys.readouterr().err.splitlines() if "only negative" in line]
+    lines = [line for line in caplog.messages if "only negative" in line]
     assert len(lines) == 1 and "case a: label 500: only negative prompts" in lines[0]

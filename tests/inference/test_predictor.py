@@ -15,7 +15,9 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.prompts.channels import POINT
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
-from tests.predictor_fixture import (
+from tests.helpers.each import each
+from tests.helpers.predictors import (
+    ALL_48,
     ORIENTATIONS,
     SIZE,
     Answers,
@@ -30,7 +32,7 @@ WAYS = list(itertools.product(("3d_fullres", "2d"), ("canonical", "file")))
 
 
 class TestFrames:
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+    @each(("axes", "signs"), ALL_48)
     def test_a_box_of_the_file_comes_back_on_the_file(
         self, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:
@@ -41,7 +43,7 @@ class TestFrames:
         assert found.shape == volume.shape and found.dtype == np.uint16
         assert np.array_equal(found, 500 * filled(volume, box))
 
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+    @each(("axes", "signs"), ORIENTATIONS)
     def test_a_box_in_pls_is_the_same_box(
         self, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:
@@ -51,8 +53,8 @@ class TestFrames:
         found = predictor().predict_prompts([volume], case(in_pls, frame="PLS"))
         assert np.array_equal(found, 500 * filled(volume, box))
 
-    @pytest.mark.parametrize(("configuration", "orientation"), WAYS)
-    @pytest.mark.parametrize("transpose", list(itertools.permutations(range(3))))
+    @each(("configuration", "orientation"), WAYS)
+    @each("transpose", list(itertools.permutations(range(3))))
     def test_every_transposition_of_nnunet(
         self, configuration: str, orientation: str, transpose: tuple[int, int, int]
     ) -> None:
@@ -65,8 +67,8 @@ class TestFrames:
         found = loaded.predict_prompts([volume], case(box))
         assert np.array_equal(found, 500 * filled(volume, box))
 
-    @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
-    @pytest.mark.parametrize("spacing", [(6.0, 2.0, 2.0), (3.0, 1.0, 1.0), (12.0, 1.2, 1.6)])
+    @each("configuration", ["3d_fullres", "2d"])
+    @each("spacing", [(6.0, 2.0, 2.0), (3.0, 1.0, 1.0), (12.0, 1.2, 1.6)])
     def test_with_resampling_the_box_is_met_within_a_voxel(
         self, configuration: str, spacing: tuple[float, float, float]
     ) -> None:
@@ -78,7 +80,7 @@ class TestFrames:
         assert (found <= binary_dilation(exact, cube)).all()
         assert (found >= binary_erosion(exact, cube)).all()
 
-    @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+    @each("configuration", ["3d_fullres", "2d"])
     def test_a_volume_of_one_slice(self, configuration: str) -> None:
         volume = stored(("L", "P", "S"), size={**SIZE, "S": 2})
         volume = replace(volume, array=volume.array[:, :, 1:], file_shape=volume.shape)
@@ -86,7 +88,7 @@ class TestFrames:
         found = predictor(configuration=configuration).predict_prompts([volume], case(box))
         assert np.array_equal(found, 500 * filled(volume, box))
 
-    @pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+    @each("configuration", ["3d_fullres", "2d"])
     def test_many_tiles(self, configuration: str) -> None:
         volume = stored(("S", "L", "P"), size={"S": 19, "P": 40, "L": 31})
         box = Box((2, 3, 5), (17, 28, 36))
@@ -149,7 +151,7 @@ class TestPrompts:
         assert np.array_equal(found, 500 * expected)
         assert not predictor().predict_prompts([volume], case(box, slices={})).any()
 
-    @pytest.mark.parametrize("axis", [0, 1, 2])
+    @each("axis", [0, 1, 2])
     def test_slices_may_lie_along_any_axis_of_pls(self, axis: int) -> None:
         volume = stored(("S", "L", "P"), (-1, 1, 1))
         box = Box((1, 2, 3), (5, 8, 9))
@@ -183,7 +185,7 @@ class TestPrompts:
         found = predictor(Answers(0)).predict_prompts([volume], said)
         assert np.array_equal(found, 3 * mask)
 
-    @pytest.mark.parametrize(
+    @each(
         "prompt",
         [
             PromptSet(boxes=(Box((0, 0, 0), (16, 3, 3)),)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from nnunet_prompt.prompts.channels import BOX, MASK
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
-from tests.predictor_fixture import ORIENTATIONS, Answers, corner, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import ORIENTATIONS, Answers, corner, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
 ISOTROPIC = {"S": 2.0, "P": 2.0, "L": 2.0}
@@ -85,8 +87,8 @@ def check(volume: NiftiVolume, prompts: CasePrompts, network: nn.Module, **chang
     assert sum(found.tiles.values()) < sum(expected.tiles.values())
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::5])
+@each("spacing", SPACINGS)
+@each(("axes", "signs"), ORIENTATIONS)
 def test_in_any_orientation(
     axes: tuple[str, ...], signs: tuple[int, ...], spacing: dict[str, float]
 ) -> None:
@@ -94,9 +96,14 @@ def test_in_any_orientation(
     check(volume, said(volume), Bright())
 
 
-@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
-@pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
-@pytest.mark.parametrize("orientation", ["canonical", "file"])
+TRANSPOSED = list(
+    itertools.product(
+        ["3d_fullres", "2d"], [(0, 1, 2), (1, 2, 0), (2, 0, 1)], ["canonical", "file"]
+    )
+)
+
+
+@each(("configuration", "transpose", "orientation"), TRANSPOSED, fast=TRANSPOSED[::3])
 def test_in_any_transposition(
     configuration: str, transpose: tuple[int, int, int], orientation: str
 ) -> None:
@@ -105,7 +112,7 @@ def test_in_any_transposition(
     check(volume, said(volume), Bright(), **changes)
 
 
-@pytest.mark.parametrize("network", [Bright(), Feels()])
+@each("network", [Bright(), Feels()])
 def test_with_a_network_that_looks_around(network: nn.Module) -> None:
     """The margin keeps what is pointed at away from the border of a tile."""
     volume = stored(spacing=ISOTROPIC, size=SIZE)
@@ -119,7 +126,7 @@ def test_a_rough_mask() -> None:
     check(volume, CasePrompts({3: PromptSet(mask=mask)}), Bright())
 
 
-@pytest.mark.parametrize("axis", ["S", "P"])
+@each("axis", ["S", "P"])
 def test_one_slice(axis: str) -> None:
     volume = stored(spacing=STACK, size=SIZE)
     place = "LPS".index(axis)

@@ -12,7 +12,8 @@ import torch
 from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
-from tests.predictor_fixture import (
+from tests.helpers.each import each
+from tests.helpers.predictors import (
     ORIENTATIONS,
     Answers,
     case,
@@ -46,7 +47,7 @@ class TestStructures:
         with pytest.raises(DatasetError, match="liver"):
             predictor().predict_structures([], ["liver"])
 
-    @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::7])
+    @each(("axes", "signs"), ORIENTATIONS)
     def test_the_mask_lies_where_the_image_is_bright(
         self, axes: tuple[str, ...], signs: tuple[int, ...]
     ) -> None:
@@ -84,7 +85,7 @@ class TestModel:
         again = [loaded.predict_prompts([v], case(corner(v))) for v in (second, first)]
         assert np.array_equal(again[1], expected[0]) and np.array_equal(again[0], expected[1])
 
-    @pytest.mark.parametrize("count", [0, 2])
+    @each("count", [0, 2])
     def test_another_number_of_channels_is_refused(self, count: int) -> None:
         with pytest.raises(ImageError, match=f"takes 1 image channel.*found {count}"):
             predictor().predict_structures([stored()] * count)

@@ -13,6 +13,7 @@ from nnunet_prompt.inference.refined import corrected, read_automatic, with_mask
 from nnunet_prompt.io.nifti import read_stored
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts, Point, PromptSet
+from tests.helpers.each import each
 
 AFFINE = np.diag([-2.0, -3.0, 8.0, 1.0])
 AUTO = np.array([[[5, 5, 0], [7, 0, 9]]], np.int32)
@@ -30,7 +31,7 @@ def test_prompted_labels_are_replaced_and_the_others_stay() -> None:
     assert corrected(AUTO * 100, answer, [5]).max() == 900  # whatever the answer's type
 
 
-@pytest.mark.parametrize("frame", ["file", "PLS"])
+@each("frame", ["file", "PLS"])
 def test_a_label_begins_with_its_part_of_the_mask(tmp_path: Path, frame: str) -> None:
     image = read_stored(save(tmp_path / "i.nii.gz", AUTO))
     own = np.ones((1, 2, 3), bool)

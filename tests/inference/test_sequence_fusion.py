@@ -21,7 +21,8 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.spans import Spans
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.predictor_fixture import Answers, case, corner, predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import Answers, case, corner, predictor, stored
 
 SHAPE = (4, 3, 2)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])
@@ -109,7 +110,7 @@ class TestTrust:
 
 
 class TestWeights:
-    @pytest.mark.parametrize(
+    @each(
         ("label", "seen_by"), [(2221, "LGE"), (1220, "T2"), (200, "C0"), (500, "C0"), (600, "C0")]
     )
     def test_the_best_sequence_decides(self, label: int, seen_by: str) -> None:
@@ -118,7 +119,7 @@ class TestWeights:
             answers[seen_by] = said(1 - other, labels=(label,))
             assert (fuse(answers) == (label if other < 0.5 else 0)).all()
 
-    @pytest.mark.parametrize(
+    @each(
         ("label", "missing", "second"),
         [(2221, "LGE", "T2"), (1220, "T2", "LGE"), (500, "C0", "LGE")],
     )
@@ -179,7 +180,7 @@ class TestPlaces:
         none = ObjectLogits((), (0, 0, 0), np.zeros((0, 0, 0, 0), np.float32), WHOLE)
         assert not fuse({"LGE": none, "T2": none}, CasePrompts()).any()
 
-    @pytest.mark.parametrize("axis", [0, 1, 2])
+    @each("axis", [0, 1, 2])
     def test_a_label_stays_in_the_slices_where_it_was_prompted(
         self, axis: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -199,7 +200,7 @@ class TestWhoIsAsked:
         warnings: list[str] = []
         return predict_case(fake, images, SAID, warn=warnings.append), warnings
 
-    @pytest.mark.parametrize("names", [["LGE"], [""], ["0000", "0001"]])
+    @each("names", [["LGE"], [""], ["0000", "0001"]])
     def test_one_image_and_channels_are_predicted_as_ever(self, names: list[str]) -> None:
         fake = Sees({}, n_image_channels=len(names))
         found, warnings = self.predict(fake, volumes(*names))
@@ -299,7 +300,7 @@ class TestReadCase:
 
 
 class TestRealPredictor:
-    @pytest.mark.parametrize("axes", [("L", "P", "S"), ("S", "L", "P")])
+    @each("axes", [("L", "P", "S"), ("S", "L", "P")])
     def test_two_equal_sequences_give_the_mask_of_one(self, axes: tuple[str, ...]) -> None:
         image = stored(axes, (1, -1, -1))
         torch.manual_seed(0)

@@ -16,8 +16,8 @@ from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
-from tests.model_fixture import write_model_folder
-from tests.predictor_fixture import Answers, filled, predictor, stored
+from tests.helpers.models import write_model_folder
+from tests.helpers.predictors import Answers, filled, predictor, stored
 
 SIZE = {"S": 14, "P": 45, "L": 38}
 FIRST, SECOND = Box((4, 6, 2), (10, 12, 5)), Box((24, 30, 7), (30, 36, 11))

@@ -32,8 +32,9 @@ from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
 from nnunet_prompt.training.external_trainers import environment
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.export_fixture import TABLE, scene, trained_weights, write_model
-from tests.model_fixture import hand_made_plans
+from tests.helpers.each import each
+from tests.helpers.exports import TABLE, scene, trained_weights, write_model
+from tests.helpers.models import hand_made_plans
 
 ORIENTATIONS = ("RAS", "LPS", "SLA", "PIR", "IAR")
 
@@ -61,7 +62,7 @@ class TestPlans:
         assert isinstance(reader, CanonicalReader)
         assert reader.reader == ImageReader("SimpleITKIO", "canonical")
 
-    @pytest.mark.parametrize("said", [None, {}, "canonical", {"orientation": "file"}])
+    @each("said", [None, {}, "canonical", {"orientation": "file"}])
     def test_all_others_stay_as_they_are(self, said: Any) -> None:
         plans = PlansManager({**hand_made_plans(), **({"nnunet_prompt": said} if said else {})})
         read_as_trained(plans)
@@ -87,7 +88,7 @@ class TestPlans:
 class TestReader:
     reader = CanonicalReader(ImageReader("SimpleITKIO", "canonical"))
 
-    @pytest.mark.parametrize("axes", ORIENTATIONS)
+    @each("axes", ORIENTATIONS)
     def test_as_nnunet_reads_the_converted_file(self, axes: str, tmp_path: Path) -> None:
         path = nifti(tmp_path / "a_0000.nii.gz", axes, some())
         data, properties = self.reader.read_images([str(path)])
@@ -103,7 +104,7 @@ class TestReader:
         assert data.dtype == np.float32 and np.array_equal(data, expected)
         np.testing.assert_allclose(properties["spacing"], known["spacing"], rtol=1e-6)
 
-    @pytest.mark.parametrize("axes", ORIENTATIONS)
+    @each("axes", ORIENTATIONS)
     def test_a_mask_has_the_grid_and_header_of_its_image(self, axes: str, tmp_path: Path) -> None:
         path = nifti(tmp_path / "a_0000.nii.gz", axes, some())
         data, properties = self.reader.read_images([str(path)])

@@ -18,8 +18,8 @@ from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.training.validation_prompts import simulated_prompts
-from tests.model_fixture import TABLE
-from tests.nnunet_fixture import NAMES, TinyData, nnunet_environment, trained
+from tests.helpers.models import TABLE
+from tests.helpers.tiny_data import NAMES, TinyData, nnunet_environment, trained
 
 pytestmark = pytest.mark.slow
 

@@ -9,6 +9,7 @@ import pytest
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.unfinished import instead_of
+from tests.helpers.each import each
 
 FINAL, BEST, LATEST = (f"checkpoint_{name}.pth" for name in ("final", "best", "latest"))
 
@@ -19,7 +20,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-@pytest.mark.parametrize(
+@each(
     ("files", "said"),
     [
         ((), "; is the training finished?"),

@@ -23,7 +23,8 @@ from nnunet_prompt.networks.network import heard_channels, silence_channels
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.training.mixture import PromptMixture
-from tests.predictor_fixture import predictor, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import predictor, stored
 
 BOX = Box((1, 1, 1), (4, 4, 3))
 DEAF = Capability(unsupported=("scribble +", "scribble -", "mask"))
@@ -78,7 +79,7 @@ def test_the_file_keeps_what_is_unsupported_and_the_mixture(tmp_path: Path) -> N
         Capability(unsupported=("lasso",))
 
 
-@pytest.mark.parametrize("conv", [torch.nn.Conv2d, torch.nn.Conv3d])
+@each("conv", [torch.nn.Conv2d, torch.nn.Conv3d])
 def test_silent_channels_have_no_weight(conv: Any) -> None:
     network = torch.nn.Sequential(conv(2 + N_PROMPT_CHANNELS, 4, 3), conv(4, 1, 3))
     before = network[0].weight.detach().clone()

@@ -20,6 +20,7 @@ from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.interact import run
 from nnunet_prompt.interact.play import Play
+from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
 TRUTH = np.zeros((6, 5, 3), np.uint8)
@@ -134,7 +135,7 @@ def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
     assert not (folders / "out").exists()
 
 
-@pytest.mark.parametrize("folder", ["labels", "images", "."])
+@each("folder", ["labels", "images", "."])
 def test_nothing_is_written_among_the_inputs(folders: Path, folder: str) -> None:
     if folder == ".":  # the model's own folder
         (folders / "plans.json").write_text("{}")
@@ -180,12 +181,12 @@ def test_other_formats_are_read_by_the_models_reader(folders: Path) -> None:
     assert play(folders)["labels"]["5"]["n"] == 2
 
 
-def test_values_that_no_label_map_has(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_that_no_label_map_has(folders: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(NNUNetPromptError, match=r"labels: .* one of the values 8, 9, found none"):
         play(folders, values=[8, 9])
     assert not (folders / "out" / run.SUMMARY).exists()
     play(folders, values=[5, 9])
-    assert "no label map has 9" in capsys.readouterr().err
+    assert "no label map has 9" in caplog.text
 
 
 def test_an_automatic_mask_of_other_numbers_is_refused(folders: Path) -> None:
@@ -203,7 +204,7 @@ def test_one_label_map_per_case(folders: Path) -> None:
         play(folders)
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [{"protocol": "click"}, {"interactions": 0}, {"tolerance_mm": np.nan}, {"tolerance_mm": -1.0}],
 )

@@ -28,6 +28,7 @@ from nnunet_prompt.io.atomic import (
     unpack,
     write_once,
 )
+from tests.helpers.each import each
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
 
@@ -36,7 +37,7 @@ def image() -> Any:
     return nib.Nifti1Image(ARRAY, np.diag([1.0, 2.0, 8.0, 1.0]))
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@each("labels", [False, True])
 def test_everybody_reads_what_is_written(tmp_path: Path, labels: bool) -> None:
     save_nifti(tmp_path / "a.nii.gz", image(), labels=labels)
     assert unpack(tmp_path / "a.nii.gz", 352 + 120) is not None
@@ -49,7 +50,7 @@ def test_everybody_reads_what_is_written(tmp_path: Path, labels: bool) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.nii", "a.nii.gz"]
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@each("labels", [False, True])
 def test_the_header_tells_neither_time_nor_name(tmp_path: Path, labels: bool) -> None:
     for name in ("a.nii.gz", "other.nii.gz"):
         save_nifti(tmp_path / name, image(), labels=labels)
@@ -115,7 +116,7 @@ def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
     assert left == [tmp_path / "imagesTr" / "b.nii.gz"]
 
 
-@pytest.mark.parametrize("links", [True, False])
+@each("links", [True, False])
 def test_of_several_writers_the_first_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
@@ -147,8 +148,8 @@ LONGEST = 255  # bytes of a file name
 
 
 class TestLongNames:
-    @pytest.mark.parametrize("letter", ["x", "ü"])
-    @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+    @each("letter", ["x", "ü"])
+    @each("ending", [".nii.gz", ".nii"])
     def test_images_with_the_longest_names(self, tmp_path: Path, letter: str, ending: str) -> None:
         room = LONGEST - len(ending)
         path = tmp_path / (letter * (room // len(letter.encode())) + ending)
@@ -158,7 +159,7 @@ class TestLongNames:
         assert write_once(path, lambda partial: save_nifti(partial, image()))
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
-    @pytest.mark.parametrize("name", ["a.json", "a.nii.gz", "a.b.c.NII.GZ", "no ending", ".hidden"])
+    @each("name", ["a.json", "a.nii.gz", "a.b.c.NII.GZ", "no ending", ".hidden"])
     def test_hidden_names_are_short_end_alike_and_are_nobody_elses(
         self, tmp_path: Path, name: str
     ) -> None:
@@ -244,7 +245,7 @@ class TestFullDisc:
             path.write_bytes(noise.tobytes())
 
 
-@pytest.mark.parametrize(
+@each(
     ("cause", "reason"),
     [(PermissionError(13, "Permission denied", "x"), "Permission denied"), (OSError("?"), None)],
 )

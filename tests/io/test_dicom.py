@@ -10,7 +10,8 @@ import pytest
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.dicom import dicom_files, read_series
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
+from tests.helpers.each import each
 
 ARRAY = np.arange(60).reshape(3, 4, 5)  # slices, rows, columns
 
@@ -50,7 +51,7 @@ def test_two_series_are_named(tmp_path: Path) -> None:
     assert "1.2.3.4 (3 files)" in said and "1.2.3.5 (3 files)" in said
 
 
-@pytest.mark.parametrize("places", [(0, 3, 6, 12), (0, 3, 3, 6)])
+@each("places", [(0, 3, 6, 12), (0, 3, 3, 6)])
 def test_uneven_slices(places: tuple[float, ...], tmp_path: Path) -> None:
     said = refused(write_series(tmp_path / "s", np.arange(80).reshape(4, 4, 5), places=places))
     assert "mm, expected equal ones" in said

@@ -18,6 +18,7 @@ from nnunet_prompt.inference.given import check_channels
 from nnunet_prompt.io.geometry import GRID_TOLERANCE, Lattice, geometry_difference, same_geometry
 from nnunet_prompt.io.nifti import read_grid, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
+from tests.helpers.each import each
 
 SHAPE = (8, 6, 5)
 AFFINE = np.diag([-1.5, -1.25, 8.0, 1.0])
@@ -30,7 +31,7 @@ def moved(mm: float) -> Any:
     return affine
 
 
-@pytest.mark.parametrize(("share", "same"), [(0.0, True), (0.9, True), (1.1, False)])
+@each(("share", "same"), [(0.0, True), (0.9, True), (1.1, False)])
 def test_a_tenth_of_the_shortest_edge_is_the_limit(share: float, same: bool) -> None:
     mm = share * GRID_TOLERANCE * SHORTEST
     a, b = Lattice(SHAPE, AFFINE), Lattice(SHAPE, moved(mm))
@@ -56,7 +57,7 @@ def test_another_shape_is_another_grid() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("mm", "same"), [(0.0, True), (0.05, True), (0.1, True), (0.5, False)])
+@each(("mm", "same"), [(0.0, True), (0.05, True), (0.1, True), (0.5, False)])
 def test_all_who_ask_agree(tmp_path: Path, mm: float, same: bool) -> None:
     """What can be trained on can be predicted, scored and prompted with."""
     folders = [tmp_path / name for name in ("first", "second")]

@@ -16,6 +16,7 @@ from nnunet_prompt.io.guard import (
     model_folders,
     model_folders_of,
 )
+from tests.helpers.each import each
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def linked(path: Path, link: Path) -> Path:
 
 
 class TestFolders:
-    @pytest.mark.parametrize(
+    @each(
         "spell",
         [
             lambda images: images,
@@ -95,7 +96,7 @@ class TestFiles:
             with pytest.raises(OutputError, match="input"):
                 check_output_file(output, [images])
 
-    @pytest.mark.parametrize("name", ["new.nii.gz", "new.NII", "sub/new.mha", "dataset.json"])
+    @each("name", ["new.nii.gz", "new.NII", "sub/new.mha", "dataset.json"])
     def test_what_would_be_taken_for_an_input(self, images: Path, name: str) -> None:
         with pytest.raises(OutputError, match="lies among the inputs"):
             check_output_file(images / name, [images])
@@ -110,7 +111,7 @@ class TestFiles:
             (images.parent / name).write_text("{}")
             check_output_file(images.parent / name, [images])
 
-    @pytest.mark.parametrize("name", ["dataset.json", "nnUNetPlans.json", "splits_final.json"])
+    @each("name", ["dataset.json", "nnUNetPlans.json", "splits_final.json"])
     def test_a_description_is_never_replaced_wherever_it_is(
         self, tmp_path: Path, name: str
     ) -> None:

@@ -14,6 +14,7 @@ from nnunet_prompt.io.image_cases import (
     image_files,
     without_ending,
 )
+from tests.helpers.each import each
 
 
 def group(names: list[str], keys: list[str], n_channels: int = 1) -> dict[str, list[str]]:
@@ -38,7 +39,7 @@ def channels(names: list[str], keys: list[str], n_channels: int = 1, **more: boo
     return ["+".join(filter(None, (c.case, *c.files))) for c in found]
 
 
-@pytest.mark.parametrize(
+@each(
     ("names", "keys", "n_channels", "cases"),
     [
         (["sub-01_T2", "knee_C0", "x_LGE"], [], 1, ["knee_C0", "sub-01_T2", "x_LGE"]),
@@ -108,7 +109,7 @@ def pick(names: list[str], n_channels: int) -> dict[str, str]:
     return {tag: path.name for tag, path in case.pick(n_channels).items()}
 
 
-@pytest.mark.parametrize("n_channels", [1, 3])
+@each("n_channels", [1, 3])
 def test_all_sequences_are_picked_and_the_mask_lies_on_lge_before_c0_before_t2(
     n_channels: int,
 ) -> None:
@@ -133,7 +134,7 @@ def test_the_order_in_which_files_give_the_grid() -> None:
     assert case.first == case.ordered[0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("names", "count"),
     [
         ([], 1),
@@ -151,7 +152,7 @@ def test_tags_that_are_sequences() -> None:
     assert not any(are_sequences(tags) for tags in ([], [""], ["LGE", ""], ["0000", "0001"]))
 
 
-@pytest.mark.parametrize(
+@each(
     ("names", "n_channels"),
     [
         (["a.nii.gz"], 2),
@@ -170,7 +171,7 @@ def test_files_that_do_not_fit_the_model_are_named(names: list[str], n_channels:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("keys", "case", "key"),
     [
         (["a", "a.nii.gz"], "a", "a"),

@@ -17,12 +17,13 @@ from nnunet_prompt.io.image_files import (
     without_image_ending,
     write_label_file,
 )
-from tests.dicom_fixture import write_series
+from tests.helpers.dicom import write_series
+from tests.helpers.each import each
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "ending", "stem"),
     [
         ("a.nii.gz", ".nii.gz", "a"),
@@ -39,7 +40,7 @@ def test_names(name: str, ending: str, stem: str) -> None:
     assert (image_ending(name), without_image_ending(name)) == (ending, stem)
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
+@each("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".gipl"])
 def test_the_grid_is_that_of_the_image(ending: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(ARRAY)
     image.SetSpacing((1.0, 2.0, 3.0))
@@ -55,7 +56,7 @@ def test_the_grid_is_that_of_the_image(ending: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(grid.spacing_mm, (1, 2, 3))
 
 
-@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 3), (5, 6, 7)])
+@each("shape", [(6, 7), (6, 7, 3), (5, 6, 7)])
 def test_a_tiff_is_a_picture_or_a_volume(shape: tuple[int, ...], tmp_path: Path) -> None:
     import tifffile
 
@@ -71,7 +72,7 @@ def test_a_dicom_series(tmp_path: Path) -> None:
     assert read_image_grid(series).shape == read_image_file(series).shape == (5, 4, 3)
 
 
-@pytest.mark.parametrize("name", ["a.nrrd", "a.nii.gz", "a.png", "a.tif", "a"])
+@each("name", ["a.nrrd", "a.nii.gz", "a.png", "a.tif", "a"])
 def test_what_is_not_there(name: str, tmp_path: Path) -> None:
     for read in (read_image_file, read_image_grid):
         with pytest.raises(ImageError, match=rf"{name}"):
@@ -98,7 +99,7 @@ class TestIsMaskOf:
         sitk.WriteImage(moved, str(image))
         assert not is_mask_of(image.with_name("m.nrrd"), image, (500,))
 
-    @pytest.mark.parametrize("part", [None, 0, 100])
+    @each("part", [None, 0, 100])
     def test_nothing_and_half_of_it(self, image: Path, part: int | None) -> None:
         mask = image.with_name("m.nrrd")
         content = mask.read_bytes()

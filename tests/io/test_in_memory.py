@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.in_memory import is_in_memory, volumes_in_memory
 from nnunet_prompt.io.nifti import read_nifti
+from tests.helpers.each import each
 
 AFFINE = np.array([[0, -2.0, 0, 10], [-1.5, 0, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -61,14 +62,12 @@ def test_types_and_voxels_that_are_not_finite() -> None:
     assert np.isnan(broken[0, 0, 0])  # the caller's own
 
 
-@pytest.mark.parametrize(
-    "given", [ARRAY, [ARRAY, AFFINE], (ARRAY,), "a", None, 3, (ARRAY, ARRAY, 3)]
-)
+@each("given", [ARRAY, [ARRAY, AFFINE], (ARRAY,), "a", None, 3, (ARRAY, ARRAY, 3)])
 def test_what_has_no_place(given: Any) -> None:
     assert not is_in_memory(given)
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "message"),
     [
         ((ARRAY, np.zeros((4, 4))), "affine"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.io.mask_file import is_finished
+from tests.helpers.each import each
 
 SHAPE, AFFINE = (6, 5, 4), np.diag([1.25, 1.5, 8.0, 1.0])
 
@@ -38,7 +39,7 @@ def test_finished_masks(tmp_path: Path, image: Path) -> None:
     assert is_finished(target, [tmp_path / "gone.nii.gz", image], {200})
 
 
-@pytest.mark.parametrize("kept", [0, 20, 0.5, 0.9, -1, -4])
+@each("kept", [0, 20, 0.5, 0.9, -1, -4])
 def test_a_mask_that_was_cut_off(tmp_path: Path, image: Path, kept: float) -> None:
     target = tmp_path / "mask.nii.gz"
     noise = np.random.default_rng(0).integers(0, 2, SHAPE).astype(np.uint8)
@@ -57,7 +58,7 @@ def test_a_byte_that_was_changed(tmp_path: Path, image: Path) -> None:
     assert not is_finished(target, [image], {1})
 
 
-@pytest.mark.parametrize(
+@each(
     ("array", "affine"),
     [
         (mask(7), AFFINE),

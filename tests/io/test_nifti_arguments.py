@@ -16,7 +16,7 @@ from nnunet_prompt.io.nifti import (
     volume_count,
     write_labels_like,
 )
-from tests.nonsense_fixture import refuses
+from tests.helpers.nonsense import refuses
 
 
 def test_what_is_no_path_and_no_volume(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import logging
 import re
 import tempfile
@@ -22,7 +23,8 @@ from nnunet_prompt.io.nifti import read_grid, read_label_volume, read_nifti, wri
 from nnunet_prompt.io.nifti_geometry import FIELDS
 from nnunet_prompt.io.nifti_header import bare_header
 from nnunet_prompt.io.repair import read_mended
-from tests.header_fixture import (
+from tests.helpers.each import each
+from tests.helpers.headers import (
     ACDC,
     AGREE,
     CONTRADICT,
@@ -58,7 +60,7 @@ def seen_by_itk(path: Path) -> Any:
     return np.diag([-1, -1, 1, 1]) @ affine
 
 
-@pytest.mark.parametrize("name", BOTH)
+@each("name", BOTH)
 def test_spacing_and_affine_are_those_of_simpleitk(tmp_path: Path, name: str) -> None:
     path = BOTH[name].write(tmp_path / "a.nii.gz", ARRAY)
     expected = seen_by_itk(path)
@@ -72,8 +74,14 @@ def test_spacing_and_affine_are_those_of_simpleitk(tmp_path: Path, name: str) ->
         assert all("\n" not in note and len(note) < 400 for note in found.notes)
 
 
-@pytest.mark.parametrize("name", [*BOTH, *REFUSED_BY_ITK])
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+NAMES = [*BOTH, *REFUSED_BY_ITK]
+
+
+@each(
+    ("name", "ending"),
+    list(itertools.product(NAMES, [".nii", ".nii.gz"])),
+    fast=[(name, (".nii", ".nii.gz")[n % 2]) for n, name in enumerate(NAMES)],
+)
 def test_a_mask_lies_where_its_image_does(tmp_path: Path, name: str, ending: str) -> None:
     """For every program: what says where voxels lie is the same bytes."""
     path = (BOTH | REFUSED_BY_ITK)[name].write(tmp_path / f"a{ending}", ARRAY)
@@ -87,7 +95,7 @@ def test_a_mask_lies_where_its_image_does(tmp_path: Path, name: str, ending: str
         np.testing.assert_array_equal(seen_by_itk(mask), seen_by_itk(path))
 
 
-@pytest.mark.parametrize("name", REFUSED_BY_ITK)
+@each("name", REFUSED_BY_ITK)
 def test_a_sheared_sform_is_taken_as_it_stands(tmp_path: Path, name: str) -> None:
     path = REFUSED_BY_ITK[name].write(tmp_path / "a.nii", ARRAY)
     with pytest.raises(RuntimeError, match="orthonormal"):
@@ -100,7 +108,7 @@ def test_a_sheared_sform_is_taken_as_it_stands(tmp_path: Path, name: str) -> Non
     assert "sheared" in note and "refuses" in note
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_what_no_voxels_can_have_is_refused(tmp_path: Path, name: str) -> None:
     header, told = REFUSED[name]
     path = header.write(tmp_path / "a.nii.gz", ARRAY)
@@ -155,9 +163,7 @@ def test_the_other_order_of_bytes(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, TRUE, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["metres", "micrometres", "micrometres, and seconds, qform alone", "metres, neither"]
-)
+@each("name", ["metres", "micrometres", "micrometres, and seconds, qform alone", "metres, neither"])
 def test_submit_takes_a_unit_that_gives_no_body_for_mm(tmp_path: Path, name: str) -> None:
     found = read_mended(CONTRADICT[name].write(tmp_path / "a.nii", ARRAY))
     np.testing.assert_allclose(found.spacing_mm, SIZES, rtol=1e-5)
@@ -211,6 +217,7 @@ headers = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(headers)
 def test_whatever_a_header_says(tmp_path_factory: pytest.TempPathFactory, header: Header) -> None:

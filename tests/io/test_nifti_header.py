@@ -21,6 +21,7 @@ from nnunet_prompt.io.nifti_header import (
     check_extensions,
     first_bytes,
 )
+from tests.helpers.each import each
 
 ARRAY = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 WHOLE = nib.Nifti1Image(ARRAY, np.eye(4)).to_bytes()
@@ -59,8 +60,8 @@ def test_what_comes_before_the_damage_is_kept(tmp_path: Path) -> None:
         first_bytes(tmp_path / "gone", 4)
 
 
-@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
-@pytest.mark.parametrize("order", ["<", ">"])
+@each("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@each("order", ["<", ">"])
 def test_a_header_of_either_kind_and_order(tmp_path: Path, kind: Any, order: str) -> None:
     header = kind.header_class(endianness=order)
     kind(ARRAY, np.eye(4), header).to_filename(tmp_path / "a.nii")
@@ -75,7 +76,7 @@ def test_a_bad_field_is_no_reason_to_refuse_a_header(tmp_path: Path) -> None:
     assert bare_header(path).get_data_shape() == (2, 3, 4)
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "match"),
     [
         (b"", "found an empty file"),
@@ -102,7 +103,7 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
         read_nifti(tmp_path / "c.nii")
 
 
-@pytest.mark.parametrize(
+@each(
     ("size", "offset", "match"),
     [
         (0, 384, "claims 0 bytes, expected 8 to 32"),

@@ -14,6 +14,7 @@ import pytest
 from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 from nnunet_prompt.io.repair import MAX_VOXELS, read_mended, read_mended_grid
+from tests.helpers.each import each
 
 ARRAY = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 LPS = np.diag([-1.0, -2.0, 8.0, 1.0])
@@ -29,7 +30,7 @@ def save(path: Path, array: Any = ARRAY, *changes: tuple[Any, ...]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@each("ending", [".nii", ".nii.gz"])
 def test_a_good_file_is_read_as_ever(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / f"a{ending}", ARRAY[..., None])
     found, expected = read_mended(path), read_nifti(path)
@@ -44,7 +45,7 @@ NAN_ROW = ((252, "<2h", 1, 1), (280, "<4f", NAN, NAN, NAN, NAN))
 NO_SIZE = ((252, "<2h", 0, 1), (280 + 8, "<f", 0.0), (296 + 8, "<f", 0.0), (312 + 8, "<f", 0.0))
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "spacing"),
     [
         (NAN_ROW, (1, 2, 8)),  # the qform is whole
@@ -73,7 +74,7 @@ def test_axes_that_are_known_keep_their_directions(tmp_path: Path) -> None:
     np.testing.assert_allclose(whole.affine, LPS, atol=1e-6)
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "spacing", "axes", "said"),
     [
         (((252, "<2h", 0, 1), (280, "<f", 1e30)), (1, 2, 8), "RPS", "the sform is sheared"),
@@ -152,7 +153,7 @@ def test_voxels_that_are_not_finite(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.array, np.where(ARRAY == 5, 0, ARRAY))
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "match"),
     [
         (((70, "<2h", 32, 64),), "expected one real number per voxel, found type complex64"),
@@ -172,9 +173,7 @@ def test_voxels_that_are_lost_leave_the_grid(
     assert grid.shape[1:] == (3, 4) and not grid.array.any() and grid.array.strides == (0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "dims", [(0, 2, 3, 4), (1, 2, 3, 4), (3, -2, 3, 4), (3, 0, 3, 4), (3, 1000, 1000, 1000)]
-)
+@each("dims", [(0, 2, 3, 4), (1, 2, 3, 4), (3, -2, 3, 4), (3, 0, 3, 4), (3, 1000, 1000, 1000)])
 def test_a_shape_that_is_no_grid(tmp_path: Path, dims: tuple[int, ...]) -> None:
     path = save(tmp_path / "a.nii", ARRAY, (40, "<4h", *dims))
     for read in (read_mended, read_mended_grid):

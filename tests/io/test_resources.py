@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nnunet_prompt.io.resources import Limits, bound_threads, container_limits, free_bytes
+from tests.helpers.each import each
 
 GIB = 2**30
 
@@ -62,7 +63,7 @@ def test_nothing_to_read_sets_no_limit(tmp_path: Path) -> None:
     assert container_limits(tmp_path) == Limits(16, None)
 
 
-@pytest.mark.parametrize("quota", ["50000 100000", "0 100000", "50000 0"])
+@each("quota", ["50000 100000", "0 100000", "50000 0"])
 def test_there_is_at_least_one_processor(tmp_path: Path, quota: str) -> None:
     put(tmp_path, proc__self__cgroup="0::/\n")
     group(tmp_path, "", cpu_max=quota)

@@ -15,6 +15,7 @@ from nnunet_prompt.io.geometry import Lattice, same_geometry
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.io.save_mask import save_mask
+from tests.helpers.each import each
 
 AFFINE = np.array([[0, -2.0, 0, 10], [-1.5, 0, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 MASK = np.zeros((2, 3, 4), np.int64)
@@ -30,8 +31,8 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
-@pytest.mark.parametrize("form", ["path", "text", "nibabel", "SimpleITK", "affine"])
+@each("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@each("form", ["path", "text", "nibabel", "SimpleITK", "affine"])
 def test_every_format_and_form(image: Path, ending: str, form: str) -> None:
     like: Any = {
         "path": image,

@@ -12,6 +12,7 @@ from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io import threads as workers
 from nnunet_prompt.io.resources import Limits
 from nnunet_prompt.io.threads import AHEAD, WORKERS_VARIABLE, checkpoint, in_order, worker_count
+from tests.helpers.each import each
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker_count() == 5
 
 
-@pytest.mark.parametrize("stated", ["0", "-1", "two", "1.5"])
+@each("stated", ["0", "-1", "two", "1.5"])
 def test_a_number_that_is_none(monkeypatch: pytest.MonkeyPatch, stated: str) -> None:
     monkeypatch.setenv(WORKERS_VARIABLE, stated)
     with pytest.raises(
@@ -38,7 +39,7 @@ def test_a_number_that_is_none(monkeypatch: pytest.MonkeyPatch, stated: str) -> 
         next(in_order(str, [1]))
 
 
-@pytest.mark.parametrize("count", ["1", "2", "9"])
+@each("count", ["1", "2", "9"])
 def test_results_come_in_the_order_of_the_items(
     monkeypatch: pytest.MonkeyPatch, count: str
 ) -> None:

@@ -15,6 +15,7 @@ from nnunet_prompt.networks.capability import (
     read_capability,
     write_capability,
 )
+from tests.helpers.each import each
 
 OLD: dict[str, Any] = {  # of version 0.1's first months
     "version": 1,
@@ -45,7 +46,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (written["interaction_decay"], written["pad_mode_image"]) == (0.9, "constant")
 
 
-@pytest.mark.parametrize(
+@each(
     ("key", "value"),
     [
         ("interaction_decay", 0),

@@ -17,6 +17,7 @@ import torch
 
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.checkpoint import read_checkpoint
+from tests.helpers.each import each
 
 
 def nnunet_checkpoint() -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Evaluates(Runs):
         return eval, (f"__import__('pathlib').Path({str(self.marker)!r}).touch()",)
 
 
-@pytest.mark.parametrize("mmap", [False, True])
+@each("mmap", [False, True])
 def test_a_checkpoint_of_nnunet_is_read_whole(tmp_path: Path, mmap: bool) -> None:
     path = save(tmp_path / "c.pth", nnunet_checkpoint())
     content = read_checkpoint(path, mmap=mmap)
@@ -86,7 +87,7 @@ def test_a_checkpoint_of_nnunet_is_read_whole(tmp_path: Path, mmap: bool) -> Non
     assert content["inference_allowed_mirroring_axes"] == (0, 1)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         np.float32(1.5),
@@ -103,8 +104,8 @@ def test_every_kind_of_number_may_be_in_a_log(tmp_path: Path, value: Any) -> Non
     assert found == value and type(found) is type(value)
 
 
-@pytest.mark.parametrize("kind", [Runs, Evaluates])
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+@each("kind", [Runs, Evaluates])
+@each("zipped", [True, False], ids=["zip", "old format"])
 def test_a_crafted_checkpoint_does_not_run(tmp_path: Path, kind: type[Runs], zipped: bool) -> None:
     marker = tmp_path / "marker"
     content = {**nnunet_checkpoint(), "surprise": kind(marker)}
@@ -152,7 +153,7 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
     assert "refused" in refusal(path)
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+@each("zipped", [True, False], ids=["zip", "old format"])
 def test_a_truncated_file_says_so_wherever_it_ends(tmp_path: Path, zipped: bool) -> None:
     whole = save(tmp_path / "w.pth", nnunet_checkpoint(), _use_new_zipfile_serialization=zipped)
     data = whole.read_bytes()
@@ -162,7 +163,7 @@ def test_a_truncated_file_says_so_wherever_it_ends(tmp_path: Path, zipped: bool)
         refusal(path)
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old format"])
+@each("zipped", [True, False], ids=["zip", "old format"])
 def test_a_damaged_file_never_ends_in_a_traceback(tmp_path: Path, zipped: bool) -> None:
     whole = save(tmp_path / "w.pth", nnunet_checkpoint(), _use_new_zipfile_serialization=zipped)
     data = bytearray(whole.read_bytes())
@@ -179,7 +180,7 @@ def test_a_damaged_file_never_ends_in_a_traceback(tmp_path: Path, zipped: bool) 
             assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [b"", b"PK", b"not a checkpoint at all\n" * 5, bytes(range(256)), b"\x80\x02}q\x00.", b"{}"],
 )
@@ -196,9 +197,7 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
     refusal(path)
 
 
-@pytest.mark.parametrize(
-    "content", [{"state_dict": {}}, [1, 2], torch.zeros(3), {}, {"network_weights": "none"}]
-)
+@each("content", [{"state_dict": {}}, [1, 2], torch.zeros(3), {}, {"network_weights": "none"}])
 def test_another_kind_of_checkpoint_is_named(tmp_path: Path, content: Any) -> None:
     assert "network_weights" in refusal(save(tmp_path / "c.pth", content))
 

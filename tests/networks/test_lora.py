@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from nnunet_prompt.networks.lora import LowRank, add_lora, lora_state, restore_lora
-from tests.tuning_fixture import logits, network_of, patch
+from tests.helpers.each import each
+from tests.helpers.tunings import logits, network_of, patch
 
 
 def test_the_formula() -> None:
@@ -29,7 +30,7 @@ def test_the_rank_is_cut_to_what_the_weight_can_have_and_the_scale_is_not() -> N
     assert torch.count_nonzero(term.up) == 0 and torch.count_nonzero(term.down) == 4
 
 
-@pytest.mark.parametrize(
+@each(
     "layer",
     [
         nn.Conv3d(3, 4, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),

@@ -17,7 +17,8 @@ from nnunet_prompt.networks.provenance import Origin, pack, provenance_of
 from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.model_fixture import hand_made_plans
+from tests.helpers.each import each
+from tests.helpers.models import hand_made_plans
 
 PATCH = {"2d": (12, 12), "3d_fullres": (8, 12, 12)}
 
@@ -35,7 +36,7 @@ def noise(channels: int, configuration: str) -> Tensor:
     return torch.randn((2, channels, *PATCH[configuration]), generator=generator)
 
 
-@pytest.mark.parametrize("configuration", PATCH)
+@each("configuration", PATCH)
 def test_tensor_names_are_those_of_the_stock_network_but_heads_and_only_the_stem_is_wider(
     configuration: str,
 ) -> None:
@@ -55,7 +56,7 @@ def test_tensor_names_are_those_of_the_stock_network_but_heads_and_only_the_stem
         assert list(ours[name].shape) == wanted
 
 
-@pytest.mark.parametrize("configuration", PATCH)
+@each("configuration", PATCH)
 def test_images_alone_are_images_with_seven_silent_channels(configuration: str) -> None:
     network = built(configuration)
     image = noise(2, configuration)
@@ -70,7 +71,7 @@ def test_images_alone_are_images_with_seven_silent_channels(configuration: str) 
     assert torch.count_nonzero(full[:, 0]) > 0  # the object head as it is
 
 
-@pytest.mark.parametrize("configuration", PATCH)
+@each("configuration", PATCH)
 def test_training_begins_where_plain_nnunet_begins(configuration: str) -> None:
     torch.manual_seed(0)
     network, stock = built(configuration), built(configuration, trainer=nnUNetTrainer)
@@ -84,7 +85,7 @@ def test_training_begins_where_plain_nnunet_begins(configuration: str) -> None:
         assert torch.sigmoid(bias).tolist() == pytest.approx([0.05] * 4)
 
 
-@pytest.mark.parametrize("configuration", PATCH)
+@each("configuration", PATCH)
 def test_prompts_are_learnt_and_then_change_the_answer(configuration: str) -> None:
     network = built(configuration)
     image = noise(2 + N_PROMPT_CHANNELS, configuration)
@@ -118,7 +119,7 @@ def test_heads_are_loaded_under_either_name() -> None:
         third.load_state_dict({n: v for n, v in saved.items() if n != "heads.0.bias"})
 
 
-@pytest.mark.parametrize("wrap", [nn.Sequential, lambda network: nn.ModuleDict({"n": network})])
+@each("wrap", [nn.Sequential, lambda network: nn.ModuleDict({"n": network})])
 def test_heads_keep_their_names_inside_another_module(wrap: Any) -> None:
     wrapped, other = wrap(built("2d")), wrap(built("2d"))
     saved = wrapped.state_dict()

@@ -29,6 +29,7 @@ from nnunet_prompt.networks.tensor_names import (
     stock_name,
     stock_names,
 )
+from tests.helpers.each import each
 
 ORIGINS = (
     Origin("m/fold_0/c.pth", "nnunet_prompt", "Lizenz für alle", "ab" * 32),
@@ -36,7 +37,7 @@ ORIGINS = (
 )
 
 
-@pytest.mark.parametrize("origins", [(), ORIGINS[:1], ORIGINS])
+@each("origins", [(), ORIGINS[:1], ORIGINS])
 def test_origins_go_through_a_buffer(origins: tuple[Origin, ...]) -> None:
     buffer = pack(origins)
     assert buffer.dtype == torch.uint8 and buffer.shape == (PROVENANCE_BYTES,)
@@ -48,7 +49,7 @@ def test_origins_go_through_a_buffer(origins: tuple[Origin, ...]) -> None:
 POINTS = Points("gaussian", 2.5, "voxel")
 
 
-@pytest.mark.parametrize("origins", [(), ORIGINS[:1]])
+@each("origins", [(), ORIGINS[:1]])
 def test_points_go_through_the_same_buffer(origins: tuple[Origin, ...]) -> None:
     buffer = pack(origins, POINTS)
     assert buffer.shape == (PROVENANCE_BYTES,)
@@ -88,7 +89,7 @@ def test_what_does_not_fit_is_refused() -> None:
         pack([Origin("c", "nnunet", "x" * PROVENANCE_BYTES)])
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         b"{",

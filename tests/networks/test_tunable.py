@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from nnunet_prompt.networks.tunable import (
     make_tunable,
     tuned_tensors,
 )
-from tests.tuning_fixture import KINDS, logits, network_of, patch, train_briefly
+from tests.helpers.each import each
+from tests.helpers.tunings import KINDS, logits, network_of, patch, train_briefly
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear", "full")
+ALL = list(itertools.product(METHODS, KINDS))
+FEW = [(method, KINDS[n % len(KINDS)]) for n, method in enumerate(METHODS)]
 
 
 def tunable(method: Method, kind: str = "plain") -> Any:
@@ -38,8 +42,7 @@ def copies(network: nn.Module) -> dict[str, torch.Tensor]:
     return {n: t.detach().clone() for n, t in tensors.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@each(("method", "kind"), ALL, fast=FEW)
 def test_at_first_no_logit_changes_and_the_state_dict_is_the_same(
     method: Method, kind: str
 ) -> None:
@@ -51,8 +54,7 @@ def test_at_first_no_logit_changes_and_the_state_dict_is_the_same(
     assert all(torch.equal(own[n], ours[n]) for n in own)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS[:-1])
+@each(("method", "kind"), ALL[: -len(KINDS)], fast=FEW[:-1])
 def test_frozen_parameters_and_buffers_stay_bit_for_bit(method: Method, kind: str) -> None:
     network = tunable(method, kind)
     before = copies(network)
@@ -104,8 +106,7 @@ def test_batch_statistics_belong_to_the_layers_that_are_trained() -> None:
         assert set(moved) <= tuned_tensors(network).keys()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@each(("method", "kind"), ALL, fast=FEW)
 def test_the_saved_weights_are_those_of_the_tuned_model(method: Method, kind: str) -> None:
     network = tunable(method, kind)
     train_briefly(network, patch(kind))

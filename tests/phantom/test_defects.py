@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
+from tests.helpers.each import each
 
 AFFINE = np.array([[0, -2.0, 0, 9], [-1.5, 0, 0, 8], [0, 0, 6.0, 7], [0, 0, 0, 1]])
 IMAGE, LABEL, TABLE = "A/Case1_LGE.nii.gz", "A/Case1_gd.nii.gz", "A/info.csv"
@@ -115,6 +115,6 @@ def test_several() -> None:
     assert defects.one_after_another()(np.random.default_rng(0), {}) == {}
 
 
-@pytest.mark.parametrize("ending", ["_T2", "gd.nii.gz"])
+@each("ending", ["_T2", "gd.nii.gz"])
 def test_nothing_of_that_ending(ending: str) -> None:
     injected(defects.stored_as(ending, "float32"))

@@ -25,8 +25,9 @@ from nnunet_prompt.phantom.lascarqs import (
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
+from tests.helpers.each import each
 from tests.official_fixture import la_masks
-from tests.phantom_fixture import (
+from tests.phantom.downloads import (
     assert_prompts_fit,
     converted_labels,
     in_pls,
@@ -135,7 +136,7 @@ def test_task_2_has_no_scar_file_although_there_is_scar() -> None:
     assert 421 in case.labels.array
 
 
-@pytest.mark.parametrize("centre", sorted(SITES))
+@each("centre", sorted(SITES))
 def test_an_atrium_with_scar_on_its_wall(centre: str) -> None:
     for seed in range(2):
         case = drawn(5, centre, seed)
@@ -204,7 +205,12 @@ def masks_of(files: Mapping[str, File]) -> tuple[npt.NDArray[np.bool_], npt.NDAr
     return cavity, scar
 
 
-@pytest.mark.parametrize("defect", [None, *DEFECTS], ids=lambda d: d.name if d else "none")
+@each(
+    "defect",
+    [None, *DEFECTS],
+    ids=lambda d: d.name if d else "none",
+    fast=[None, *DEFECTS[::4]],
+)
 def test_the_converter_mends_each_defect(
     middle: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:

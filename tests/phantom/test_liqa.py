@@ -24,7 +24,8 @@ from nnunet_prompt.phantom.liver_scanner import PHASES, SITES, LiverPatient
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, places, write_mock_challenge
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
-from tests.phantom_fixture import (
+from tests.helpers.each import each
+from tests.phantom.downloads import (
     assert_prompts_fit,
     converted_labels,
     in_pls,
@@ -133,7 +134,7 @@ def test_a_test_case_is_ged4_alone() -> None:
     assert not drawn(1, "C").files
 
 
-@pytest.mark.parametrize("vendor", sorted(SITES))
+@each("vendor", sorted(SITES))
 def test_the_liver_lies_on_the_right_and_near_the_middle_from_front_to_back(vendor: str) -> None:
     for seed in range(2):
         case = drawn(1, vendor, seed)
@@ -174,7 +175,12 @@ def test_the_same_generator_gives_the_same_patient(case: DrawnCase) -> None:
     assert not np.array_equal(other.labels.array, case.labels.array)
 
 
-@pytest.mark.parametrize("defect", [None, *DEFECTS], ids=lambda d: d.name if d else "none")
+@each(
+    "defect",
+    [None, *DEFECTS],
+    ids=lambda d: d.name if d else "none",
+    fast=[None, *DEFECTS[::4]],
+)
 def test_the_converter_mends_each_defect(
     second: dict[str, File], tmp_path: Path, defect: Defect | None
 ) -> None:

@@ -26,6 +26,7 @@ from nnunet_prompt.phantom.mock_challenge import (
 )
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValCase
+from tests.helpers.each import each
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
@@ -145,9 +146,9 @@ def test_a_case_depends_on_the_seed_and_not_on_the_others(tmp_path: Path) -> Non
     assert len([n for n in nine if n.startswith("hidden_labels/")]) == 3  # one for four, at least 2
 
 
-def test_defects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_defects(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = contents(write_mock_challenge(SMALL, tmp_path / "plain", 3))
-    assert "note:" not in capsys.readouterr().err
+    assert "note:" not in caplog.text
     moved = replace(SMALL, rename=lambda path: "new" / path)
     assert contents(write_mock_challenge(moved, tmp_path / "unmoved", 3)) == plain
     names = {n for n in contents(write_mock_challenge(moved, tmp_path / "moved", 3, defects=True))}
@@ -156,7 +157,7 @@ def test_defects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert not any(n.startswith("train/A/") for n in names) and "val/1_image.nii.gz" in names
     folder = write_mock_challenge(SMALL, tmp_path / "odd", 3, defects=True)
-    assert "note:" not in capsys.readouterr().err
+    assert "note:" not in caplog.text
     odd = contents(folder)
     assert {n for n in odd if odd[n] != plain.get(n)} == {
         "mock_challenge.json",
@@ -167,7 +168,7 @@ def test_defects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads((folder / "mock_challenge.json").read_text())
     assert record["cases"]["train E 1"]["defect"] == "only E"
     write_mock_challenge(SMALL, tmp_path / "few", 1, defects=True, centres=["A"])
-    assert "1 cases of these centres do not show only E, other" in capsys.readouterr().err
+    assert "1 cases of these centres do not show only E, other" in caplog.text
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
@@ -207,10 +208,12 @@ def test_tables_list_what_is_there(tmp_path: Path) -> None:
 
 
 def test_each_part_takes_those_centres_that_it_has(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told() -> list[str]:
-        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+        lines = [line for line in caplog.messages if line.startswith("note:")]
+        caplog.clear()
+        return lines
 
     assert chosen_centres(SMALL, ["V", "F", "A", "B"]) == {
         "train": ["A", "B"],
@@ -249,7 +252,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         write_mock_challenge(SMALL, tmp_path, 1, centres=["A"])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@each("task", TASKS)
 def test_every_task_is_a_mock_challenge(task: str) -> None:
     challenge = mock_challenge_for(task)
     assert challenge.task == task and challenge.centres and challenge.test_centres

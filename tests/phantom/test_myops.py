@@ -16,10 +16,11 @@ from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom import myops
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
-from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 from tests.official_fixture import to_official
+from tests.phantom.downloads import save
 
 ANATOMY = {200, 500, 600}
 COARSE_MM = 4.0
@@ -42,19 +43,13 @@ def drawn(centre: str, seed: int = 1) -> DrawnCase:
     return myops.draw(np.random.default_rng(seed), centre, 12)
 
 
-def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
-    Record.open(folder, {}).add("case", files, {})
-    (folder / "mock_challenge.json").unlink()
-
-
 def rows(folder: Path) -> list[dict[str, str]]:
     table = folder.parent / "table.csv"
     inspect_download(examine(folder), table)
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("centre", "digit", "sequences"),
     [
         *(("A", 1, "LGE"), ("B", 2, "C0 LGE T2"), ("C", 3, "C0 LGE T2"), ("D", 4, "C0 LGE T2")),
@@ -106,7 +101,7 @@ def test_partial_labels() -> None:
     assert complete.tolist() == [0, 200, 500, 600, 1220, 2221]
 
 
-@pytest.mark.parametrize("centre", ["B", "H"])
+@each("centre", ["B", "H"])
 def test_each_sequence_shows_what_it_is_for(centre: str) -> None:
     case = drawn(centre)
     mean = {
@@ -142,7 +137,7 @@ def test_some_hearts_of_some_centres_have_no_scar() -> None:
     assert all((drawn("H", seed).labels.array == 2221).any() for seed in range(5))
 
 
-@pytest.mark.parametrize("defect", myops.DEFECTS, ids=lambda d: d.name)
+@each("defect", myops.DEFECTS, ids=lambda d: d.name, fast=myops.DEFECTS[::3])
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -172,7 +167,7 @@ def test_a_known_defect_converts_with_a_note(
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("defect", myops.REFUSED, ids=lambda d: d.name)
+@each("defect", myops.REFUSED, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
     case = drawn(defect.centres[0] if defect.centres else "B")

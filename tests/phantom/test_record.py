@@ -12,6 +12,7 @@ import pytest
 from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.phantom.record import RECORD_FILE, Record, save_volume
 from nnunet_prompt.phantom.scanner import Volume
+from tests.helpers.each import each
 
 OPTIONS = {"task": "whs", "seed": 3}
 
@@ -58,7 +59,7 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "message"),
     [
         ({"task": "whs", "seed": 4}, "seed is 3, expected 4: choose another folder"),
@@ -72,10 +73,18 @@ def test_another_mock_challenge(tmp_path: Path, options: dict[str, object], mess
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"version": 1, "cases": []}'])
-def test_a_record_that_is_none(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected a JSON object, found list: choose another folder"),
+        ("{", "not readable as JSON .*: choose another folder"),
+        ("{}", "not in the form of mock challenge data"),
+        ('{"version": 1, "cases": []}', "not in the form of mock challenge data"),
+    ],
+)
+def test_a_record_that_is_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / RECORD_FILE).write_text(text)
-    with pytest.raises(DatasetError, match="not in the form of mock challenge data"):
+    with pytest.raises(DatasetError, match=f"{RECORD_FILE}: {message}"):
         Record.open(tmp_path, OPTIONS)
 
 
@@ -91,7 +100,7 @@ def test_a_volume_on_disk(tmp_path: Path) -> None:
     assert nib.load(tmp_path / "y.nii").shape == (4, 3, 2, 1)
 
 
-@pytest.mark.parametrize("part", ["train", "test", "hidden_labels"])
+@each("part", ["train", "test", "hidden_labels"])
 def test_a_download_that_is_no_mock_challenge_is_left_alone(tmp_path: Path, part: str) -> None:
     (tmp_path / part).mkdir()
     (tmp_path / part / "mine.nii.gz").touch()

@@ -19,6 +19,7 @@ from nnunet_prompt.phantom.scanner import (
     smooth_field,
     to_file_frame,
 )
+from tests.helpers.each import each
 
 MR = Site("A", {"LGE": {0: 0.05, 1: 0.3, 4: 0.9}}, (1.0, 1.5), (8.0, 8.0), gain=500)
 CT = replace(MR, contrast={"": {0: -1000, 1: 60, 4: 5000}}, modality="CT", noise=20)
@@ -55,7 +56,7 @@ def test_a_tissue_without_contrast() -> None:
         scan(np.random.default_rng(0), blocks(), {0: 0.1, 1: 0.2}, MR)
 
 
-@pytest.mark.parametrize("shape", [(9, 7, 5), (12, 3, 1)])
+@each("shape", [(9, 7, 5), (12, 3, 1)])
 def test_a_smooth_field(shape: tuple[int, ...]) -> None:
     field = smooth_field(np.random.default_rng(0), shape)
     assert field.shape == shape

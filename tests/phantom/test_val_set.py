@@ -23,6 +23,7 @@ from nnunet_prompt.phantom.mock_challenge import in_turn, mock_challenge_for
 from nnunet_prompt.phantom.record import save_volume
 from nnunet_prompt.phantom.scanner import Site, Volume
 from nnunet_prompt.phantom.val_set import ValCase, ValSet, files_of, write_tables
+from tests.helpers.each import each
 
 COARSE_MM = (4.0, 4.0)
 # the task, the value of each structure in the upload, and the members
@@ -120,7 +121,7 @@ class Knows:
         raise AssertionError("an upload has no prompts")
 
 
-@pytest.mark.parametrize("form", sorted(FORMS))
+@each("form", sorted(FORMS))
 @pytest.mark.usefixtures("coarse")
 def test_an_upload_of_each_validation_download(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.ndimage import binary_dilation, label
 
 from nnunet_prompt.phantom.whole_heart import TISSUE_OF, Tissue, whole_heart
+from tests.helpers.each import each
 
 LV, RV, LA, RA, MYO, AORTA, PA = 500, 600, 420, 550, 205, 820, 850
 SHAPE, MM = (44, 46, 41), 3.0
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each("seed", range(4))
 def test_where_everything_lies(seed: int) -> None:
     labels, tissue = whole_heart(np.random.default_rng(seed), SHAPE, (MM, MM, MM))
     assert labels.shape == tissue.shape == SHAPE

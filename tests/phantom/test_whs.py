@@ -17,10 +17,11 @@ from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import whs
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge
-from nnunet_prompt.phantom.record import Record
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import pls_map
+from tests.helpers.each import each
 from tests.official_fixture import to_official
+from tests.phantom.downloads import save
 
 VALUES = {0, 205, 420, 500, 550, 600, 820, 850}
 COARSE_MM = (4.0, 4.0)
@@ -39,19 +40,13 @@ def drawn(centre: str) -> DrawnCase:
     return whs.draw(np.random.default_rng(1), centre, 10)
 
 
-def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
-    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
-    Record.open(folder, {}).add("case", files, {})
-    (folder / "mock_challenge.json").unlink()
-
-
 def rows(folder: Path) -> list[dict[str, str]]:
     table = folder.parent / "table.csv"
     inspect_download(examine(folder), table)
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("centre", "stem"),
     [
         ("A", "A ct_train/Case1010"),
@@ -103,7 +98,7 @@ def test_centres_differ_in_orientation_and_size() -> None:
     assert len(shapes) == len(codes) == 5
 
 
-@pytest.mark.parametrize("defect", whs.DEFECTS, ids=lambda d: d.name)
+@each("defect", whs.DEFECTS, ids=lambda d: d.name, fast=whs.DEFECTS[::3])
 @pytest.mark.usefixtures("coarse")
 def test_a_known_defect_converts_with_a_note(
     defect: Defect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -153,7 +148,7 @@ def test_stray_values_are_few_and_of_the_left_atrium() -> None:
     assert 0 < (label.array == 421).sum() < 0.11 * (case.labels.array == 420).sum()
 
 
-@pytest.mark.parametrize("defect", whs.REFUSED, ids=lambda d: d.name)
+@each("defect", whs.REFUSED, ids=lambda d: d.name)
 @pytest.mark.usefixtures("coarse")
 def test_what_only_the_user_can_settle(defect: Defect, tmp_path: Path) -> None:
     save(drawn("A"), tmp_path / "source", defect)

@@ -75,6 +75,7 @@ def places(content: Any) -> list[list[Any]]:
     return [[]] + [[key, *rest] for key, value in entries for rest in places(value)]
 
 
+@pytest.mark.slow
 @SLOW
 @given(data=st.data(), name=st.sampled_from(sorted(JSON)))
 def test_a_value_in_a_json_file_may_be_anything(
@@ -95,6 +96,7 @@ def test_a_value_in_a_json_file_may_be_anything(
     try_to_read(path, image)
 
 
+@pytest.mark.slow
 @SLOW
 @given(data=st.data(), name=st.sampled_from(sorted(CSV)))
 def test_a_cell_of_a_csv_may_be_anything(
@@ -112,6 +114,7 @@ def test_a_cell_of_a_csv_may_be_anything(
     try_to_read(path, image)
 
 
+@pytest.mark.slow
 @SLOW
 @given(
     content=st.binary(max_size=80), ending=st.sampled_from([".json", ".mrk.json", ".csv", ".fcsv"])

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.order_votes import LIVER_MM
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
-from tests.reading_fixture import Array, parsed, read_all, save_pls, slices
+from tests.helpers.each import each
+from tests.prompt_files.inputs import Array, parsed, read_all, save_pls, slices
 
 FLAT = np.zeros((8, 12, 4))
 SQUARE = np.zeros((12, 12, 4))
@@ -39,7 +39,7 @@ def settled(folder: Path, content: Any, image: Array, **how: Any) -> Reading:
     return settle(prompts, pairs, GivenConvention(**how))
 
 
-@pytest.mark.parametrize("order", ["xy", "yx"])
+@each("order", ["xy", "yx"])
 def test_prompts_beyond_the_shorter_side_settle_the_order(tmp_path: Path, order: str) -> None:
     reading = settled(tmp_path, cases(box(1, 2, 5, 11), order), FLAT)
     assert reading.convention == JsonConvention("xy" if order == "xy" else "yx")
@@ -86,21 +86,21 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
 CHAMBERS = {"420": (9, 5), "550": (6, 1), "500": (5, 9), "600": (2, 5)}
 
 
-@pytest.mark.parametrize("order", ["xy", "yx"])
+@each("order", ["xy", "yx"])
 def test_chambers_settle_the_order_of_square_slices(tmp_path: Path, order: str) -> None:
     entry = {k: [[a, b, a + 2, b + 2], []] for k, (a, b) in CHAMBERS.items()}
     reading = settled(tmp_path, cases(entry, order), SQUARE, spacing=(9, 9, 9))
     assert (reading.convention.order, reading.guessed) == (order, ())
 
 
-@pytest.mark.parametrize("missing", [("420", "550"), ("500", "600")])
+@each("missing", [("420", "550"), ("500", "600")])
 def test_ventricles_alone_or_atria_alone_do_not(tmp_path: Path, missing: tuple[str, str]) -> None:
     entry = {k: [[a, b, a + 2, b + 2], []] for k, (a, b) in CHAMBERS.items() if k not in missing}
     entry["205"] = [[1, 1, 9, 9], []]
     assert settled(tmp_path, cases(entry), SQUARE, spacing=(9, 9, 9)).guessed
 
 
-@pytest.mark.parametrize("order", ["xy", "yx"])
+@each("order", ["xy", "yx"])
 def test_the_liver_lies_at_the_right(tmp_path: Path, order: str) -> None:
     entry = box(3, 1, 9, 6, label=1)
     reading = settled(tmp_path, cases(entry, order), SQUARE, spacing=(20, 20, 5))
@@ -110,8 +110,8 @@ def test_the_liver_lies_at_the_right(tmp_path: Path, order: str) -> None:
     assert settled(tmp_path, cases(box(3, 1, 9, 6)), SQUARE, spacing=(20, 20, 5)).guessed
 
 
-@pytest.mark.parametrize("points", [(), ((3, 8), (4, 9))])
-@pytest.mark.parametrize("order", ["xy", "yx"])
+@each("points", [(), ((3, 8), (4, 9))])
+@each("order", ["xy", "yx"])
 def test_tissue_settles_the_order_of_square_slices(tmp_path: Path, order: str, points: Any) -> None:
     image = np.random.default_rng(0).normal(0, 0.1, (16, 16, 4))
     image[2:7, 7:12] += 5
@@ -121,7 +121,7 @@ def test_tissue_settles_the_order_of_square_slices(tmp_path: Path, order: str, p
     assert any("tissue" in note for note in reading.notes)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@each("seed", range(10))
 def test_noise_settles_nothing(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     content = {}
@@ -152,7 +152,7 @@ def test_a_truncated_image_still_has_its_grid(tmp_path: Path) -> None:
     assert reading.convention.base in (0, 1)
 
 
-@pytest.mark.parametrize(("first", "base"), [(0, 0), (1, 1)])
+@each(("first", "base"), [(0, 0), (1, 1)])
 def test_the_base_is_told_by_the_first_and_the_last_slice(
     tmp_path: Path, first: int, base: int
 ) -> None:
@@ -164,7 +164,7 @@ def test_the_base_is_told_by_the_first_and_the_last_slice(
     assert f"prompts.json: slices are counted from {base}: {votes}, of 5" in reading.notes
 
 
-@pytest.mark.parametrize("ones", [0, 1, 2])
+@each("ones", [0, 1, 2])
 def test_a_base_that_nothing_tells_or_that_is_contested_is_guessed(
     tmp_path: Path, ones: int
 ) -> None:

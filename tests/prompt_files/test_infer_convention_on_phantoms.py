@@ -20,7 +20,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_pro
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.reading_fixture import Array, save_pls
+from tests.prompt_files.inputs import Array, save_pls
 
 pytestmark = pytest.mark.slow
 

@@ -5,6 +5,7 @@ import pytest
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompt_files.label_text import LabelText, Meaning, is_label_key, understand
+from tests.helpers.each import each
 
 TABLE = StructureTable(
     (
@@ -15,7 +16,7 @@ TABLE = StructureTable(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "label", "positive"),
     [
         ("500", 500, None),
@@ -41,7 +42,7 @@ def test_one_text(text: str, label: int, positive: bool | None) -> None:
     assert understand(LabelText((text,)), TABLE) == Meaning(label, positive)
 
 
-@pytest.mark.parametrize(
+@each(
     ("texts", "meaning"),
     [
         (("F-1", "F", "LV"), Meaning(500, None, 2)),
@@ -57,7 +58,7 @@ def test_the_first_candidate_that_is_a_label_counts(
     assert understand(LabelText(texts), TABLE) == meaning
 
 
-@pytest.mark.parametrize("text", ["", "0", "007", "1.5", "-", "lv", "LVx", "Segment_1", "9" * 12])
+@each("text", ["", "0", "007", "1.5", "-", "lv", "LVx", "Segment_1", "9" * 12])
 def test_what_is_no_label(text: str) -> None:
     with pytest.raises(PromptError, match=r"no label is named; .*LV \(500\).*; found") as error:
         understand(LabelText((text,)), TABLE)

@@ -13,6 +13,7 @@ from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.napari import Axes
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers.each import each
 
 POINTS = "index,axis-0,axis-1,axis-2\n0.0,3.0,2.0,1.0\n1.0,0.0,5.25,4.0\n"
 SHAPES = "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n"
@@ -89,7 +90,7 @@ def test_a_rotated_rectangle_is_the_block_around_it(image: NiftiVolume) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "track_id,t,z,y,x\n7,1,1,2,5\n7,0,0,1,0\n8,0,3,3,3\n",
@@ -114,7 +115,7 @@ def test_two_coordinates_are_for_single_slices(image: NiftiVolume, tmp_path: Pat
     assert read(flat, text, axes="xyz").points == (Point((2, 1, 0)),)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ("", "expected a CSV of napari"),

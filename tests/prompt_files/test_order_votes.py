@@ -13,7 +13,8 @@ from nnunet_prompt.prompt_files.order_votes import (
     outside_their_boxes,
     vote_ends,
 )
-from tests.reading_fixture import parsed, save_pls
+from tests.helpers.each import each
+from tests.prompt_files.inputs import parsed, save_pls
 
 
 def view(folder: Path, *prompts: Any, shape: tuple[int, int, int] = (6, 9, 4)) -> CaseView:
@@ -59,7 +60,7 @@ def test_points_on_the_edges_of_their_boxes(tmp_path: Path) -> None:
     assert vote_ends([view(tmp_path, [None, [[1, 1]]])], swapped=False) == EndVotes(0, 0)
 
 
-@pytest.mark.parametrize(
+@each(
     ("inclusive", "exclusive", "answer"),
     [(0, 0, None), (2, 0, None), (3, 0, True), (0, 3, False), (1, 4, False), (2, 7, None)],
 )

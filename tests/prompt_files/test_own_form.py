@@ -15,6 +15,7 @@ from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
+from tests.helpers.each import each
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, -3, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 TABLE = StructureTable(
@@ -51,7 +52,7 @@ def test_plain_lists(image: NiftiVolume) -> None:
     assert read(image, {"500": [[1, 2, 3]]}).labels[500].points == (Point((1, 2, 3)),)
 
 
-@pytest.mark.parametrize(
+@each(
     ("case", "more"),
     [
         ({"500": {"points": [RAS]}}, {"space": "RAS"}),
@@ -108,7 +109,7 @@ def test_a_structure_may_be_called_space(image: NiftiVolume) -> None:
     assert list(read(image, {"space": {"points": [[1, 2, 3]]}}).labels) == [7]
 
 
-@pytest.mark.parametrize(
+@each(
     ("case", "more", "message"),
     [
         ({"RV": [[1, 2, 3]]}, {}, r"p\.json: cases\.a\.RV: no label is named; .*LV \(500\).* 'RV'"),

@@ -13,7 +13,8 @@ from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention, JsonConvention
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
-from tests.reading_fixture import save_pls
+from tests.helpers.each import each
+from tests.prompt_files.inputs import save_pls
 
 SHAPE = (4, 6, 3)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -72,7 +73,7 @@ def test_a_prompts_json_is_told_by_its_missing_format(tmp_path: Path, image: Nif
     assert prompts.labels[7].boxes == (Box((5, 3, 1), (6, 4, 2)),)
 
 
-@pytest.mark.parametrize("content", [{}, {"a": {}}, {"b": {"0": None}}])
+@each("content", [{}, {"a": {}}, {"b": {"0": None}}])
 def test_a_case_that_the_file_does_not_name_gets_no_prompts(
     tmp_path: Path, image: NiftiVolume, content: Any
 ) -> None:
@@ -104,7 +105,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@each("name", BAD)
 def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, name: str) -> None:
     label, message = BAD[name]
     with pytest.raises(PromptFileError, match=message) as error:
@@ -113,14 +114,14 @@ def test_bad_input_is_one_line_with_file_and_key(tmp_path: Path, name: str) -> N
     assert line.startswith("p.json: cases.a.500") and "\n" not in line and len(line) < 300
 
 
-@pytest.mark.parametrize("key", ["0", "-1", "1.5", "007", "9" * 5000, "\u0663", ""])
+@each("key", ["0", "-1", "1.5", "007", "9" * 5000, "\u0663", ""])
 def test_a_label_must_be_a_whole_number_or_a_name(tmp_path: Path, key: str) -> None:
     content = {"format": "nnunet-prompt", "version": 1, "cases": {"a": {key: {"points": [POINT]}}}}
     with pytest.raises(PromptFileError, match="a label id must be a whole number above 0"):
         load_prompts(write(tmp_path, content))
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "message"),
     [
         ('{"format": "nnunet-prompt",', "broken JSON in line 1, column 28"),
@@ -147,7 +148,7 @@ def test_several_errors_are_counted(tmp_path: Path) -> None:
         load_prompts(own(tmp_path, {"a": 1, "b": 2}, c=3))
 
 
-@pytest.mark.parametrize(
+@each(
     ("label", "message"),
     [
         ({"points": [{"position": [4, 0, 0]}]}, "point .* outside"),
@@ -231,7 +232,7 @@ def test_a_prompts_json_that_is_none_is_refused_with_a_sample(tmp_path: Path) ->
             load_prompts(write(tmp_path, content))
 
 
-@pytest.mark.parametrize("name", ["clicks.npz", "clicks.txt", "clicks.json", "clicks"])
+@each("name", ["clicks.npz", "clicks.txt", "clicks.json", "clicks"])
 def test_another_kind_of_file_is_refused_with_those_that_are_read(
     tmp_path: Path, name: str
 ) -> None:

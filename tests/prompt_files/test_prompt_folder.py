@@ -14,7 +14,7 @@ from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
 from nnunet_prompt.prompts.types import Point
-from tests.reading_fixture import save_pls
+from tests.prompt_files.inputs import save_pls
 
 HEAD = "index,axis-0,axis-1,axis-2\n"
 

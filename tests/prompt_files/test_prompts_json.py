@@ -13,6 +13,8 @@ from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention, RawPrompt
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
+from tests.helpers.each import each
+from tests.helpers.properties import examples
 
 SHAPE = (5, 7, 3)
 CONVENTIONS = [
@@ -40,7 +42,7 @@ def test_the_documented_form_is_read(tmp_path: Path) -> None:
     assert case.problems == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("label", "expected"),
     [
         ([[1, 2, 3, 4], None], RawPrompt((1, 2, 3, 4))),
@@ -104,7 +106,7 @@ BAD_CASES = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_CASES)
+@each("name", BAD_CASES)
 def test_a_bad_case_is_told_with_its_place_and_spoils_no_other(tmp_path: Path, name: str) -> None:
     content, message = BAD_CASES[name]
     text = content if isinstance(content, str) else json.dumps(content)
@@ -127,7 +129,7 @@ def test_swapped_corners_are_put_right_and_the_sixth_point_is_left_out(tmp_path:
     assert len(case.problems) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "message"),
     [
         ('{"a": {"0": null},\n  oops}', "broken JSON in line 2, column 3"),
@@ -185,11 +187,12 @@ def cases(draw: st.DrawFn) -> CasePrompts:
     return CasePrompts(sets, "PLS", slices)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS, ids=str)
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(first=cases(), second=cases())
+@given(convention=st.sampled_from(CONVENTIONS), first=cases(), second=cases())
 def test_write_then_read_is_the_identity(
     tmp_path: Path, convention: JsonConvention, first: CasePrompts, second: CasePrompts
 ) -> None:
@@ -250,6 +253,7 @@ nearly = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

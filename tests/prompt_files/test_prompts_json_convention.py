@@ -15,6 +15,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import (
     raw_slices,
 )
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
+from tests.helpers.each import each
 
 SHAPE = (4, 6, 3)  # P, L, S
 
@@ -60,7 +61,7 @@ def test_labels_join_their_slices_and_null_slices_stay_empty() -> None:
     assert prompts.labels[1].points == prompts.labels[2].points == (Point((2, 2, 2)),)
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompt", "message", "repaired"),
     [
         (RawPrompt((-1, 2, 3, 6)), "leaves the image", Box((0, 2, 1), (3, 6, 2))),
@@ -84,7 +85,7 @@ def test_a_bad_box_is_an_error_or_mended_and_told(
     assert prompts.slices == {1: frozenset({500} if repaired else ())}
 
 
-@pytest.mark.parametrize("point", [(4, 0), (0, 6), (-1, 0), (0, -0.6), (3.5, 0)])
+@each("point", [(4, 0), (0, 6), (-1, 0), (0, -0.6), (3.5, 0)])
 def test_a_point_outside_is_an_error_or_left_out_and_told(point: tuple[float, float]) -> None:
     case = one(RawPrompt((0, 0, 1, 1), (point, (3, 5))))
     with pytest.raises(PromptFileError, match="outside the image"):
@@ -99,7 +100,7 @@ def test_the_image_size_in_a_message_is_that_of_x_and_y() -> None:
         one(RawPrompt((0, 0, 7, 1))).to_prompts(SHAPE, JsonConvention("yx"))
 
 
-@pytest.mark.parametrize(("slice_", "base"), [(3, 0), (-1, 0), (0, 1), (4, 1)])
+@each(("slice_", "base"), [(3, 0), (-1, 0), (0, 1), (4, 1)])
 def test_a_slice_that_the_image_lacks(slice_: int, base: int) -> None:
     case = raw({slice_: {500: RawPrompt((0, 0, 1, 1))}, 1: {}})
     convention = JsonConvention(base=1 if base else 0)
@@ -116,7 +117,7 @@ def test_problems_of_reading_are_errors_too_and_counted() -> None:
         case.to_prompts(SHAPE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("axis", "order", "box", "point"),
     [
         (0, "xy", Box((1, 2, 0), (2, 5, 2)), (1, 3, 1)),  # x is axis 1, y is axis 2
@@ -136,7 +137,7 @@ def test_slices_along_any_axis(axis: int, order: Any, box: Box, point: Any) -> N
     assert raw_slices(prompts, convention) == case.slices
 
 
-@pytest.mark.parametrize(("axis", "name"), [(0, "first"), (1, "second"), (2, "third")])
+@each(("axis", "name"), [(0, "first"), (1, "second"), (2, "third")])
 def test_the_slices_of_a_message_are_those_of_the_axis(axis: int, name: str) -> None:
     shape = (4, 6, 3)
     with pytest.raises(
@@ -160,7 +161,7 @@ def test_a_convention_must_be_known() -> None:
 BOX = Box((0, 0, 0), (1, 1, 1))
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompts", "message"),
     [
         (CasePrompts({}, "file", {}), "PLS"),
@@ -191,7 +192,7 @@ def test_what_the_file_cannot_say_is_refused(prompts: CasePrompts, message: str)
         raw_slices(prompts)
 
 
-@pytest.mark.parametrize("given", [("zy",), ("xy", 2), ("xy", 0, "yes")])
+@each("given", [("zy",), ("xy", 2), ("xy", 0, "yes")])
 def test_a_given_convention_is_checked(given: Any) -> None:
     with pytest.raises(PromptError, match="expected the order xy or yx, the base 0 or 1"):
         GivenConvention(*given)

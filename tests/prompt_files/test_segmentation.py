@@ -15,6 +15,7 @@ from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import CasePrompts
+from tests.helpers.each import each
 
 SHAPE = (4, 6, 3)
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, -3, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
@@ -139,7 +140,7 @@ def test_a_segment_that_is_not_the_label(tmp_path: Path, image: NiftiVolume) -> 
     assert np.argwhere(one.negative_mask).tolist() == [[0, 0, 1], [3, 5, 2]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("segments", "message"),
     [
         ([("LV", 1, 3)], "segment 'LV' is in layer 3"),

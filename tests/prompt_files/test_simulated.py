@@ -12,6 +12,7 @@ import pytest
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.simulated import simulate_prompts
 from nnunet_prompt.prompts.types import Box, PromptSet
+from tests.helpers.each import each
 
 LABELS = np.zeros((8, 9, 4), np.uint16)
 LABELS[1:5, 2:6, 1:3] = 500
@@ -66,7 +67,7 @@ def test_labels_by_value_and_name_and_masks() -> None:
     assert simulate_prompts(LABELS, kind="few")[500].says_where
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "options", "message"),
     [
         (LABELS[0], {}, r"labels: expected an array \(X, Y, Z\)"),

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from nnunet_prompt.prompt_files.case_view import CaseView, view_case
 from nnunet_prompt.prompt_files.slice_votes import AxisVote, BaseVotes, vote_axis
-from tests.reading_fixture import parsed, save_pls, slices
+from tests.helpers.each import each
+from tests.prompt_files.inputs import parsed, save_pls, slices
 
 
 def view(
@@ -22,8 +22,8 @@ def at(x: int, y: int) -> dict[str, Any]:
     return {"7": [[x - 1, y - 1, x, y], []]}
 
 
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize(
+@each("first", [0, 1])
+@each(
     ("shape", "n", "axis"),
     [
         ((6, 9, 4), 4, 2),
@@ -75,7 +75,7 @@ def test_a_case_without_slices_or_prompts(tmp_path: Path) -> None:
     assert vote_axis(view(tmp_path, slices(9, None), (6, 9, 4)), lists_empty=True).axis == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("zero", "one", "base", "clear"),
     [(0, 0, 0, False), (3, 0, 0, True), (0, 1, 1, True), (2, 4, 1, True), (3, 4, 1, False)],
 )

@@ -15,6 +15,7 @@ from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble
+from tests.helpers.each import each
 
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -80,7 +81,7 @@ def test_points_in_lps_and_ras(image: NiftiVolume) -> None:
         assert found.labels[500].points == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "markups", "name", "label", "positive"),
     [
         ({"description": "scar"}, {}, "a.mrk.json", 2221, True),
@@ -151,7 +152,7 @@ def test_several_markups_and_files(image: NiftiVolume) -> None:
     assert sorted(both.labels) == [500, 2221]
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "message"),
     [
         (markup("Plane"), r"markups\[0\]\.type: expected Fiducial, ROI, .* found 'Plane'"),

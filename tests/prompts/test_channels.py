@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from nnunet_prompt.prompts.channels import (
     BOX,
     CHANNEL_NAMES,
@@ -13,6 +11,7 @@ from nnunet_prompt.prompts.channels import (
     SCRIBBLE,
     signed,
 )
+from tests.helpers.each import each
 
 
 def test_the_order_is_nninteractives() -> None:
@@ -29,7 +28,7 @@ def test_the_order_is_nninteractives() -> None:
     )
 
 
-@pytest.mark.parametrize(("pair", "name"), [(BOX, "box"), (POINT, "point"), (SCRIBBLE, "scribble")])
+@each(("pair", "name"), [(BOX, "box"), (POINT, "point"), (SCRIBBLE, "scribble")])
 def test_a_sign_picks_one_of_a_pair(pair: tuple[int, int], name: str) -> None:
     assert CHANNEL_NAMES[signed(pair, True)] == f"{name} +"
     assert CHANNEL_NAMES[signed(pair, False)] == f"{name} -"

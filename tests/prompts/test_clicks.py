@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -17,7 +16,8 @@ from nnunet_prompt.prompts.clicks import (
     error_components,
     largest_components,
 )
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 
 def blank(*shape: int) -> Any:
@@ -43,7 +43,7 @@ def test_the_deepest_voxel_of_an_l_is_where_its_arms_meet() -> None:
     assert deep_point(mask) == (0, 3, 3)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_one_slice_has_no_border_across_it(axis: int) -> None:
     plane = ball((1, 9, 11), 4)
     assert deep_point(np.moveaxis(plane, 0, axis)) == tuple(np.insert([4, 5], axis, 0))

@@ -10,14 +10,15 @@ import pytest
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.coerce import as_prompt, as_prompt_set
 from nnunet_prompt.prompts.types import Box, Point, Scribble
-from tests.nonsense_fixture import refuses
+from tests.helpers.each import each
+from tests.helpers.nonsense import refuses
 
 POINT, BOX = Point((1.0, 2.0, 3.0)), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 LINE = Scribble(((1.0, 1.0, 1.0),))
 MASK = np.eye(4, dtype=bool)[None]
 
 
-@pytest.mark.parametrize("given", [(1, 2, 3), [1, 2, 3], np.array([1, 2, 3]), POINT])
+@each("given", [(1, 2, 3), [1, 2, 3], np.array([1, 2, 3]), POINT])
 def test_three_numbers_are_a_point(given: Any) -> None:
     assert as_prompt(given) == POINT
 
@@ -26,7 +27,7 @@ def test_prompts_stay_what_they_are() -> None:
     assert as_prompt(BOX) is BOX and as_prompt(LINE) is LINE and as_prompt(MASK) is MASK
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+@each("kind", [np.uint8, np.int64, np.float32])
 def test_masks_of_0_and_1(kind: Any) -> None:
     found = as_prompt(MASK.astype(kind))
     assert isinstance(found, np.ndarray) and found.dtype == bool and np.array_equal(found, MASK)

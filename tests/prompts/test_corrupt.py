@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.corrupt import continued, corrupt, disturbed
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 # --- corrupt
 
@@ -40,7 +40,7 @@ def test_how_a_mask_is_corrupted() -> None:
     assert np.median(dice) > 0.6
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_one_slice_grows_and_shrinks_in_its_plane(axis: int) -> None:
     mask = np.moveaxis(ball((1, 25, 25), 8), 0, axis)
     assert mask.shape[axis] == 1
@@ -52,7 +52,7 @@ def test_one_slice_grows_and_shrinks_in_its_plane(axis: int) -> None:
     assert len({r.tobytes() for r in results}) > 20
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_an_image_of_one_slice_is_flat_along_any_axis(axis: int) -> None:
     """Also along another axis than that of the slices: what has one voxel cannot be eroded along it."""
     mask = np.moveaxis(ball((1, 25, 25), 8), 0, axis)
@@ -79,7 +79,7 @@ def rod(shape: tuple[int, int, int], axis: int) -> Any:
     return mask
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_a_part_enters_at_a_face_and_stops_at_a_plane(axis: int) -> None:
     """Only the faces that the object touches, each as often; and every depth from 1/8 to 3/4 of the patch."""
     shape = (16, 24, 32)
@@ -158,7 +158,7 @@ def test_the_face_that_shows_nothing_is_not_taken() -> None:
         np.testing.assert_array_equal(part, target)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_one_slice_is_entered_in_its_plane(axis: int) -> None:
     shape = [16, 16, 16]
     shape[axis] = 1
@@ -245,7 +245,7 @@ def test_a_disturbed_mask_is_a_mask_of_the_same_shape(mask: Any, seed: int, axis
     assert not np.shares_memory(result, mask)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_a_mask_is_disturbed_as_a_whole(axis: int) -> None:
     """A cuboid stays one: moved by up to three voxels, or one or two voxels smaller; grown it loses its corners."""
     low, high = np.array([6, 7, 8]), np.array([14, 16, 18])
@@ -288,7 +288,7 @@ def test_what_would_vanish_stays_as_it_is() -> None:
         assert any(np.array_equal(r, mask) for r in results)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_one_slice_is_disturbed_in_its_plane(axis: int) -> None:
     mask = np.moveaxis(ball((1, 20, 20), 6), 0, axis)
     sizes = [int(disturbed(mask, rng(s), slice_axis=axis).sum()) for s in range(100)]

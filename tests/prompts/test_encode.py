@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise, permutations, product
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -23,6 +23,9 @@ from nnunet_prompt.prompts.encode import (
 )
 from nnunet_prompt.prompts.frames import flip_permute, resample
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers import properties
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT, with_flips
 
 SHAPE = (5, 12, 14)
 WHOLE = Window((0, 0, 0), SHAPE)
@@ -30,7 +33,7 @@ ISOTROPIC = style_for((1.0, 1.0, 1.0))
 POINT_SHAPES: tuple[PointShape, ...] = ("edt", "gaussian", "ball")
 LINE = np.sqrt([1, 2, 5, 10, 17, 10, 5, 2, 1]) / np.sqrt(17)  # nnInteractive's point along an axis
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = properties.modest()
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.3, 2.0, 3.3, 8.0, 12.0])] * 3)
 point_shapes = st.sampled_from(POINT_SHAPES)
 
@@ -210,7 +213,7 @@ def test_a_click_on_a_coarser_grid_needs_no_extent() -> None:
 # --- boxes
 
 
-@pytest.mark.parametrize(
+@each(
     ("lower", "upper", "expected"),
     [
         (1.0, 4.0, [1, 2, 3]),
@@ -228,7 +231,7 @@ def test_a_click_on_a_coarser_grid_needs_no_extent() -> None:
         (-1.0, 0.0, []),
     ],
 )
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_which_planes_a_box_fills(
     axis: int, lower: float, upper: float, expected: list[int]
 ) -> None:
@@ -350,7 +353,7 @@ def test_nothing_said_is_zero_everywhere() -> None:
     assert not channels.any()
 
 
-@pytest.mark.parametrize("positive", [True, False])
+@each("positive", [True, False])
 def test_clicks_of_one_sign_need_none_of_the_other(positive: bool) -> None:
     """Every sort of prompt alone fills its own channel and no other."""
     corner, end = (1.0, 2.0, 3.0), (2.0, 4.0, 6.0)
@@ -485,9 +488,7 @@ def test_out_is_cleared_filled_and_returned() -> None:
         encode(prompts, Window((0, 0, 0), (1, 2, 3)), ISOTROPIC, out=out)
 
 
-@pytest.mark.parametrize(
-    ("axes", "flips"), list(product(permutations(range(3)), product((False, True), repeat=3)))
-)
+@each(("axes", "flips"), with_flips(EIGHT))
 def test_turning_the_prompts_turns_the_channels(axes: Any, flips: Any) -> None:
     """What is mirrored with the image at test time is what the mirrored prompts would have drawn."""
     mask = np.random.default_rng(0).random(SHAPE) < 0.2

@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +14,8 @@ from nnunet_prompt.prompts.clicks import deep_point
 from nnunet_prompt.prompts.few import few
 from nnunet_prompt.prompts.options import EXACT, SimulationOptions
 from nnunet_prompt.prompts.types import Box, PromptSet
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 POINTS = replace(EXACT, boxes=False, scribbles=False)
 BOXES = replace(EXACT, points=False, scribbles=False)
@@ -50,7 +50,7 @@ def form_of(prompts: PromptSet, target: Any, axis: int = 0) -> str:
     return "scribble" + beside if prompts.scribbles else "clicks"
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_all_forms_and_no_other(axis: int) -> None:
     target = np.moveaxis(ball((5, 9, 11), 3), 0, axis)
     forms = [
@@ -142,7 +142,7 @@ def test_a_slice_box_prefers_the_middle_and_the_large_slices() -> None:
 # --- scribbles
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_strokes_lie_in_one_to_three_slices(axis: int) -> None:
     target = np.moveaxis(ball((6, 13, 13), 5), 0, axis)
     options = replace(STROKES, slice_axis=axis)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import permutations, product
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from nibabel.orientations import (
     apply_orientation,
@@ -35,12 +34,15 @@ from nnunet_prompt.prompts.frames import (
 from nnunet_prompt.prompts.options import SimulationOptions
 from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
+from tests.helpers import properties
+from tests.helpers.each import each
+from tests.helpers.orientations import ALL, with_flips
 
-ORIENTATIONS = list(product(permutations(range(3)), product((False, True), repeat=3)))
+ORIENTATIONS = with_flips(ALL)
 DIRECTIONS = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1)}  # in RAS
 SPACINGS = [(1.0, 1.0, 1.0), (1.2, 1.0, 1.3), (1.25, 1.5, 8.0), (10.0, 0.9, 1.0), (1.4, 6.0, 1.4)]
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+modest = properties.modest()
 shapes = st.tuples(*[st.integers(1, 7)] * 3)
 orientations = st.sampled_from(ORIENTATIONS)
 
@@ -167,7 +169,7 @@ def test_shapes_of_any_sequence_make_the_same_map() -> None:
         assert make(shape) == make(shape.tolist()) == make((2, 3, 4))
 
 
-@pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
+@each(("axes", "flips"), ORIENTATIONS)
 def test_a_turned_array_holds_its_values_where_the_map_says(axes: Any, flips: Any) -> None:
     array = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     m = flip_permute(axes, flips, array.shape)
@@ -181,7 +183,7 @@ def test_a_turned_array_holds_its_values_where_the_map_says(axes: Any, flips: An
     np.testing.assert_array_equal(m.apply(channels), np.stack([turned, -turned]))
 
 
-@pytest.mark.parametrize(
+@each(
     "m",
     [
         crop((2, 3, 4), ((0, 2), (0, 3), (1, 4))),
@@ -258,7 +260,7 @@ def test_a_box_covers_the_block_that_nnunet_resamples(
     assert not (block.astype(bool) & ~here).any()
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "bounds", "planes", "on_edges"),
     [
         (3, 12, (1, 2), [4, 5, 6, 7], []),
@@ -421,7 +423,7 @@ def test_prompts_go_there_and_back_unchanged(data: st.DataObject) -> None:
     np.testing.assert_allclose(back.boxes[0].upper, prompts.boxes[0].upper, atol=1e-12)
 
 
-@pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
+@each(("axes", "flips"), ORIENTATIONS)
 def test_a_flipped_box_stays_half_open(axes: Any, flips: Any) -> None:
     mask = blank((4, 5, 6), ((1, 2), (2, 5), (0, 2)))
     m = flip_permute(axes, flips, mask.shape)
@@ -442,7 +444,7 @@ def test_pls_is_nibabels_closest_axis_orientation(affine: Any, shape: Any) -> No
     assert codes(m, affine) == "PLS"
 
 
-@pytest.mark.parametrize(
+@each(
     ("stored", "expected"),
     [
         ("LPS", lambda a: a.transpose(1, 0, 2)),
@@ -515,7 +517,7 @@ def test_all_storage_orders_of_one_volume_become_one_array(turn: Any, spacing: A
         np.testing.assert_array_equal(other, seen[0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("columns", "expected"),
     [("LPS", "SPL"), ("LSP", "PIL"), ("PSL", "RPS")],
     ids=["axial", "coronal", "sagittal"],
@@ -557,8 +559,8 @@ def test_a_spacing_of_exactly_twice_is_a_stack_whatever_the_rounding() -> None:
         assert canonical_map(affine.astype(np.float32), (4, 5, 6)).axes[0] == 0
 
 
-@pytest.mark.parametrize("make", [pls_map, canonical_map])
-@pytest.mark.parametrize(
+@each("make", [pls_map, canonical_map])
+@each(
     "axes",
     [
         np.diag([1.0, 0.0, 1.0]),

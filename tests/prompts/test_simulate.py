@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from nnunet_prompt.prompts.options import EXACT, KINDS, SimulationOptions
 from nnunet_prompt.prompts.simulate import simulate
 from nnunet_prompt.prompts.types import Box, PromptSet
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 C_SHAPE = np.array(
     [
@@ -65,7 +66,7 @@ def tight(mask: Any) -> Box:
 # --- chance
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_the_generator_alone_decides(kind: Any) -> None:
     target, other = ball((6, 12, 13), 4), np.zeros((6, 12, 13), bool)
     other[:, 0:3] = True
@@ -117,8 +118,8 @@ def test_points_lie_in_the_mask(mask: Any, seed: int, kind: Any, axis: int) -> N
         assert mask[voxel(point.position)]
 
 
-@pytest.mark.parametrize("kind", ["slices", "few"])
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("kind", ["slices", "few"])
+@each("axis", [0, 1, 2])
 def test_the_centre_of_a_c_is_never_clicked(kind: Any, axis: int) -> None:
     assert not C_SHAPE[3, 3]  # where its centroid, (3, 2.6), lies
     target = np.moveaxis(np.stack([C_SHAPE, C_SHAPE]), 0, axis)
@@ -205,7 +206,7 @@ def test_small_slices_and_dropped_slices_have_no_prompt() -> None:
     assert set(kept) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kind", ["slices", "few"])
+@each("kind", ["slices", "few"])
 def test_boxes_alone_points_alone_and_neither(kind: Any) -> None:
     target, other = np.zeros((3, 6, 6), bool), np.zeros((3, 6, 6), bool)
     target[:, 1:3, 1:3] = True
@@ -246,7 +247,7 @@ def test_points_are_jittered_in_both_directions_alike() -> None:
             assert abs(offsets[:, axis].mean()) < 0.12  # 3 sigma
 
 
-@pytest.mark.parametrize("width", [1, 2, 6])
+@each("width", [1, 2, 6])
 def test_boxes_are_jittered_in_both_directions_alike(width: int) -> None:
     """Also boxes so small that an edge meets its counterpart, which then must not push it ahead."""
     target = np.zeros((3, 20, 20), bool)
@@ -379,7 +380,7 @@ def test_a_mask_may_come_with_clicks_on_its_errors() -> None:
 # --- negatives beyond the object
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_negatives_may_lie_in_slices_that_do_not_show_the_object(axis: int) -> None:
     target, other = np.zeros((4, 6, 6), bool), np.zeros((4, 6, 6), bool)
     target[1:3, 1:3, 1:3] = True

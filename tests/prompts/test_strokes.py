@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.encode import path_voxels
 from nnunet_prompt.prompts.strokes import STROKE_FORMS, draw_outside, draw_stroke
 from nnunet_prompt.prompts.types import Scribble
-from tests.mask_fixture import ball, masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import ball, masks, modest, rng, seeds
 
 BoolSlice = npt.NDArray[np.bool_]
 
@@ -69,8 +69,8 @@ def test_a_stroke_outside_never_touches_the_mask(mask: Any, seed: int) -> None:
             check(path, ~plane)
 
 
-@pytest.mark.parametrize("form", STROKE_FORMS)
-@pytest.mark.parametrize(
+@each("form", STROKE_FORMS)
+@each(
     "mask",
     [
         C_SHAPE,
@@ -90,7 +90,7 @@ def test_shapes_that_are_hard_to_draw_in(mask: Any, form: Any) -> None:
         check(draw_stroke(mask, rng(seed), form), mask)
 
 
-@pytest.mark.parametrize("form", STROKE_FORMS)
+@each("form", STROKE_FORMS)
 def test_a_single_voxel_is_a_stroke_of_one(form: Any) -> None:
     for place in ((0, 0), (2, 3), (4, 6)):
         mask = np.zeros((5, 7), bool)
@@ -99,13 +99,13 @@ def test_a_single_voxel_is_a_stroke_of_one(form: Any) -> None:
     assert voxels(draw_stroke(np.ones((1, 1), bool), rng(), form)) == [(0, 0)]
 
 
-@pytest.mark.parametrize("form", STROKE_FORMS)
+@each("form", STROKE_FORMS)
 def test_an_empty_mask_has_none(form: Any) -> None:
     assert draw_stroke(np.zeros((4, 5), bool), rng(), form) is None
     assert draw_outside(np.zeros((4, 5), bool), rng()) is None
 
 
-@pytest.mark.parametrize("form", STROKE_FORMS)
+@each("form", STROKE_FORMS)
 def test_the_generator_alone_decides_and_the_mask_stays(form: Any) -> None:
     mask = ball((1, 25, 31), 11)[0]
     before = mask.copy()
@@ -176,7 +176,7 @@ def test_of_a_stroke_that_leaves_the_mask_the_longest_part_is_kept() -> None:
     assert {(True, False), (False, True)} <= arms
 
 
-@pytest.mark.parametrize(("reach", "far"), [((1, 2), {1}), ((2, 5), {2, 3, 4}), ((4, 5), {4})])
+@each(("reach", "far"), [((1, 2), {1}), ((2, 5), {2, 3, 4}), ((4, 5), {4})])
 def test_a_stroke_outside_keeps_its_distance(reach: tuple[int, int], far: set[int]) -> None:
     mask = np.zeros((30, 32), bool)
     mask[12:17, 11:19] = True

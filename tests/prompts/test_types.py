@@ -11,7 +11,8 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.types import VOXEL, Box, CasePrompts, Point, PromptSet, Scribble
-from tests.nonsense_fixture import NONSENSE, refuses
+from tests.helpers.each import each
+from tests.helpers.nonsense import NONSENSE, refuses
 
 SHAPE = (3, 4, 5)
 
@@ -31,8 +32,8 @@ def test_prompts_cannot_be_changed() -> None:
         prompts.points = (point,)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("bad", [math.nan, math.inf, -math.inf])
+@each("axis", [0, 1, 2])
 def test_coordinates_must_be_finite(bad: float, axis: int) -> None:
     position: Any = tuple(bad if a == axis else 1.0 for a in range(3))
     with pytest.raises(PromptError, match=r"^point: coordinates must be finite numbers, found \("):
@@ -45,7 +46,7 @@ def test_coordinates_must_be_finite(bad: float, axis: int) -> None:
         Box(position, (9.0, 9.0, 9.0))
 
 
-@pytest.mark.parametrize("upper", [(2.0, 3.0, 1.0), (2.0, 3.0, 0.0)])
+@each("upper", [(2.0, 3.0, 1.0), (2.0, 3.0, 0.0)])
 def test_swapped_and_empty_boxes_are_refused(upper: Any) -> None:
     with pytest.raises(PromptError, match="every lower corner must be below its upper corner"):
         Box((0.0, 0.0, 1.0), upper)
@@ -91,14 +92,12 @@ def test_positive_points_of_others_become_negatives() -> None:
     assert PromptSet().with_negatives([PromptSet()]).empty
 
 
-@pytest.mark.parametrize("position", [(-0.5, -0.5, -0.5), (0.0, 0.0, 0.0), (2.0, 3.0, 4.49)])
+@each("position", [(-0.5, -0.5, -0.5), (0.0, 0.0, 0.0), (2.0, 3.0, 4.49)])
 def test_positions_inside(position: Any) -> None:
     PromptSet((Point(position),), scribbles=(Scribble((position,)),)).check_inside(SHAPE)
 
 
-@pytest.mark.parametrize(
-    "position", [(-0.51, 0.0, 0.0), (3.0, 0.0, 0.0), (0.0, 4.0, 0.0), (0.0, 0.0, 4.5)]
-)
+@each("position", [(-0.51, 0.0, 0.0), (3.0, 0.0, 0.0), (0.0, 4.0, 0.0), (0.0, 0.0, 4.5)])
 def test_an_index_equal_to_the_size_is_outside(position: Any) -> None:
     with pytest.raises(
         PromptError, match=r"^point \(.*\) lies outside .*shape is \(3, 4, 5\)$"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_prompt.prompts.voxels import Layers, bounding_box, random_points
-from tests.mask_fixture import masks, modest, rng, seeds
+from tests.helpers.each import each
+from tests.prompts.masks import masks, modest, rng, seeds
 
 # --- bounding_box
 
@@ -51,8 +51,8 @@ def test_no_voxel_no_point() -> None:
         assert random_points(np.zeros((2, 3, 4), bool), 5, rng(), deep=deep).shape == (0, 3)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("thickness", [1, 9])
+@each("axis", [0, 1, 2])
+@each("thickness", [1, 9])
 def test_deep_points_keep_away_from_the_border_also_in_one_slice(axis: int, thickness: int) -> None:
     mask = np.moveaxis(np.ones((thickness, 9, 9), bool), 0, axis)
     found = np.moveaxis(random_points(mask, 999, rng(), deep=True), 1, 0)

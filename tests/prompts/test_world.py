@@ -5,7 +5,8 @@ import pytest
 
 from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompts.world import Edges, carry_mask, enclosing, to_voxels
-from tests.predictor_fixture import ORIENTATIONS, stored
+from tests.helpers.each import each
+from tests.helpers.predictors import ORIENTATIONS, stored
 
 LPS = np.array([[-2.0, 0, 0, 10], [0, -3, 0, 20], [0, 0, 5, -30], [0, 0, 0, 1]])
 TURN = np.array([[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]])
@@ -31,7 +32,7 @@ def test_rounding_of_the_affine_leaves_no_trace() -> None:
     assert voxel.tolist() == [7, 8, 9]
 
 
-@pytest.mark.parametrize("space", ["RAS", "LPS"])
+@each("space", ["RAS", "LPS"])
 def test_positions_of_an_oblique_image(space: str) -> None:
     affine = TURN @ LPS
     world = affine @ [1, 2, 3, 1] * (1 if space == "RAS" else np.array([-1, -1, 1, 1]))
@@ -68,7 +69,7 @@ def test_a_finer_mask_is_asked_at_the_middle_of_each_voxel() -> None:
     assert moved[2:].all() and not moved[:2].any()
 
 
-@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+@each(("axes", "signs"), ORIENTATIONS)
 def test_every_orientation(axes: tuple[str, ...], signs: tuple[int, ...]) -> None:
     image = stored(axes, signs)
     voxel = (2.5, 1, 3)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from nnunet_prompt.sliding_window.canvas import NOTHING, LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.sliding_window.tile_cache import TileCache
+from tests.helpers.each import each
 
 CPU = torch.device("cpu")
 STYLE = style_for((1.0, 1.0, 1.0), radius=1.0, scribble_radius=0.5)
@@ -95,8 +95,8 @@ PROMPTS = {
 CHANNELS = {"mask": MASK, "scribble": 5, "points": POINT[0]}
 
 
-@pytest.mark.parametrize("said", PROMPTS)
-@pytest.mark.parametrize("patch", [(8, 16, 16), (16, 64, 48), (16, 16), (5, 40, 9)])
+@each("said", PROMPTS)
+@each("patch", [(8, 16, 16), (16, 64, 48), (16, 16), (5, 40, 9)])
 def test_fewer_tiles_find_the_full_windows_mask(said: str, patch: tuple[int, ...]) -> None:
     """A network that looks at one voxel only cannot tell the tiles apart."""
     network = Sees(CHANNELS.get(said, BOX[0]))

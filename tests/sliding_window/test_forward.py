@@ -14,8 +14,9 @@ from nnunet_prompt.inference.model_folder import LoadedModel, load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.sliding_window import forward
 from nnunet_prompt.sliding_window.forward import mean_logits
-from tests.model_fixture import write_model_folder
-from tests.predictor_fixture import Answers, predictor
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
+from tests.helpers.predictors import Answers, predictor
 
 ON_CPU = PredictOptions(device="cpu")
 
@@ -75,7 +76,7 @@ class TestNetworks:
         model = predictor().model
         assert networks(model) == (model.network,)
 
-    @pytest.mark.parametrize(("value", "wanted"), [("True", True), ("t", True), ("0", False)])
+    @each(("value", "wanted"), [("True", True), ("t", True), ("0", False)])
     def test_compilation_is_asked_for_as_of_nnunet(
         self, monkeypatch: pytest.MonkeyPatch, value: str, wanted: bool
     ) -> None:
@@ -94,7 +95,7 @@ class TestNetworks:
         assert asked == ([model.network] if wanted else [])
 
 
-@pytest.mark.parametrize(
+@each(
     "layer",
     [
         nn.Conv3d(2, 3, (1, 3, 3), stride=(1, 2, 1), padding=(0, 1, 1)),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +14,8 @@ from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
 from nnunet_prompt.prompts.frames import AxisMap, crop, flip_permute, identity, resample
 from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts, moved
+from tests.helpers.each import each
+from tests.helpers.properties import examples
 
 STYLE = PromptStyle(radii=(1.0, 2.0, 2.0))
 SHAPE = (7, 12, 9)
@@ -37,7 +39,7 @@ def drawn(said: GridPrompts, window: Window) -> Any:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from([identity(SHAPE), COARSE, FINE]),
     st.integers(0, 2**32 - 1),
@@ -59,8 +61,15 @@ def test_tiles_show_what_the_whole_mask_would(
     assert np.array_equal(drawn(GridPrompts.of(said, to_grid), window), expected)
 
 
-@pytest.mark.parametrize("extent", [(0.5, 0.5, 0.5), (0.5, 3.2, 1.7), (2.5, 0.5, 4.0)])
-@pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
+EXTENTS = [(0.5, 0.5, 0.5), (0.5, 3.2, 1.7), (2.5, 0.5, 4.0)]
+GRIDS = [identity(SHAPE), COARSE, FINE]
+
+
+@each(
+    ("to_grid", "extent"),
+    list(itertools.product(GRIDS, EXTENTS)),
+    fast=list(zip(GRIDS, EXTENTS, strict=True)),
+)
 def test_tiles_show_every_point_that_reaches_into_them(to_grid: AxisMap, extent: Any) -> None:
     """Also from beyond their border, and clicks of an array so coarse that one voxel of it covers many."""
     said = PromptSet((Point((3.0, 6.0, 4.0), True, extent), Point((0.2, 11.3, 8.1), False, extent)))
@@ -74,7 +83,7 @@ def test_tiles_show_every_point_that_reaches_into_them(to_grid: AxisMap, extent:
     assert reached > 2  # more than the voxels of the points themselves
 
 
-@pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
+@each("to_grid", [identity(SHAPE), COARSE, FINE])
 def test_boxes_hold_the_mask_slice_by_slice(to_grid: AxisMap) -> None:
     mask = np.zeros(SHAPE, bool)
     mask[2:6, 3:9, 2:7] = True
@@ -89,7 +98,7 @@ class TestAMaskSmallerThanTheGrid:
         (8, 8, 8), (2, 2, 2)
     )  # centres at 1.5 and 5.5, which nearest neighbour takes as 2 and 6
 
-    @pytest.mark.parametrize("voxel", [(0, 0, 0), (3, 4, 7), (7, 7, 7), (1, 5, 4)])
+    @each("voxel", [(0, 0, 0), (3, 4, 7), (7, 7, 7), (1, 5, 4)])
     def test_it_leaves_the_voxel_that_holds_it(self, voxel: tuple[int, int, int]) -> None:
         mask = np.zeros((8, 8, 8), bool)
         mask[voxel] = True
@@ -130,7 +139,7 @@ def test_a_mask_is_not_copied() -> None:
     assert said.mask is not None and said.mask.mask is mask and said.prompts.mask is None
 
 
-@pytest.mark.parametrize("to_grid", [identity(SHAPE), COARSE, FINE])
+@each("to_grid", [identity(SHAPE), COARSE, FINE])
 def test_a_negative_mask_is_drawn_and_asks_for_no_tile(to_grid: AxisMap) -> None:
     area = np.zeros(SHAPE, bool)
     area[2:6, 3:9, 2:7] = True

@@ -19,7 +19,8 @@ from nnunet_prompt.sliding_window.lazy_image import (
     nonzero_bounds,
     prepare,
 )
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.helpers.each import each
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
 
 CT = {"mean": 90.0, "std": 40.0, "percentile_00_5": -20.0, "percentile_99_5": 160.0}
 
@@ -69,8 +70,8 @@ SCHEMES = [
 ]
 
 
-@pytest.mark.parametrize(("scheme", "mask"), SCHEMES)
-@pytest.mark.parametrize("transpose", [(0, 1, 2), (2, 0, 1)])
+@each(("scheme", "mask"), SCHEMES)
+@each("transpose", [(0, 1, 2), (2, 0, 1)])
 def test_statistics_are_nnunets_to_the_last_bit(
     scheme: str, mask: bool, transpose: tuple[int, int, int]
 ) -> None:
@@ -92,10 +93,10 @@ def test_statistics_are_nnunets_to_the_last_bit(
     assert all(np.array_equal(a, b) for a, b in zip(channels, before, strict=True))
 
 
-@pytest.mark.parametrize("shape", [(9, 31, 26), (1, 31, 26), (9, 1, 26)])
-@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
-@pytest.mark.parametrize("spacing", [(8.0, 1.0, 2.0), (2.0, 2.0, 2.0), (5.0, 1.5, 1.25)])
-@pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0)])
+@each("shape", [(9, 31, 26), (1, 31, 26), (9, 1, 26)])
+@each("configuration", ["3d_fullres", "2d"])
+@each("spacing", [(8.0, 1.0, 2.0), (2.0, 2.0, 2.0), (5.0, 1.5, 1.25)])
+@each("transpose", [(0, 1, 2), (1, 2, 0)])
 def test_tiles_are_parts_of_nnunets_volume(
     shape: tuple[int, ...], configuration: str, spacing: Any, transpose: tuple[int, int, int]
 ) -> None:
@@ -133,7 +134,7 @@ def test_integers_and_views_are_taken_as_they_are() -> None:
     assert torch.equal(everything(found[0]), expected)
 
 
-@pytest.mark.parametrize("size", [1e30, 1e3])
+@each("size", [1e30, 1e3])
 def test_a_spacing_that_makes_an_endless_grid_is_refused(size: float) -> None:
     """Else such a header keeps the network busy for days, or takes all memory."""
     plans, configuration = managers()

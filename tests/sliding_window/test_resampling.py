@@ -13,6 +13,7 @@ from nnunetv2.preprocessing.resampling.no_resampling import no_resampling_hack
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 
 from nnunet_prompt.sliding_window.resampling import Resampler, resampler
+from tests.helpers.each import each
 
 ISOTROPIC = (1.0, 1.0, 1.0)
 # shape, new shape, spacing, new spacing; "separate z" along every axis, up, down, and not at all
@@ -56,8 +57,8 @@ def parts(shape: tuple[int, ...]) -> list[list[tuple[int, int]]]:
     return [[(0, n) for n in shape], middle, [(n - 1, n) for n in shape], [(0, 1) for _ in shape]]
 
 
-@pytest.mark.parametrize(("shape", "new_shape", "spacing", "new_spacing"), CASES)
-@pytest.mark.parametrize(("order", "order_z"), [(3, 0), (1, 0), (1, 1), (0, 0)])
+@each(("shape", "new_shape", "spacing", "new_spacing"), CASES)
+@each(("order", "order_z"), [(3, 0), (1, 0), (1, 1), (0, 0)])
 def test_a_part_is_the_part_of_nnunets_whole(
     order: int, order_z: int, shape: Any, new_shape: Any, spacing: Any, new_spacing: Any
 ) -> None:
@@ -95,7 +96,7 @@ def test_cubic_splines_are_clipped_as_nnunet_clips_them() -> None:
         assert part[1].max() == pytest.approx(1.0 if spacing[0] == 9 else free[1].max())
 
 
-@pytest.mark.parametrize("force", [True, False])
+@each("force", [True, False])
 def test_separate_z_can_be_forced(force: bool) -> None:
     shape, new_shape, spacing = (5, 12, 10), (8, 9, 17), (2.0, 1.0, 1.0)
     data = volume(shape)
@@ -129,7 +130,7 @@ def test_reached_is_all_that_depends_on_a_box_and_no_more() -> None:
     assert ours.reached([(0, 0)] * 3) == [(0, 0)] * 3
 
 
-@pytest.mark.parametrize(
+@each(
     "other",
     [
         partial(resample_torch_fornnunet, is_seg=False),

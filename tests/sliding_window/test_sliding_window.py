@@ -15,7 +15,8 @@ from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.prompts.types import Box, Point, PromptSet
 from nnunet_prompt.sliding_window.canvas import NOTHING
 from nnunet_prompt.sliding_window.sliding_window import Engine
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
+from tests.helpers.each import each
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
 
 CPU = torch.device("cpu")
 STYLE = style_for((4.0, 1.5, 1.25))
@@ -61,7 +62,7 @@ def filled(shape: tuple[int, ...], said: Box) -> npt.NDArray[np.bool_]:
 
 
 class TestObjects:
-    @pytest.mark.parametrize("patch", [(4, 6, 6), (8, 20, 16), (5, 14, 9), (6, 6), (20, 4)])
+    @each("patch", [(4, 6, 6), (8, 20, 16), (5, 14, 9), (6, 6), (20, 4)])
     def test_a_network_that_copies_its_box_gives_the_box(self, patch: tuple[int, ...]) -> None:
         """Patches smaller and larger than the volume, exactly as large, and slices of a 2d configuration."""
         image = volume()
@@ -135,14 +136,14 @@ class TestStructures:
         assert torch.allclose(logits[0], image[0], atol=1e-5)
         assert torch.allclose(logits[1], -image[0], atol=1e-5)
 
-    @pytest.mark.parametrize("shape", [(1, 14, 9), (5, 1, 1), (1, 1, 1)])
+    @each("shape", [(1, 14, 9), (5, 1, 1), (1, 1, 1)])
     def test_volumes_thinner_than_the_patch(self, shape: tuple[int, int, int]) -> None:
         image = volume(shape)
         assert torch.allclose(engine(Copies()).structures(image)[0], image[0], atol=1e-5)
         assert torch.allclose(engine(Copies(), (6, 6)).structures(image)[0], image[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("patch", [(32, 32, 32), (4, 6, 6), (48, 40)])
+@each("patch", [(32, 32, 32), (4, 6, 6), (48, 40)])
 def test_weights_cancel_also_in_the_corners(patch: tuple[int, ...]) -> None:
     """nnU-Net's Gaussian is below 1e-9 in the corners of a patch."""
     image = torch.zeros(1, 32, 40, 32)
@@ -176,8 +177,8 @@ def test_mirroring_averages_over_all_flips_of_image_and_prompts() -> None:
     assert both.tolist() == pytest.approx([-5, 0, -5, 0, -5, -5], abs=1e-5)
 
 
-@pytest.mark.parametrize("mirror_axes", [(), (0, 1)])
-@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+@each("mirror_axes", [(), (0, 1)])
+@each("configuration", ["2d", "3d_fullres"])
 def test_it_is_nnunets_sliding_window(configuration: str, mirror_axes: tuple[int, ...]) -> None:
     """The same logits as stock nnU-Net's predictor for the same network without prompts, on several tiles."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor

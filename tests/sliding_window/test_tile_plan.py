@@ -9,6 +9,7 @@ import torch
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.sliding_window.tile_plan import nearest, plan_tiles, shares
 from nnunet_prompt.sliding_window.tiles import Boxes, Tiling, cover, on_lattice
+from tests.helpers.each import each
 from tests.sliding_window.test_tiles import NONE, boxes
 
 
@@ -91,7 +92,7 @@ class TestNearest:
             assert {w.origin for w in found} >= {(z, 20, 20) for z in range(4)}
 
 
-@pytest.mark.parametrize("step", [0.5, 0.8])
+@each("step", [0.5, 0.8])
 def test_shares_are_those_of_nnunets_gaussian(step: float) -> None:
     from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,8 @@ from nnunet_prompt.sliding_window.tiles import (
     on_lattice,
     prompted_boxes,
 )
+from tests.helpers.each import each
+from tests.helpers.properties import examples
 
 NONE = np.zeros((0, 3, 2), np.int64)
 
@@ -153,7 +154,7 @@ def prompt_sets(draw: st.DrawFn) -> PromptSet:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(prompt_sets(), st.sampled_from([(4.0, 4.0, 4.0), (0.0, 2.0, 3.5)]))
 def test_prompted_boxes_hold_whatever_is_drawn(said: PromptSet, radii: Any) -> None:
     style = PromptStyle(radii=radii, scribble_radii=(0.0, 1.0, 1.5))
@@ -176,7 +177,7 @@ def tilings(draw: st.DrawFn) -> tuple[Tiling, Boxes]:
     return tiling, boxes(*them)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(tilings())
 def test_the_plan_holds_all_prompts_with_no_more_tiles_than_the_full_window(
     drawn: tuple[Tiling, Boxes],
@@ -195,7 +196,7 @@ def test_the_plan_holds_all_prompts_with_no_more_tiles_than_the_full_window(
         )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tilings())
 def test_a_cover_holds_its_boxes_with_their_margin(drawn: tuple[Tiling, Boxes]) -> None:
     tiling, them = drawn
@@ -208,7 +209,7 @@ def test_a_cover_holds_its_boxes_with_their_margin(drawn: tuple[Tiling, Boxes]) 
         assert holds(windows, whole, tiling) == complete
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.25])
+@each("margin", [0.0, 0.25])
 def test_the_margin_can_be_set(margin: float) -> None:
     tiling = Tiling((64, 64, 64), (16, 16, 16), margin=margin)
     assert tiling.margins() == (int(16 * margin),) * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.schedule import CPU_SCHEDULE, Schedule
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.tune import TuneTrainer
+from tests.helpers.each import each
 
 # searching, nnU-Net imports every trainer that it has, some of which use what is deprecated
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,7 +33,9 @@ TUNING = {
 RECIPES = sorted(p.stem for p in trainers_dir().glob("nnUNetTrainer*.py"))
 
 
+@functools.cache
 def found(name: str) -> Any:
+    """Asks nnU-Net once, which imports every trainer that it has and then ours."""
     os.environ.update(environment())
     return recursive_find_trainer_class_by_name(name)
 
@@ -48,7 +52,7 @@ def test_the_recipes_of_the_documentation_are_there() -> None:
     }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@each("name", RECIPES)
 def test_nnunet_finds_it(name: str) -> None:
     recipe = found(name)
     assert recipe.__name__ == name
@@ -56,7 +60,7 @@ def test_nnunet_finds_it(name: str) -> None:
     assert (recipe.__doc__ or "").strip()
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@each("name", RECIPES)
 def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> None:
     tree = ast.parse((Path(trainers_dir()) / f"{name}.py").read_text())
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -93,7 +97,7 @@ def test_the_baseline_is_stock_in_everything_but_the_schedule() -> None:
     assert plain.perform_actual_validation is nnUNetTrainer.perform_actual_validation
 
 
-@pytest.mark.parametrize("name", list(TUNING))
+@each("name", list(TUNING))
 def test_each_tuning_recipe_tunes_what_its_name_says(name: str) -> None:
     recipe = found(name)
     assert recipe.tuning.method == TUNING[name]

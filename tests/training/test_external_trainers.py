@@ -9,6 +9,7 @@ import pytest
 
 from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
+from tests.helpers.each import each
 
 OURS = str(extension.trainers_dir())
 
@@ -23,7 +24,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
         extension.trainers_dir()
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "after"),
     [
         ({}, [OURS]),
@@ -57,9 +58,7 @@ def test_register_trainers_changes_the_process_once() -> None:
     assert os.environ["nnUNet_extTrainer"] == f"{OURS}{os.pathsep}/mine"
 
 
-@pytest.mark.parametrize(
-    "value", ["/plain", "/with space", "/it's", '/a"b', "/$HOME", "/`id`", "/a;b", "/new\nline"]
-)
+@each("value", ["/plain", "/with space", "/it's", '/a"b', "/$HOME", "/`id`", "/a;b", "/new\nline"])
 def test_shell_exports_survive_the_shell(value: str) -> None:
     script = 'eval "$1"; printf %s "$nnUNet_extTrainer"'
     text = extension.shell_exports({"nnUNet_extTrainer": value})

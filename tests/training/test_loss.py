@@ -13,6 +13,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor, nn
 
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
+from tests.helpers.each import each
 
 SHAPE = (2, 3, 2, 3, 4)  # two patches, the object and two structures
 
@@ -86,7 +87,7 @@ def test_unknown_voxels_are_masked_one_by_one() -> None:
     assert loss.item() == pytest.approx(object_ + (first + second) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", [torch.int8, torch.float32])
+@each("kind", [torch.int8, torch.float32])
 def test_the_gradient_is_that_of_the_formulas(kind: torch.dtype) -> None:
     """Also for logits whose sigmoid is 0 or 1, and the targets stay as they are."""
     t = targets().to(kind)
@@ -116,7 +117,7 @@ def test_nothing_known_at_all_is_zero_with_zero_gradient() -> None:
     assert torch.count_nonzero(x.grad) == 0
 
 
-@pytest.mark.parametrize("bias", [-3.0, 0.0, 3.0])
+@each("bias", [-3.0, 0.0, 3.0])
 def test_an_empty_patch_still_teaches(bias: float) -> None:
     """With a smooth term of 0 the Dice of an empty patch would be flat (trap 10)."""
     x = (logits() + bias).requires_grad_()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,7 @@ import pytest
 import torch
 
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
-from tests.model_fixture import make_trainer
-
-
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    # nnU-Net looks at the preprocessed files to choose it; here there are none
-    where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
-    monkeypatch.setattr(where, lambda folder: None)
-    return tmp_path
+from tests.helpers.models import make_trainer
 
 
 @pytest.mark.usefixtures("results")

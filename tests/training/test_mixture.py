@@ -10,6 +10,7 @@ import pytest
 
 from nnunet_prompt.prompts.options import KINDS
 from nnunet_prompt.training.mixture import PromptMixture
+from tests.helpers.each import each
 
 
 def rng() -> np.random.Generator:
@@ -25,7 +26,7 @@ def weights(**shares: float) -> dict[str, float]:
     return {**nothing, **shares}
 
 
-@pytest.mark.parametrize("kind", PROMPTED)
+@each("kind", PROMPTED)
 def test_a_kind_alone_is_always_drawn(kind: str) -> None:
     name = "continued" if kind == "continue" else kind  # which is no name in Python
     mixture = PromptMixture(**weights(**{name: 1.0}))
@@ -60,7 +61,7 @@ def slots(mixture: PromptMixture, batch_size: int, batches: int) -> list[list[bo
     ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5])
+@each("batch_size", [1, 2, 3, 4, 5])
 def test_every_slot_is_shown_prompts_and_none_in_turn(batch_size: int) -> None:
     drawn = slots(PromptMixture(), batch_size, 20)
     for first, second in pairwise(drawn):
@@ -71,7 +72,7 @@ def test_every_slot_is_shown_prompts_and_none_in_turn(batch_size: int) -> None:
         assert all(a != b for a, b in pairwise(batch))  # and so do neighbours
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 1 / 3, 0.5, 0.75, 0.9, 1.0])
+@each("share", [0.0, 0.1, 0.25, 1 / 3, 0.5, 0.75, 0.9, 1.0])
 def test_the_share_of_samples_without_prompts_is_exact(share: float) -> None:
     mixture = PromptMixture(promptless=share)
     drawn = [mixture.is_promptless(sample) for sample in range(1200)]
@@ -150,7 +151,7 @@ class TestChannels:
     def test_the_default_fills_all(self) -> None:
         assert PromptMixture().channels() == (True,) * 7
 
-    @pytest.mark.parametrize(
+    @each(
         ("changes", "expected"),
         [
             (weights(slices=1), (False, True, False, True, True, False, False)),

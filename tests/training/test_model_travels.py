@@ -16,8 +16,8 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.networks.capability import CAPABILITY_FILE, capability_to_json, read_capability
-from tests.model_fixture import PLANS, TABLE
-from tests.nnunet_fixture import NAMES, TinyData, nnunet_environment, trained
+from tests.helpers.models import PLANS, TABLE
+from tests.helpers.tiny_data import NAMES, TinyData, nnunet_environment, trained
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.transform import CaseNote, SimulatePrompts, Targets
-from tests.model_fixture import TABLE, make_trainer
-from tests.nnunet_fixture import NAMES, PARTLY_ANNOTATED, TinyData, nnunet_variables, tiny_data
+from tests.helpers.models import TABLE, make_trainer
+from tests.helpers.tiny_data import NAMES, PARTLY_ANNOTATED, TinyData, nnunet_variables, tiny_data
 
 pytestmark = pytest.mark.slow
 BOXES = PromptMixture(

@@ -16,6 +16,7 @@ from nnunet_prompt.training.progress import (
     spelled,
     watch,
 )
+from tests.helpers.each import each
 
 
 class Trainer(SimpleNamespace):
@@ -115,7 +116,7 @@ def test_nnunets_own_trainers_are_watched_on_request(monkeypatch: pytest.MonkeyP
     assert "on_epoch_end" not in vars(other)
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "text"),
     [
         (0, "0 s"),

@@ -16,6 +16,7 @@ from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, 
 from nnunet_prompt.prompts.encode import PromptStyle
 from nnunet_prompt.training import refine as module
 from nnunet_prompt.training.refine import Rounds, refine
+from tests.helpers.each import each
 
 DOT = PromptStyle(radii=(0.0, 0.0, 0.0), scribble_radii=(0.0, 0.0, 0.0))  # one voxel each
 ONE = Rounds(1, DOT, scribbles=False)
@@ -274,7 +275,7 @@ def test_strokes_correct_in_the_slice_that_shows_most_of_the_error(
 
 
 @pytest.mark.usefixtures("remembers")
-@pytest.mark.parametrize("scribbles", [False, True])
+@each("scribbles", [False, True])
 def test_patches_of_two_axes(monkeypatch: pytest.MonkeyPatch, scribbles: bool) -> None:
     monkeypatch.setattr(module, "P_SCRIBBLE", 1.0)
     plane = np.zeros((12, 16), np.int8)

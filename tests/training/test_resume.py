@@ -20,8 +20,9 @@ from nnunet_prompt.training.resume import (
     to_resume_from,
 )
 from nnunet_prompt.weights.target import target_of
-from tests.model_fixture import PLANS
-from tests.planned_fixture import write_planned
+from tests.helpers.each import each
+from tests.helpers.models import PLANS
+from tests.helpers.planned import write_planned
 
 WHOLE: dict[str, Any] = {
     "network_weights": {"a": torch.zeros(2)},
@@ -54,7 +55,7 @@ def test_nnunets_order(tmp_path: Path) -> None:
         check_resumable(tmp_path / name)
 
 
-@pytest.mark.parametrize("length", [0, 10, 400])
+@each("length", [0, 10, 400])
 def test_half_a_checkpoint(tmp_path: Path, length: int) -> None:
     half = save(tmp_path / LATEST, length=length)
     assert refusal(check_resumable, half) == (
@@ -64,7 +65,7 @@ def test_half_a_checkpoint(tmp_path: Path, length: int) -> None:
     assert refusal(check_resumable, half).endswith(f"remove it to resume from {BEST}")
 
 
-@pytest.mark.parametrize("key", ["optimizer_state", "current_epoch", "logging"])
+@each("key", ["optimizer_state", "current_epoch", "logging"])
 def test_weights_without_the_state_of_a_training(tmp_path: Path, key: str) -> None:
     message = refusal(check_resumable, save(tmp_path / FINAL, without=key))
     assert f"no {key!r}" in message and "-pretrained_weights" in message

@@ -17,8 +17,8 @@ import torch
 from nnunet_prompt.networks.capability import read_capability
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, folder_name, is_gated
-from tests.model_fixture import PLANS
-from tests.nnunet_fixture import NAMES, TinyData, tiny_data, train, trained
+from tests.helpers.models import PLANS
+from tests.helpers.tiny_data import NAMES, TinyData, tiny_data, train, trained
 
 pytestmark = pytest.mark.slow
 

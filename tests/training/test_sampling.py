@@ -17,7 +17,7 @@ from batchgenerators.dataloading.single_threaded_augmenter import SingleThreaded
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunet_prompt.errors import RefusedError
-from tests.model_fixture import TABLE, hand_made_dataset_json, make_trainer
+from tests.helpers.models import TABLE, hand_made_dataset_json, make_trainer
 
 TRAINING, VALIDATION = ["a", "b", "c"], ["d"]
 WEIGHTS = {"a": 3.0, "b": 1.0, "c": 1e-9, "d": 4.0}

@@ -20,6 +20,7 @@ from nnunet_prompt.training.schedule import (
     apply_schedule,
     apply_seed,
 )
+from tests.helpers.each import each
 
 
 def nnunet_trainer() -> Any:
@@ -57,7 +58,7 @@ def test_the_recipes_are_as_long_as_they_say() -> None:
     assert trainer.num_epochs * trainer.num_iterations_per_epoch == 450
 
 
-@pytest.mark.parametrize(
+@each(
     ("total", "epochs", "iterations"),
     [(1, 1, 1), (2, 1, 2), (50, 1, 50), (75, 2, 38), (700, 14, 50), (1200, 24, 50)],
 )
@@ -118,8 +119,8 @@ def test_short_trainings_leave_checkpoints_to_resume_from() -> None:
     assert trainer.save_every == 4
 
 
-@pytest.mark.parametrize("variable", ["nnUNet_prompt_iterations", "nnUNet_prompt_seed"])
-@pytest.mark.parametrize("text", ["many", "-5", "1.5", "", "²"])
+@each("variable", ["nnUNet_prompt_iterations", "nnUNet_prompt_seed"])
+@each("text", ["many", "-5", "1.5", "", "²"])
 def test_a_wrong_number_is_refused_by_name(variable: str, text: str) -> None:
     os.environ[variable] = text
     with pytest.raises(RefusedError, match=variable) as caught:

@@ -16,6 +16,7 @@ from nnunet_prompt.training.validation_prompts import (
     is_gated,
     simulated_prompts,
 )
+from tests.helpers.each import each
 
 
 def masks() -> dict[int, np.ndarray]:
@@ -33,7 +34,7 @@ def said(prompts: dict[int, PromptSet]) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize("kind", VALIDATION_KINDS[1:])
+@each("kind", VALIDATION_KINDS[1:])
 def test_the_same_case_gets_the_same_prompts_whatever_was_drawn_before(kind: str) -> None:
     first = simulated_prompts(masks(), kind, "case_1")
     np.random.default_rng().random(100)
@@ -41,7 +42,7 @@ def test_the_same_case_gets_the_same_prompts_whatever_was_drawn_before(kind: str
     assert said(first) == said(simulated_prompts(masks(), kind, "case_1"))
 
 
-@pytest.mark.parametrize("kind", ["three clicks", "points in slices", "box + points in slices"])
+@each("kind", ["three clicks", "points in slices", "box + points in slices"])
 def test_another_case_gets_other_points(kind: str) -> None:
     assert said(simulated_prompts(masks(), kind, "a")) != said(
         simulated_prompts(masks(), kind, "b")
@@ -137,7 +138,7 @@ def test_a_3d_box_is_tight() -> None:
     assert of_one("3D box", cross()).boxes == (Box((1.0, 5.0, 2.0), (7.0, 8.0, 13.0)),)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@each("axis", [0, 1, 2])
 def test_scribbles_are_centre_lines_at_a_quarter_half_and_three_quarters(axis: int) -> None:
     mask = np.moveaxis(cross(), 0, axis)
     prompts = of_one("scribble in three slices", mask, slice_axis=axis)
@@ -166,7 +167,7 @@ def test_few_slices_have_as_many_scribbles() -> None:
         assert [int(s.path[0][0]) for s in strokes] == expected
 
 
-@pytest.mark.parametrize("kind", [k for k in FEW_KINDS if "click" not in k] + ["mask"])
+@each("kind", [k for k in FEW_KINDS if "click" not in k] + ["mask"])
 def test_where_no_point_is_said_nothing_is_negative(kind: str) -> None:
     for prompts in simulated_prompts(masks(), kind, "case").values():
         assert not prompts.points and prompts.negative_mask is None
@@ -175,7 +176,7 @@ def test_where_no_point_is_said_nothing_is_negative(kind: str) -> None:
         assert sum(bool(k) for k in kinds) == 1
 
 
-@pytest.mark.parametrize(("kind", "count"), [("one click", 1), ("three clicks", 3)])
+@each(("kind", "count"), [("one click", 1), ("three clicks", 3)])
 def test_clicks_on_the_other_structure_are_negative(kind: str, count: int) -> None:
     truth = masks()
     prompts = simulated_prompts(truth, kind, "case")
@@ -186,7 +187,7 @@ def test_clicks_on_the_other_structure_are_negative(kind: str, count: int) -> No
         assert negative == [p.position for p in prompts[other].points if p.positive]
 
 
-@pytest.mark.parametrize("kind", VALIDATION_KINDS)
+@each("kind", VALIDATION_KINDS)
 def test_nothing_is_said_of_what_is_not_there(kind: str) -> None:
     empty = np.zeros((4, 9, 7), bool)
     prompts = simulated_prompts({1: empty, 2: masks()[2]}, kind, "case")

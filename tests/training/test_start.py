@@ -14,6 +14,7 @@ from torch import nn
 from nnunet_prompt.networks.network import PRIOR, PROMPT_SCALE
 from nnunet_prompt.networks.tensor_names import stock_names
 from nnunet_prompt.training.trainer import PromptTrainer
+from tests.helpers.each import each
 
 COMMON = {
     "n_stages": 2,
@@ -59,7 +60,7 @@ def build(name: str, channels: int) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@each("name", list(ARCHITECTURES))
 def test_prompts_are_heard_from_the_start(name: str) -> None:
     network = build(name, 1)
     silent = torch.zeros(1, 8, 4, 8, 8)
@@ -71,7 +72,7 @@ def test_prompts_are_heard_from_the_start(name: str) -> None:
             assert not torch.equal(network(silent), network(loud))
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@each("name", list(ARCHITECTURES))
 def test_every_alias_of_the_stem_tells_the_same(name: str) -> None:
     weights = build(name, 1).state_dict()
     stems = [v for v in weights.values() if v.ndim == 5 and v.shape[1] == 8]
@@ -80,7 +81,7 @@ def test_every_alias_of_the_stem_tells_the_same(name: str) -> None:
         assert torch.equal(weight, stems[0])
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@each("name", list(ARCHITECTURES))
 def test_images_alone_give_what_the_stock_network_gives_with_the_same_weights(name: str) -> None:
     network = build(name, 2)
     stock = nnUNetTrainer.build_network_architecture(None, configuration(name), 2, 3, False).eval()
@@ -95,7 +96,7 @@ def test_images_alone_give_what_the_stock_network_gives_with_the_same_weights(na
         torch.testing.assert_close(full, stock(image), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@each("channels", [1, 3])
 def test_the_scales_of_the_stem(channels: int) -> None:
     """Kaiming's variance is 2 / ((1 + slope^2) fan-in): eight inputs must not make the image's share smaller."""
     name = "PlainConvUNet"

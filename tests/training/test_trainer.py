@@ -22,18 +22,8 @@ from nnunet_prompt.prompts.encode import style_for
 from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
-from tests.model_fixture import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
-
-
-@pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_results", str(tmp_path))
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    # nnU-Net looks at the preprocessed files to choose it; here there are none
-    where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
-    monkeypatch.setattr(where, lambda folder: None)
-    return tmp_path
+from tests.helpers.each import each
+from tests.helpers.models import TABLE, hand_made_dataset_json, hand_made_plans, make_trainer
 
 
 def targets_of(trainer: Any) -> Any:
@@ -79,7 +69,7 @@ class TestConstruction:
         (debug,) = results.rglob("debug.json")
         assert "patient-7" not in debug.read_text()
 
-    @pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+    @each("configuration", ["2d", "3d_fullres"])
     def test_the_network_has_seven_more_inputs_and_nnunets_outputs(
         self, configuration: str
     ) -> None:
@@ -117,7 +107,7 @@ class TestConstruction:
         x = torch.zeros(1, 4, 8, 12, 12)
         assert torch.isfinite(trainer.loss([x], [torch.zeros(x.shape, dtype=torch.int8)]))
 
-    @pytest.mark.parametrize("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+    @each("transpose", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
     def test_slices_are_the_first_axis_of_the_reader_wherever_nnunet_puts_it(
         self, transpose: tuple[int, int, int]
     ) -> None:
@@ -188,7 +178,7 @@ class TestPoints:
     BALLS = Points("ball", 3.0, "voxel")
     SAID = "points: edt, radius 4 voxels"
 
-    @pytest.mark.parametrize(
+    @each(
         ("recipe", "buffer", "points", "said"),
         [
             (PromptTrainer, pack(()), Points(), None),
@@ -251,7 +241,7 @@ class TestPoints:
 
 
 @pytest.mark.usefixtures("results")
-@pytest.mark.parametrize("recipe", [PromptTrainer, PlainTrainer])
+@each("recipe", [PromptTrainer, PlainTrainer])
 def test_a_seeded_training_that_is_resumed_does_not_replay_its_first_epochs(
     monkeypatch: pytest.MonkeyPatch, recipe: Any
 ) -> None:

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 import torch
 
-from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode, style_for
 from nnunet_prompt.training.loss import PromptLoss
@@ -26,46 +24,8 @@ from nnunet_prompt.training.transform import (
     draw_object,
     head_targets,
 )
-
-# wall = wall + scar; the scar is decoded first
-TABLE = StructureTable(
-    (
-        Structure("cavity", 1, (1,), 1),
-        Structure("wall", 2, (2, 3), 2),
-        Structure("scar", 3, (3,), 3),
-    ),
-    annotated={"partly": frozenset({"cavity", "wall"}), "nothing": frozenset()},
-)
-LABELS = np.array(
-    [
-        [[0, 0, 0, 0], [0, 1, 1, 2], [0, 0, 3, 2]],
-        [[0, 0, 0, 0], [0, 1, 2, 2], [0, 0, 2, 4]],
-    ],
-    np.int16,
-)  # (2, 3, 4)
-STYLE = style_for((4.0, 1.5, 1.25))
-CLEAN = PromptMixture(
-    promptless=0,
-    few=0,
-    slices=1,
-    scribbles=0,
-    mask=0,
-    continued=0,
-    p_jitter=0,
-    p_sparse=0,
-    p_wrong=0,
-    p_beyond=0,
-    p_negative_area=0,
-    p_beside=0,
-    p_disturb=0,
-    p_union=0,
-    p_component=0,
-    hide=False,
-)
-
-
-def targets(mixture: PromptMixture = CLEAN, **changes: Any) -> Targets:
-    return replace(Targets(TABLE, STYLE, mixture), **changes)
+from tests.helpers.each import each
+from tests.training.samples import CLEAN, LABELS, STYLE, TABLE, targets
 
 
 def transform(
@@ -130,7 +90,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each("kind", KINDS)
 def test_the_object_is_unknown_exactly_where_nothing_is_said(kind: str) -> None:
     np.random.seed(11)  # noqa: NPY002 - the state that the transform draws from
     step = transform(KINDS[kind], ignore_label=4)
@@ -150,7 +110,7 @@ def test_the_object_is_unknown_exactly_where_nothing_is_said(kind: str) -> None:
 # --- what teaches which head
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
+@each("batch_size", [1, 2, 3, 4])
 def test_slots_take_turns_in_being_shown_prompts(batch_size: int) -> None:
     np.random.seed(6)  # noqa: NPY002
     step = transform(replace(CLEAN, promptless=0.5), batch_size=batch_size)
@@ -174,7 +134,7 @@ def test_a_sample_without_prompts_teaches_the_structures_alone() -> None:
             assert np.array_equal(heads[1:], expected[1:])
 
 
-@pytest.mark.parametrize("negatives", [0.0, 1.0])
+@each("negatives", [0.0, 1.0])
 def test_a_sample_with_prompts_teaches_the_object_and_what_is_not_pointed_at(
     negatives: float,
 ) -> None:

@@ -22,9 +22,10 @@ from nnunet_prompt.networks.tunable import Method, Tuning
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.tune import TuneTrainer
 from nnunet_prompt.weights.merge import merge_adapter
-from tests.model_fixture import make_trainer, write_model_folder
-from tests.nnunet_fixture import TinyData, train, trained
-from tests.tuning_fixture import logits
+from tests.helpers.each import each
+from tests.helpers.models import make_trainer, write_model_folder
+from tests.helpers.tiny_data import TinyData, train, trained
+from tests.helpers.tunings import logits
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear", "full")
 
@@ -85,7 +86,7 @@ def outputs(network: nn.Module) -> torch.Tensor:
     return logits(network, batch()["data"])[0]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each("method", METHODS)
 def test_it_starts_from_the_base_and_keeps_what_is_frozen(method: Method, base: Path) -> None:
     trainer = started(method, base)
     given = read_checkpoint(base)["network_weights"]
@@ -109,7 +110,7 @@ def test_it_starts_from_the_base_and_keeps_what_is_frozen(method: Method, base: 
         assert all(n.startswith("heads.") for n in changed)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each("method", METHODS)
 def test_its_checkpoint_is_a_whole_one(method: Method, base: Path, tmp_path: Path) -> None:
     trainer = started(method, base)
     steps(trainer)
@@ -125,7 +126,7 @@ def test_its_checkpoint_is_a_whole_one(method: Method, base: Path, tmp_path: Pat
         )
 
 
-@pytest.mark.parametrize("method", ["affine", "lora", "spatial"])
+@each("method", ["affine", "lora", "spatial"])
 def test_it_goes_on_exactly(method: Method, base: Path, tmp_path: Path) -> None:
     trainer = started(method, base)
     steps(trainer)
@@ -143,7 +144,7 @@ def test_it_goes_on_exactly(method: Method, base: Path, tmp_path: Path) -> None:
         assert torch.equal(tensors["weight"], given[f"{name}.weight"])
 
 
-@pytest.mark.parametrize("method", ["affine", "lora", "spatial"])
+@each("method", ["affine", "lora", "spatial"])
 def test_the_adapter_and_the_base_make_the_checkpoint(
     method: Method, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.training.validation import summarise
 from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, simulated_prompts
+from tests.helpers.each import each
 
 TABLE = StructureTable(
     (Structure("cavity", 1, (1,), 500), Structure("wall", 2, (2,), 200)),
@@ -38,7 +38,7 @@ class TestSimulatedPrompts:
         ]
         assert all(not s.points and s.mask is None for s in sets.values())
 
-    @pytest.mark.parametrize("kind", ["points in slices", "box + points in slices"])
+    @each("kind", ["points in slices", "box + points in slices"])
     def test_points_lie_in_their_mask_and_serve_the_other_as_negatives(self, kind: str) -> None:
         found = masks()
         sets = simulated_prompts(found, kind, "case")

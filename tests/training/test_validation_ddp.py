@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from nnunet_prompt.training import validation
-from tests.model_fixture import TABLE
+from tests.helpers.models import TABLE
 
 TIMEOUT_S = 1.5  # of nnU-Net's own group; half an hour in real life
 pytestmark = pytest.mark.slow

@@ -32,8 +32,9 @@ from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint, image_columns
 from nnunet_prompt.weights.report import AdaptReport
 from nnunet_prompt.weights.source_model import STEMS
-from tests.model_fixture import hand_made_plans
-from tests.source_fixture import (
+from tests.helpers.each import each
+from tests.helpers.models import hand_made_plans
+from tests.weights.sources import (
     DATASET_ID,
     PATCH,
     checkpoint_in,
@@ -153,7 +154,7 @@ def features(network: nn.Module, x: Tensor) -> Tensor:
     return seen[0]
 
 
-@pytest.mark.parametrize("family", WITHOUT_PROMPTS)
+@each("family", WITHOUT_PROMPTS)
 def test_prompts_change_no_logit_at_the_start(tmp_path: Path, family: str) -> None:
     network = adapted(tmp_path, family)[0].network
     silent = torch.cat([image(), torch.zeros_like(prompts())], 1)
@@ -164,7 +165,7 @@ def test_prompts_change_no_logit_at_the_start(tmp_path: Path, family: str) -> No
     assert logits(network, silent).std() > 0
 
 
-@pytest.mark.parametrize("family", WITH_DECODER)
+@each("family", WITH_DECODER)
 def test_the_image_path_is_that_of_the_source(tmp_path: Path, family: str) -> None:
     trainer, _, source = adapted(tmp_path, family)
     kind = FAMILIES[family][1]
@@ -186,7 +187,7 @@ def _of_nnunet(content: dict[str, Any]) -> dict[str, Tensor]:
     return {n.replace(".617.", "."): v for n, v in content["network_weights"].items()}
 
 
-@pytest.mark.parametrize(
+@each(
     ("family", "plus", "minus"),
     [("nnunet plain", 1, 0), ("nnunet residual", 1, 0), ("nnunet sigmoid", 1, None)],
 )
@@ -233,7 +234,7 @@ def test_every_name_of_the_stem_holds_the_same(tmp_path: Path) -> None:
     assert len({v.data_ptr() for v in stems}) == 1  # stored once
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@each("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_wrappers_leave_their_prefix_behind(tmp_path: Path, prefix: str) -> None:
     source = checkpoint_in(plain(tmp_path))
     planned_dataset(tmp_path, plans_of("plain"))
@@ -369,7 +370,7 @@ def test_an_encoder_starts_with_a_fresh_decoder(tmp_path: Path) -> None:
     assert "decoder is newly initialised" in report.warnings[0]
 
 
-@pytest.mark.parametrize("prefix", ["network.encoder.", "encoder.", "model.student.encoder."])
+@each("prefix", ["network.encoder.", "encoder.", "model.student.encoder."])
 def test_the_encoder_is_found_where_its_plan_says(tmp_path: Path, prefix: str) -> None:
     source = nnssl_checkpoint(tmp_path / "c.pth", prefix=prefix)
     planned_dataset(tmp_path, plans_of("residual"))
@@ -418,7 +419,7 @@ class TestChannels:
             "image image 0 from MR / 3, image 1 from MR / 3, image 2 from MR / 3; prompt channels zero"
         )
 
-    @pytest.mark.parametrize(
+    @each(
         ("source", "target", "n", "columns"),
         [
             (("T1", "T2"), ("T2", "T1"), 2, [1, 0]),

@@ -12,8 +12,9 @@ from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter
 from nnunet_prompt.weights.export import Exported, ExportOptions, export_model
-from tests.export_fixture import ORIGIN, TABLE, new_network, servable_plans, write_model
-from tests.model_fixture import hand_made_dataset_json
+from tests.helpers.each import each
+from tests.helpers.exports import ORIGIN, TABLE, new_network, servable_plans, write_model
+from tests.helpers.models import hand_made_dataset_json
 
 PLANS = servable_plans(patch=(8, 12, 16))
 
@@ -110,7 +111,7 @@ def test_the_command_with_everything(fake: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["model -o out", "model --format nnunet", "model -o o --format x"])
+@each("line", ["model -o out", "model --format nnunet", "model -o o --format x"])
 def test_misuse(line: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(["weights", "export", *line.split()])

@@ -13,6 +13,7 @@ from nnunet_prompt import __version__
 from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 from nnunet_prompt.weights.export_files import Licence, ModelFiles, refuse_existing, write_model
+from tests.helpers.each import each
 
 TOY = Origin("toy v1", "nninteractive", "CC BY-NC-SA 4.0", "ab12")
 ATLAS = Origin("atlas", "nnunet", "CC BY 4.0")
@@ -109,7 +110,7 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("licence", "line"),
     [
         (Licence(), UNKNOWN_LICENCE),

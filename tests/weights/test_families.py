@@ -19,8 +19,9 @@ from nnunet_prompt.weights.source_model import (
     find_source,
     rows_of_labels,
 )
-from tests.model_fixture import write_model_folder
-from tests.source_fixture import (
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
+from tests.weights.sources import (
     checkpoint_in,
     edit,
     multitalent_model,
@@ -50,7 +51,7 @@ def found(names: tuple[str, ...] = (), *, trainer: str = "", dataset: str = "") 
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("what", "family"),
     [
         (found(), "nnunet"),
@@ -140,7 +141,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         open_source(path)
 
 
-@pytest.mark.parametrize("missing", ["key_to_stem", "architecture_plans"])
+@each("missing", ["key_to_stem", "architecture_plans"])
 def test_an_adaptation_plan_of_another_form(tmp_path: Path, missing: str) -> None:
     path = nnssl_checkpoint(tmp_path / "c.pth")
     edit(path, lambda c: c["nnssl_adaptation_plan"].pop(missing))
@@ -168,7 +169,7 @@ def test_the_first_form_of_adaptation_plans(tmp_path: Path) -> None:
     assert source.origins[0].licence == UNKNOWN_LICENCE
 
 
-@pytest.mark.parametrize(
+@each(
     ("labels", "rows"),
     [
         ({"background": 0, "LV": 1, "ignore": 2}, {"lv": Row(1, 0)}),

@@ -14,8 +14,9 @@ from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
 from nnunet_prompt.networks.provenance import Origin
 from nnunet_prompt.networks.tunable import Tuning
 from nnunet_prompt.weights.inspect import describe, print_checkpoint, tensor_rows
+from tests.helpers.each import each
 from tests.networks.test_checkpoint import Runs
-from tests.source_fixture import (
+from tests.weights.sources import (
     checkpoint_in,
     edit,
     multitalent_model,
@@ -63,7 +64,7 @@ def test_tensors_are_shown_once(tmp_path: Path) -> None:
     assert len(rows) == len({v.data_ptr() for v in weights.values()})
 
 
-@pytest.mark.parametrize("tensors", [True, False])
+@each("tensors", [True, False])
 def test_it_is_printed(tmp_path: Path, tensors: bool) -> None:
     output = io.StringIO()
     path = nnssl_checkpoint(tmp_path / "c.pth")

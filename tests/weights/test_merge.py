@@ -25,8 +25,9 @@ from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import Origin, pack
 from nnunet_prompt.networks.tunable import Method, Tuning, make_tunable, tuned_tensors
 from nnunet_prompt.weights.merge import merge_adapter
-from tests.model_fixture import write_model_folder
-from tests.tuning_fixture import logits, network_of, train_briefly
+from tests.helpers.each import each
+from tests.helpers.models import write_model_folder
+from tests.helpers.tunings import logits, network_of, train_briefly
 
 METHODS: tuple[Method, ...] = ("affine", "bias", "lora", "decoder", "spatial", "linear")
 ORIGIN = Origin("Example", "nnInteractive", "CC BY-NC-SA 4.0", "ab" * 32)
@@ -62,7 +63,7 @@ def tune(model: Path, method: Method, path: Path) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each("method", METHODS)
 def test_the_merged_model_is_the_tuned_one(method: Method, model: Path, tmp_path: Path) -> None:
     adapter, output, x = tmp_path / "adapter.pth", tmp_path / "out.pth", torch.rand(1, 8, 8, 12, 12)
     tuned = tune(model, method, adapter)
@@ -143,7 +144,7 @@ class TestRefusals:
     def test_a_missing_file(self, model: Path, tmp_path: Path) -> None:
         assert "not found" in refusal(checkpoint_of(model), tmp_path / "none.pth")
 
-    @pytest.mark.parametrize(
+    @each(
         ("key", "value", "expected"),
         [
             ("version", 2, "version 2"),

@@ -21,9 +21,10 @@ from nnunet_prompt.weights.adapt import adapt
 from nnunet_prompt.weights.export import export_model
 from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.target import target_of
-from tests.export_fixture import ORIGIN, VOXELS, servable_plans, write_model
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
-from tests.source_fixture import (
+from tests.helpers.each import each
+from tests.helpers.exports import ORIGIN, VOXELS, servable_plans, write_model
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.weights.sources import (
     TARGET,
     checkpoint_in,
     nninteractive_model,
@@ -61,7 +62,7 @@ def prompted(seed: int = 0) -> torch.Tensor:
 
 
 class TestLogits:
-    @pytest.mark.parametrize("kind", ["plain", "residual"])
+    @each("kind", ["plain", "residual"])
     def test_the_two_outputs_are_nothing_and_the_object(self, kind: str, tmp_path: Path) -> None:
         model = write_model(tmp_path / "ours", plans=servable(kind))
         export_model(model, tmp_path / "theirs", "nninteractive")
@@ -149,7 +150,7 @@ class TestFolder:
         info = read(tmp_path / "theirs" / "inference_info.json")
         assert (info["point_radius"], info["preferred_scribble_thickness"]) == (6, [4, 4, 4])
 
-    @pytest.mark.parametrize(
+    @each(
         ("origins", "known"),
         [((), False), ((ORIGIN,), True), ((Origin("x", "nnunet"), ORIGIN), True)],
     )
@@ -161,7 +162,7 @@ class TestFolder:
         supported = read(tmp_path / "theirs" / "inference_info.json")["supported_interactions"]
         assert (supported["scribble"], supported["lasso"]) == (known, known)
 
-    @pytest.mark.parametrize(
+    @each(
         ("unsupported", "absent"),
         [
             ((), {"lasso"}),
@@ -294,13 +295,13 @@ class TestRefusals:
         assert [p.name for p in tmp_path.iterdir()] == ["ours"]
         return message.removeprefix(f"{model}: ")
 
-    @pytest.mark.parametrize(("edit", "message"), WRONG_PLANS)
+    @each(("edit", "message"), WRONG_PLANS)
     def test_plans(self, edit: Callable[[Plans], None], message: str, tmp_path: Path) -> None:
         plans = servable()
         edit(plans)
         assert self.refusal(write_model(tmp_path / "ours", plans=plans), tmp_path) == message
 
-    @pytest.mark.parametrize(("prompts", "message"), WRONG_PROMPTS)
+    @each(("prompts", "message"), WRONG_PROMPTS)
     def test_prompts(self, prompts: dict[str, Any], message: str, tmp_path: Path) -> None:
         capability = replace(VOXELS, grid_spacing=SPACING, **prompts)
         model = write_model(tmp_path / "ours", plans=servable(), capability=capability)

@@ -25,7 +25,7 @@ from nnunet_prompt.prompts.encode import Window, encode
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.weights.export import export_model
-from tests.export_fixture import (
+from tests.helpers.exports import (
     ORIGIN,
     PATCH,
     VOXELS,

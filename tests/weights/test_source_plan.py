@@ -11,7 +11,7 @@ import pytest
 from nnunet_prompt.errors import DatasetError, ModelError
 from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint
 from nnunet_prompt.weights.source_plan import SourcePlanOptions, write_source_plans
-from tests.source_fixture import (
+from tests.weights.sources import (
     DATASET_ID,
     checkpoint_in,
     edit,

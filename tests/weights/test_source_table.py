@@ -8,6 +8,7 @@ from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import OWN_LICENCE, UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import _READERS
 from nnunet_prompt.weights.source_table import SOURCES, default_licence, known_source, sources_table
+from tests.helpers.each import each
 
 
 def test_names_are_unique_and_families_are_read() -> None:
@@ -26,7 +27,7 @@ def test_an_unknown_name_lists_the_known() -> None:
         known_source("x")
 
 
-@pytest.mark.parametrize(
+@each(
     ("family", "described", "licence"),
     [
         ("nninteractive", "Dataset225_x/3d_fullres_ps192_bs24", "CC BY-NC-SA 4.0"),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -19,9 +18,10 @@ from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.weights.export import ExportOptions, export_model
 from nnunet_prompt.weights.stock import overwriting_order, plain_dataset_json
-from tests.export_fixture import TABLE, servable_plans, write_model
-from tests.model_fixture import SPACING, hand_made_dataset_json, hand_made_plans
-from tests.source_fixture import checkpoint_in, nnunet_network
+from tests.helpers.each import each
+from tests.helpers.exports import TABLE, servable_plans, write_model
+from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plans
+from tests.weights.sources import checkpoint_in, nnunet_network
 
 SMALL = (8, 12, 16)
 UNIONS = StructureTable(
@@ -63,8 +63,8 @@ def silent(image: torch.Tensor) -> torch.Tensor:
 
 
 class TestLogits:
-    @pytest.mark.parametrize("kind", ["plain", "residual"])
-    @pytest.mark.parametrize("channels", [1, 2])
+    @each("kind", ["plain", "residual"])
+    @each("channels", [1, 2])
     def test_background_is_zero_and_structures_are_ours(
         self, kind: str, channels: int, tmp_path: Path
     ) -> None:

@@ -16,8 +16,8 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.weights.export import export_model
-from tests.export_fixture import TABLE, scene, trained_weights, write_model
-from tests.model_fixture import hand_made_plans
+from tests.helpers.exports import TABLE, scene, trained_weights, write_model
+from tests.helpers.models import hand_made_plans
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,12 @@ from nnunet_prompt.errors import DatasetError, ModelError
 from nnunet_prompt.networks.network import build_network
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.weights.target import target_of
-from tests.model_fixture import hand_made_dataset_json
-from tests.source_fixture import TARGET, plans_of
+from tests.helpers.each import each
+from tests.helpers.models import hand_made_dataset_json
+from tests.weights.sources import TARGET, plans_of
 
 
-@pytest.mark.parametrize("kind", ["plain", "residual"])
+@each("kind", ["plain", "residual"])
 def test_it_is_the_network_of_the_trainer(kind: str) -> None:
     plans = plans_of(kind)
     manager = PlansManager(plans)

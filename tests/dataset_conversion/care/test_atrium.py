@@ -6,7 +6,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
 
 from nnunet_prompt.dataset_conversion.care.atrium import (
     audit_mask,
@@ -15,9 +14,10 @@ from nnunet_prompt.dataset_conversion.care.atrium import (
     with_spacing,
 )
 from nnunet_prompt.io.nifti import Grid
+from tests.helpers.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("shape", "spacing"),
     [
         ((576, 576, 44), (0.625, 0.625, 2.5)),
@@ -30,7 +30,7 @@ def test_the_documented_spacing(shape: tuple[int, int, int], spacing: tuple[floa
     assert documented_spacing(shape) == spacing
 
 
-@pytest.mark.parametrize(
+@each(
     ("spacing", "slices", "off"),
     [
         ((0.625, 0.625, 2.5), 44, False),
@@ -55,7 +55,7 @@ def test_another_spacing_keeps_directions_and_origin() -> None:
     assert affine[0, 1] == -1
 
 
-@pytest.mark.parametrize(
+@each(
     ("values", "dtype", "span"),
     [
         ((420.0, 419.9997), "float32", "419.9997 to 420"),

@@ -9,7 +9,8 @@ import pytest
 from nnunet_prompt.data.care_labels import TASKS
 from nnunet_prompt.dataset_conversion.care.detect import task_of, tasks_of
 from nnunet_prompt.errors import DatasetError
-from tests.care_fixture import Downloads, make_downloads
+from tests.dataset_conversion.care.downloads import Downloads, make_downloads
+from tests.helpers.each import each
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -28,7 +29,7 @@ def refusal(*sources: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize(
+@each(
     ("task", "name"),
     [
         ("myops", "CenterB/Case2001/Case2001_C0.nii.gz"),

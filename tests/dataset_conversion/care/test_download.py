@@ -15,6 +15,7 @@ from nnunet_prompt.dataset_conversion.care.download import (
     stem,
 )
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 
 def touch(root: Path, *names: str) -> None:
@@ -56,7 +57,7 @@ def test_the_version_root_restricts_the_search(tmp_path: Path) -> None:
         assert names(nifti_files(tmp_path, options), tmp_path) == ["aligned/a.nii"]
 
 
-@pytest.mark.parametrize("root", ["missing", "..", "/"])
+@each("root", ["missing", "..", "/"])
 def test_a_version_root_outside_of_the_download(tmp_path: Path, root: str) -> None:
     touch(tmp_path, "a.nii")
     with pytest.raises(DatasetError, match=r"--version-root .*: expected a folder in"):

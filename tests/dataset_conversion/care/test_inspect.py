@@ -28,6 +28,7 @@ from nnunet_prompt.dataset_conversion.care.inspect import (
     write_examined,
 )
 from nnunet_prompt.errors import DatasetError
+from tests.helpers.each import each
 
 GOOD = Inspection(
     "a_LGE",
@@ -81,7 +82,7 @@ def test_the_table_and_the_messages(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("found", "code"), [([GOOD, OUT], 0), ([GOOD, BAD], 1), ([], 0)])
+@each(("found", "code"), [([GOOD, OUT], 0), ([GOOD, BAD], 1), ([], 0)])
 def test_the_exit_code(found: list[Inspection], code: int) -> None:
     assert inspect_download([Examined(i) for i in found], console=console()) == code
 
@@ -134,7 +135,7 @@ def test_geometry_of_a_file(tmp_path: Path) -> None:
     assert problem == f"{tmp_path / 'b.nii'}: no such file"
 
 
-def test_a_conversion_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conversion_writes_a_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     target = RawTarget(7, "Liver", tmp_path)
     found = [Examined(GOOD, liver(tmp_path, "a_LGE")), Examined(OUT)]
     folder = write_examined(found, target, table=table_for("liqa"))
@@ -154,7 +155,7 @@ def test_a_conversion_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixt
             "c": {"files": [], "done": [], "left_out": "no label map"},
         },
     }
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert "note: value 421 is read as 420 (1 case: a_LGE)" in lines
     assert "left out: no label map (1 case: c)" in lines
 
@@ -192,7 +193,7 @@ def test_a_data_set_without_its_report_is_not_finished(
     assert (folder / "dataset.json").is_file()
 
 
-@pytest.mark.parametrize("workers", ["1", "4"])
+@each("workers", ["1", "4"])
 def test_records_stay_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:

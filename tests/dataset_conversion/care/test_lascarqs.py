@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection, 
 from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 from tests.official_fixture import la_masks
 
 SHAPE = (8, 10, 4)
@@ -78,17 +79,6 @@ def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
 
 
 @pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
-
-
-@pytest.fixture
 def one(source: Path) -> Path:
     """The folder of a download's one case, which is of task 1."""
     folder = source / "task1/train_data/train_1"
@@ -96,7 +86,7 @@ def one(source: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [
         ("task1", "task2"),
@@ -140,7 +130,7 @@ def test_the_folder_of_one_task_is_enough(source: Path, one: Path) -> None:
     assert only_case(one.parent).case_id == "LAt1_001"
 
 
-@pytest.mark.parametrize("values", [(420, 1), (255, 255), (1, 420), (420.4, 0.999), (0.25, 2)])
+@each("values", [(420, 1), (255, 255), (1, 420), (420.4, 0.999), (0.25, 2)])
 def test_masks_are_whatever_is_above_zero(
     source: Path, one: Path, values: tuple[float, float]
 ) -> None:
@@ -152,8 +142,7 @@ def test_masks_are_whatever_is_above_zero(
     assert np.bincount(loaded.label.ravel()).tolist() == [320 - 33, 30, 2, 1]
 
 
-@pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product((1, -1), repeat=3)))
+@each(("axes", "flips"), EIGHT)
 def test_both_masks_come_back_voxel_for_voxel(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:
@@ -208,7 +197,7 @@ def test_values_below_zero(source: Path, one: Path) -> None:
     assert "scarSegImgM: values below 0 become background" in notes
 
 
-@pytest.mark.parametrize(
+@each(
     ("remove", "task", "problem"),
     [
         ("enhanced", "task1", "found atriumSegImgMO and scarSegImgM without enhanced"),
@@ -245,7 +234,7 @@ def test_an_empty_cavity(source: Path, one: Path) -> None:
     assert only(source).problems == ("atriumSegImgMO is empty",)
 
 
-@pytest.mark.parametrize("name", ["enhanced", "atriumSegImgMO"])
+@each("name", ["enhanced", "atriumSegImgMO"])
 def test_a_damaged_file(source: Path, one: Path, name: str) -> None:
     (one / f"{name}.nii.gz").write_bytes(b"not NIfTI")
     (problem,) = only(source).problems

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Sequence
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from nnunet_prompt.dataset_conversion.care.liqa import (
 )
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([1.0, 1.0, 2.5, 1.0])
@@ -75,17 +77,6 @@ def only(source: Path, options: CareOptions = DEFAULTS) -> Inspection:
 def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
     (case,) = cases_of(examine(source, options))
     return case
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "LiQA_training_data"
 
 
 @pytest.fixture
@@ -154,7 +145,7 @@ def test_names_of_phases_in_any_case_and_with_aliases(source: Path, one: Path) -
     assert only_case(source).source == "Vendor_B1/0241-B1-S2/ged4.nii.gz"
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [
         ("Vendor_A/1053-A-S3/GED4.nii", "Vendor_A/1053-A-S3/GED4.nii.gz"),
@@ -177,7 +168,7 @@ def test_the_vendor_from_either_folder(source: Path) -> None:
     assert [c.case_id for c in cases_of(examine(source / "Vendor_B2"))] == ["LiQA_B2_1031"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "problem"),
     [
         (
@@ -216,7 +207,7 @@ def test_ged4_is_the_one_phase_that_may_not_be_missing(source: Path, one: Path) 
     assert only(source).problems == ("found mask_GED4 without GED4, which every case has",)
 
 
-@pytest.mark.parametrize("name", ["GED4", "mask_GED4"])
+@each("name", ["GED4", "mask_GED4"])
 def test_a_damaged_file(source: Path, one: Path, name: str) -> None:
     (one / f"{name}.nii.gz").write_bytes(b"not NIfTI")
     (problem,) = only(source).problems
@@ -270,8 +261,7 @@ def test_voxels_that_are_not_finite(
     assert "GED4.nii.gz: 2 voxels are not finite and become 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product((1, -1), repeat=3)))
+@each(("axes", "flips"), EIGHT)
 def test_slices_are_found_by_the_affine_and_the_mask_comes_back(
     source: Path, axes: tuple[int, int, int], flips: tuple[int, int, int]
 ) -> None:
@@ -335,7 +325,7 @@ def test_a_mask_elsewhere_is_left_out(source: Path, one: Path) -> None:
 
 
 def test_the_known_masks_are_thirty_and_their_absence_is_a_warning(
-    source: Path, capsys: pytest.CaptureFixture[str]
+    source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert {vendor: len(numbers) for vendor, numbers in KNOWN_MASKS.items()} == {
         "A": 10,
@@ -346,13 +336,14 @@ def test_the_known_masks_are_thirty_and_their_absence_is_a_warning(
         for number in numbers:
             patient(source / f"Vendor_{vendor}/{number}-{vendor}-S1")
     entries = found(source)
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert len(entries) == 30
     assert all(e.case is not None and not e.inspection.notes for e in entries.values())
     (source / "Vendor_A/1053-A-S1/mask_GED4.nii.gz").unlink()
     patient(source / "Vendor_A/1111-A-S1")
     entries = found(source)
-    (line,) = capsys.readouterr().err.splitlines()
+    ((_, level, line),) = caplog.record_tuples
+    assert level == logging.WARNING
     assert line.endswith(
         "of 30 cases known to be annotated 1 have no mask_GED4 here: 1053-A:"
         " check that the download is complete"

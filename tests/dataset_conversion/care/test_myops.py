@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
 from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
+from tests.helpers.orientations import EIGHT
 from tests.official_fixture import to_official
 
 AFFINE = np.diag([-1.5, -1.5, 10.0, 1.0])
@@ -71,17 +72,6 @@ def case(source: Path, name: str, options: CareOptions = CareOptions()) -> Case:
     written = found(source, options)[name].case
     assert written is not None
     return written
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
 
 
 def test_the_tree_of_2026(source: Path) -> None:
@@ -139,7 +129,7 @@ def test_blanks_in_names_of_folders_and_files(source: Path) -> None:
     assert case(source, "Case_2001_C0").centre == "B"
 
 
-@pytest.mark.parametrize("sequence", THREE)
+@each("sequence", THREE)
 def test_each_case_has_its_own_image_and_the_labels_of_the_patient(
     source: Path, sequence: str
 ) -> None:
@@ -151,9 +141,9 @@ def test_each_case_has_its_own_image_and_the_labels_of_the_patient(
     assert np.array_equal(turn.inverse().apply(to_official(loaded.label, "myops")), labels())
 
 
-def test_labels_come_back_in_the_file_frame_for_all_orientations(source: Path) -> None:
+def test_labels_come_back_in_the_file_frame_in_any_orientation(source: Path) -> None:
     wanted = labels()
-    for axes, flips in product(permutations(range(3)), product([1, -1], repeat=3)):
+    for axes, flips in EIGHT:
         orientation = np.stack([axes, flips], axis=1)
         image = nib.Nifti1Image(wanted, AFFINE).as_reoriented(orientation)
         array = np.asarray(image.dataobj)
@@ -363,7 +353,7 @@ def test_the_grid_of_a_case_without_labels(source: Path) -> None:
     assert "Case1009_C0.nii.gz" in problem
 
 
-@pytest.mark.parametrize("year", ["CineMyoPS", "elsewhere"])
+@each("year", ["CineMyoPS", "elsewhere"])
 def test_cine_myops_is_another_sub_task(source: Path, year: str) -> None:
     save(source / f"{year}/Case1_Cine.nii.gz", np.zeros((8, 6, 3, 2), np.int16))
     save(source / f"{year}/Case1_gd.nii.gz", labels((0, 200, 500)))
@@ -372,7 +362,7 @@ def test_cine_myops_is_another_sub_task(source: Path, year: str) -> None:
     assert examined.inspection.problems == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("gone", "match"),
     [
         (["C0", "LGE", "T2"], "a label map without images"),

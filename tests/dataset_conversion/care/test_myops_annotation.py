@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from nnunet_prompt.dataset_conversion.care.myops_annotation import annotation_of, release_and_centre
+from tests.helpers.each import each
 
 THREE = ("C0", "LGE", "T2")
 ALL = "edema lv myocardium myocardium_healthy rv scar"
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "values", "sequences", "wanted"),
     [
         ("CenterA", (0, 200, 500, 2221), ("LGE",), "lv myocardium scar"),
@@ -66,7 +65,7 @@ def test_200_is_healthy_only_where_scar_and_edema_were_read() -> None:
     assert not annotation_of("c", "c.nii", (200,), ("C0", "LGE")).pathology_read
 
 
-@pytest.mark.parametrize(
+@each(
     ("case", "path", "wanted"),
     [
         ("myops_training_101", "train25_myops_gd/x.nii.gz", ("2020", "MyoPS2020")),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from nnunet_prompt.dataset_conversion.care.names import (
     ATRIUM_CASE,
     ATRIUM_CT,
@@ -12,6 +10,7 @@ from nnunet_prompt.dataset_conversion.care.names import (
     SHORT_AXIS_FILE,
     plain_name,
 )
+from tests.helpers.each import each
 
 
 def test_plain_names() -> None:
@@ -19,7 +18,7 @@ def test_plain_names() -> None:
     assert plain_name(" Ｔａｓｋ１\u3000 val ") == "task1 val"
 
 
-@pytest.mark.parametrize(
+@each(
     ("stem", "case", "part"),
     [
         ("Case1001_image", "Case1001", "image"),
@@ -33,7 +32,7 @@ def test_whole_hearts(stem: str, case: str, part: str) -> None:
     assert not SHORT_AXIS_FILE.fullmatch(stem)
 
 
-@pytest.mark.parametrize("part", ["C0", "LGE", "DE", "T2", "gd", "Cine"])
+@each("part", ["C0", "LGE", "DE", "T2", "gd", "Cine"])
 def test_short_axis_stacks(part: str) -> None:
     found = SHORT_AXIS_FILE.fullmatch(f"myops_training_101_{part}")
     assert found is not None
@@ -41,7 +40,7 @@ def test_short_axis_stacks(part: str) -> None:
     assert not SHORT_AXIS_FILE.fullmatch(f"Case1001_{part}2")
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "part", "number"),
     [
         ("train_1", "train", "1"),
@@ -56,7 +55,7 @@ def test_folders_of_atria(folder: str, part: str | None, number: str) -> None:
     assert not ATRIUM_CASE.fullmatch(f"a{folder}")
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "tasks", "ct"),
     [
         ("task1", [1], False),

@@ -13,8 +13,8 @@ import pytest
 
 from nnunet_prompt.dataset_conversion.care.unify import plan_dataset, unify
 from nnunet_prompt.errors import DatasetError
-from tests.care_fixture import SECRETS, make_downloads
-from tests.nnunet_fixture import nnunet_environment
+from tests.dataset_conversion.care.downloads import SECRETS, make_downloads
+from tests.helpers.tiny_data import nnunet_environment
 
 BOTH = ("nnUNetPlans", "nnUNetPromptPlansNoResampling")
 

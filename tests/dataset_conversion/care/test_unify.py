@@ -36,18 +36,12 @@ from nnunet_prompt.dataset_conversion.care.unify import (
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
-from tests.care_fixture import SECRETS, Downloads, make_downloads
 from tests.dataset_conversion.care import test_myops, test_whs
+from tests.dataset_conversion.care.downloads import SECRETS, Downloads, make_downloads
 from tests.official_fixture import la_masks, to_official
 
 WHOLE_HEART = {"myocardium", "lv", "rv", "la", "ra", "aorta", "pulmonary_artery"}
 MYOPS = {"myocardium", "myocardium_healthy", "lv", "rv", "edema", "scar"}
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
 
 
 @pytest.fixture
@@ -320,30 +314,30 @@ class TestFolds:
             assert path.read_text() == "[{}]"
 
     def test_without_a_folder_for_it_nothing_is_planned(
-        self, downloads: Downloads, capsys: pytest.CaptureFixture[str]
+        self, downloads: Downloads, caplog: pytest.LogCaptureFixture
     ) -> None:
         unify([downloads.liqa], 510)
-        lines = capsys.readouterr().err.splitlines()
+        lines = caplog.messages
         assert "fold 4 holds out liqa B2: 2 cases" in lines  # after three folds of three patients
         assert lines[-1].startswith("nnUNet_preprocessed is not set: set it and run the same")
 
-    def test_a_fold_of_one_case(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_fold_of_one_case(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         folds = [Fold(("a", "b"), ("c",), "myops H"), Fold(("a",), ("b", "c"), "liqa B2")]
         _write_folds(tmp_path / "folds.json", folds)
-        assert capsys.readouterr().err.splitlines() == [
+        assert caplog.messages == [
             "fold 0 holds out myops H: 1 case",
             "fold 1 holds out liqa B2: 2 cases",
         ]
 
     def test_a_single_patient_is_not_split(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         test_myops.patient(tmp_path / "one/CenterB/Case2001")
         with planning(tmp_path):
             folder = unify([tmp_path / "one"], 511)
         assert read(folder / "nnunet_prompt_folds.json")["folds"] == []
         assert not (tmp_path / "preprocessed").exists()
-        assert "no splits are written" in capsys.readouterr().err
+        assert "no splits are written" in caplog.text
 
 
 class TestAnonymity:

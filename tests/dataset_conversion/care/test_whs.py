@@ -24,6 +24,7 @@ from nnunet_prompt.dataset_conversion.care.whs import (
 )
 from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.helpers.each import each
 from tests.official_fixture import to_official
 
 AFFINE = np.diag([1.0, -1.2, 1.4, 1.0])
@@ -57,17 +58,6 @@ def only_problem(source: Path) -> str:
     (problem,) = entry.inspection.problems
     assert entry.case is None and "\n" not in problem
     return problem
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return tmp_path / "download"
-
-
-@pytest.fixture
-def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
-    return tmp_path / "raw"
 
 
 def test_the_tree_of_2026_with_blanks_in_its_folders(source: Path) -> None:
@@ -110,7 +100,7 @@ def test_the_tree_of_mm_whs_2017(source: Path) -> None:
     assert cases == {"ct_train_1001": (None, "CT"), "mr_train_1001": (None, "MR")}
 
 
-@pytest.mark.parametrize(
+@each(
     ("case", "folders", "wanted"),
     [
         ("Case1001", (), ("A", "CT", "")),

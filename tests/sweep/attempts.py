@@ -17,8 +17,8 @@ import pytest
 from nnunet_prompt.challenge.simulate import simulate_prompts
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.phantom.heart import write_phantoms
-from tests.model_fixture import hand_made_dataset_json, write_model_folder
-from tests.planned_fixture import write_planned
+from tests.helpers.models import hand_made_dataset_json, write_model_folder
+from tests.helpers.planned import write_planned
 
 SHAPE, AFFINE = (14, 12, 6), np.diag([1.25, 1.5, 4.0, 1.0])
 CASES = ("a", "b")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.networks.capability import Capability, write_capability
 from nnunet_prompt.networks.provenance import Origin, pack
-from tests.model_fixture import SPACING, hand_made_dataset_json
-from tests.source_fixture import plans_of
+from tests.helpers.models import SPACING, hand_made_dataset_json
+from tests.weights.sources import plans_of
 
 PATCH = (52, 52, 56)
 TABLE = StructureTable((Structure("dim", 1, (1,), 500), Structure("bright", 2, (2,), 200)))

@@ -28,7 +28,7 @@ from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.plans import ReduceOptions, reduce_plans
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.training.external_trainers import environment
-from tests.model_fixture import PLANS, SPACING, TABLE
+from tests.helpers.models import PLANS, SPACING, TABLE
 
 SHAPE = (16, 24, 20)
 PARTLY_ANNOTATED = ("tiny_01", "tiny_04")

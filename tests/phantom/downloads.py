@@ -16,8 +16,8 @@ from rich.console import Console
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.dataset_conversion.care.inspect import Examined, inspect_download
 from nnunet_prompt.io.nifti import read_grid, read_label_volume
-from nnunet_prompt.phantom.mock_challenge import DrawnCase
-from nnunet_prompt.phantom.record import File, save_volume
+from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase
+from nnunet_prompt.phantom.record import File, Record, save_volume
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.prompts.frames import canonical_map, pls_map
 
@@ -31,6 +31,13 @@ def write_files(folder: Path, files: Mapping[str, File]) -> None:
             save_volume(path, file)
         else:
             path.write_bytes(file)
+
+
+def save(case: DrawnCase, folder: Path, defect: Defect | None = None) -> None:
+    """Writes a drawn case as a download has it, with a defect in it."""
+    files = case.files if defect is None else defect.inject(np.random.default_rng(0), case.files)
+    Record.open(folder, {}).add("case", files, {})
+    (folder / "mock_challenge.json").unlink()
 
 
 def inspected(examined: Iterable[Examined], table: Path) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.model_fixture import PLANS, hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import PLANS, hand_made_dataset_json, hand_made_plans
 
 DATASET = "Dataset501_Tiny"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.prompts.channels import BOX
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans
+from tests.helpers.orientations import ALL, EIGHT
 
 TABLE = StructureTable(
     (
@@ -35,9 +35,8 @@ SIZE = {"S": 7, "P": 17, "L": 15}
 SPACING = {"S": 4.0, "P": 1.5, "L": 1.25}
 BORDER = {"S": (1, 0), "P": (2, 3), "L": (0, 2)}
 DIRECTIONS = {"S": (0, 0, 1), "P": (0, -1, 0), "L": (-1, 0, 0)}
-ORIENTATIONS = list(
-    itertools.product(itertools.permutations("SPL"), itertools.product((1, -1), repeat=3))
-)
+ORIENTATIONS = [(tuple("LPS"[a] for a in axes), signs) for axes, signs in EIGHT]
+ALL_48 = [(tuple("LPS"[a] for a in axes), signs) for axes, signs in ALL]
 
 
 class Answers(nn.Module):

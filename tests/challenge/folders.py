@@ -21,7 +21,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.model_fixture import TABLE
+from tests.helpers.models import TABLE
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -24,7 +24,7 @@ from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.predictor_fixture import TABLE
+from tests.helpers.predictors import TABLE
 
 SHAPE = (6, 4, 3)
 LPS = np.diag([-1.0, -1.5, 4.0, 1.0])
@@ -130,13 +130,11 @@ def answer(input_folder: Path, output: Path) -> tuple[dict[str, npt.NDArray[Any]
 def in_little_memory(folder: Path, gigabytes: float) -> list[str]:
     """Answers the input below a folder in a process that may take so much more than its libraries; names of masks."""
     write_input(folder / "warm" / "input")
-    code = (
-        f"from tests.fuzz_fixture import answer_within; answer_within({str(folder)!r}, {gigabytes})"
-    )
+    code = f"from tests.challenge.fuzz import answer_within; answer_within({str(folder)!r}, {gigabytes})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         encoding="utf-8",

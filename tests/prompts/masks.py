@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
-modest = settings(max_examples=60, deadline=None, derandomize=True)
+from tests.helpers import properties
+
+modest = properties.modest()
 seeds = st.integers(0, 2**32)
 
 

@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
 from nnunet_prompt.data.structures import Structure, StructureTable
-from tests.model_fixture import hand_made_dataset_json, hand_made_plans, make_trainer
+from tests.helpers.models import hand_made_dataset_json, hand_made_plans, make_trainer
 
 LABELS = {"background": 0, "Ball": 1, "rim": 2}
 PATCH = (8, 12, 12)
