@@ -162,11 +162,12 @@ def label_only(source: Path, target: Path, *, name: str, value: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """One held-out case: its image, and its reference in the file's frame."""
+    """One held-out case: its image, and in the file's frame its reference, whole and by label."""
 
     name: str
     image: Any
     truth: Array
+    masks: dict[int, npt.NDArray[np.bool_]]
     spacing_mm: tuple[float, float, float]
 
     @classmethod
@@ -175,12 +176,8 @@ class HeldOut:
 
         truth = read_label_volume(truths / f"{name}.nii.gz")
         image = read_stored(images / f"{name}_0000.nii.gz")
-        return cls(name, image, truth.array, truth.spacing_mm)
-
-    @property
-    def masks(self) -> dict[int, npt.NDArray[np.bool_]]:
-        """The reference by label."""
-        return {int(v): self.truth == v for v in np.unique(self.truth) if v}
+        masks = {int(v): truth.array == v for v in np.unique(truth.array) if v}
+        return cls(name, image, truth.array, masks, truth.spacing_mm)
 
 
 def predictor(model: Path, **options: Any) -> Any:
@@ -202,12 +199,13 @@ def answers(
 
     for case in cases:
         masks = {v: mask for v, mask in case.masks.items() if label in (None, v)}
+        placed = {name: one.place([case.image]) for name, one in predictors.items()}
         for kind in kinds:
             sets = simulated_prompts(
                 masks, kind, case.name, slice_axis=2, spacing=case.image.spacing_mm
             )
             for name, one in predictors.items():
-                mask = one.predict_prompts([case.image], CasePrompts(sets))
+                mask = one.answer(placed[name], CasePrompts(sets)).labels
                 yield kind, name, [dice(own, mask == v) for v, own in masks.items()]
 
 

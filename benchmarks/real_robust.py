@@ -45,10 +45,12 @@ def robust_rows(
         names = sorted(p.name for p in (one.fold / "validation").glob("*.nii.gz"))
         for name in tqdm(names, desc=f"seed {one.seed}", unit="case", disable=None):
             case = HeldOut.read(name.removesuffix(".nii.gz"), images, truths)
+            placed = trained.place([case.image])
             for row, prompts in _prompts(case, jitter).items():
-                mask = trained.predict_prompts([case.image], prompts)
+                mask = trained.answer(placed, prompts).labels
                 found = rows.setdefault(row, {}).setdefault(str(one.seed), {})
                 found[case.name] = _scores(case, mask)
+            session.set_image(case.image)
             for feedback in (False, True):
                 for row, score in _clicked(session, case, feedback=feedback).items():
                     rows.setdefault(row, {}).setdefault(str(one.seed), {})[case.name] = score
@@ -127,8 +129,10 @@ def _changes(case: HeldOut) -> Mapping[str, Callable[[BoolArray], BoolArray]]:
 def _clicked(
     session: PromptSession, case: HeldOut, *, feedback: bool
 ) -> dict[str, dict[str, float]]:
-    """The scores after each corrective click of the protocol *clicks* of `nnunet-prompt interact`."""
-    session.set_image(case.image)
+    """The scores after each corrective click of the protocol *clicks* of `nnunet-prompt interact`.
+
+    The session has the case's image open.
+    """
     play = Play("clicks", interactions=CLICKS, feedback=feedback)
     found: dict[str, list[tuple[float, float]]] = {}
     for label, target in case.masks.items():

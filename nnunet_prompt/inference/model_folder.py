@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pydoc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,40 +118,21 @@ def _device(options: PredictOptions) -> device:
     return device(options.resolved_device())
 
 
-def _check_named(configuration: Any) -> None:
-    """Raises `ModelError` if plans name anything but kinds of `nn.Module`: nnU-Net would import and call it."""
-    kwargs = configuration.network_arch_init_kwargs
-    names = [kwargs.get(key) for key in configuration.network_arch_init_kwargs_req_import]
-    for name in (configuration.network_arch_class_name, *names):
-        named = pydoc.locate(name) if isinstance(name, str) else None
-        if named is not None and not (isinstance(named, type) and issubclass(named, nn.Module)):
-            raise ModelError(
-                f"refused: they name {name!r} as a part of the network, expected a kind of torch.nn.Module, as"
-                " building it would run it"
-            )
-
-
 def _build(
     plans: dict[str, Any], name: str, dataset_json: dict[str, Any]
 ) -> tuple[Any, Any, nn.Module, int]:
     """The plans, their configuration of that name, its network without deep supervision, and its image channels."""
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from nnunet_prompt.inference.stock_reader import read_as_trained
-    from nnunet_prompt.networks.network import build_network
+    from nnunet_prompt.networks.network import network_for
 
     manager = PlansManager(plans)
     configuration = manager.get_configuration(name)
     for needed in NEEDED:
         getattr(configuration, needed)
-    _check_named(configuration)
-    channels = int(determine_num_input_channels(manager, configuration, dataset_json))
-    heads = manager.get_label_manager(dataset_json).num_segmentation_heads
     read_as_trained(manager)
-    network = build_network(
-        configuration.configuration["architecture"], channels, heads, deep_supervision=False
-    )
+    network, channels = network_for(manager, configuration, dataset_json, deep_supervision=False)
     return manager, configuration, network, channels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pydoc
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import pack
 from nnunet_prompt.networks.spatial_adapter import read_saved, write_saved
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
@@ -31,10 +33,11 @@ def build_network(
 
     `architecture` is that of a configuration in plans.json (network_class_name, arch_kwargs, _kw_requires_import).
     `n_heads` counts all outputs, the object's included. The only place that builds one: training, inference, adapting
-    and merging weights come here.
+    and merging weights come here. Raises `ModelError` for plans that would have anything else run than networks.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
+    _check_parts(architecture)
     network: nn.Module = get_network_from_plans(
         architecture["network_class_name"],
         architecture["arch_kwargs"],
@@ -48,22 +51,41 @@ def build_network(
     return make_promptable(network, n_image_channels)
 
 
+def network_for(
+    manager: Any, configuration: Any, dataset_json: dict[str, Any], *, deep_supervision: bool
+) -> tuple[nn.Module, int]:
+    """The freshly initialised network of nnU-Net's plans and configuration managers, and its image channels."""
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+
+    channels = int(determine_num_input_channels(manager, configuration, dataset_json))
+    heads = manager.get_label_manager(dataset_json).num_segmentation_heads
+    architecture = configuration.configuration["architecture"]
+    network = build_network(architecture, channels, heads, deep_supervision=deep_supervision)
+    return network, channels
+
+
 def network_of(
     plans: Mapping[str, Any], configuration: str, dataset_json: Mapping[str, Any]
 ) -> nn.Module:
     """The network that training starts with from plans and a data set, freshly initialised."""
-    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(dict(plans))
     chosen = manager.get_configuration(configuration)
-    described = dict(dataset_json)
-    return build_network(
-        chosen.configuration["architecture"],
-        int(determine_num_input_channels(manager, chosen, described)),
-        manager.get_label_manager(described).num_segmentation_heads,
-        deep_supervision=True,
-    )
+    return network_for(manager, chosen, dict(dataset_json), deep_supervision=True)[0]
+
+
+def _check_parts(architecture: Mapping[str, Any]) -> None:
+    """Raises `ModelError` if plans name anything but kinds of `nn.Module`: nnU-Net would import and call it."""
+    kwargs = architecture["arch_kwargs"]
+    names = [kwargs.get(key) for key in architecture["_kw_requires_import"]]
+    for name in (architecture["network_class_name"], *names):
+        named = pydoc.locate(name) if isinstance(name, str) else None
+        if named is not None and not (isinstance(named, type) and issubclass(named, nn.Module)):
+            raise ModelError(
+                f"refused: they name {name!r} as a part of the network, expected a kind of torch.nn.Module, as"
+                " building it would run it"
+            )
 
 
 def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:

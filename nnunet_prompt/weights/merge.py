@@ -60,8 +60,8 @@ def _network(change: Adapter, *, base: Path, adapter: Path) -> nn.Module:
         network = network_of(
             described["plans"], described["configuration"], described["dataset_json"]
         )
-    except NNUNetPromptError:
-        raise
+    except NNUNetPromptError as error:
+        raise ModelError(f"{adapter}: its plans: {error}") from None
     except Exception as error:  # nnU-Net checks nothing, so a wrong file can end in any error
         raise_system_error(error)
         raise ModelError(f"{adapter}: its plans cannot be built ({error!r})") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -83,8 +84,11 @@ def test_answers_by_kind_and_predictor(harness: Any, tmp_path: Path) -> None:
     assert set(case.masks) == {1, 2} and case.spacing_mm == (1, 1, 1)
 
     class Perfect:
-        def predict_prompts(self, images: Any, prompts: Any) -> Any:
-            return np.where(np.isin(truth, list(prompts.labels)), truth, 0)
+        def place(self, images: Any) -> Any:
+            return images
+
+        def answer(self, placed: Any, prompts: Any) -> Any:
+            return SimpleNamespace(labels=np.where(np.isin(truth, list(prompts.labels)), truth, 0))
 
     found = list(harness.answers({"x": Perfect()}, [case], ["3D box", "mask"], None))
     assert found == [("3D box", "x", [1.0, 1.0]), ("mask", "x", [1.0, 1.0])]

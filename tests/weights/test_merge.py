@@ -137,6 +137,19 @@ class TestRefusals:
         torch.save(content, tmp_path / "other.pth")
         assert "does not fit" in refusal(tmp_path / "other.pth", adapter)
 
+    def test_plans_that_name_what_is_no_network(self, model: Path, tmp_path: Path) -> None:
+        """nnU-Net imports what plans name and calls it; an adapter brings its own."""
+        adapter, marker = tmp_path / "adapter.pth", tmp_path / "marker"
+        tune(model, "linear", adapter)
+        content = read_checkpoint(adapter)
+        plans = content["init_args"]["plans"]
+        kwargs = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+        kwargs["nonlin"], kwargs["nonlin_kwargs"] = "os.system", {"command": f"touch '{marker}'"}
+        torch.save(content, adapter)
+        message = refusal(checkpoint_of(model), adapter)
+        assert message.startswith(f"{adapter}: ") and "refused" in message
+        assert "'os.system'" in message and not marker.exists()
+
     def test_a_checkpoint_in_place_of_an_adapter(self, model: Path) -> None:
         message = refusal(checkpoint_of(model), checkpoint_of(model))
         assert "not an adapter" in message and "adapter.pth" in message
