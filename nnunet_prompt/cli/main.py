@@ -67,6 +67,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _failed(error, debug=args.debug)
 
 
+def program() -> int:
+    """What the installed command runs: `main`, after which Ctrl-C ends the interpreter without a traceback.
+
+    By then all is written, and only other libraries still clean up.
+    """
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        return main()
+    except KeyboardInterrupt:  # between the last line of a verb and this one
+        return _stopped()
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _stopped() -> int:
     print(f"\n{PROG}: stopped", file=sys.stderr)
     return 130

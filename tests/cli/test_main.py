@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -154,6 +155,24 @@ def test_ctrl_c_is_exit_code_130(fake: Any, capsys: pytest.CaptureFixture[str]) 
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = KeyboardInterrupt
     assert run("evaluate a b -o c") == 130
     assert capsys.readouterr().err == "\nnnunet-prompt: stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)],
+    ids=["from a terminal", "in the background"],
+)
+def test_ctrl_c_after_the_end_kills_without_a_traceback(
+    fake: Any, monkeypatch: pytest.MonkeyPatch, before: Any, after: Any
+) -> None:
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = NNUNetPromptError
+    monkeypatch.setattr(sys, "argv", ["nnunet-prompt", *"evaluate a b -o c".split()])
+    kept = signal.signal(signal.SIGINT, before)
+    try:
+        assert cli.program() == 1
+        assert signal.getsignal(signal.SIGINT) is after
+    finally:
+        signal.signal(signal.SIGINT, kept)
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(
