@@ -93,7 +93,9 @@ def test_licence_and_command_are_inside(names: list[str], wheel: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     with zipfile.ZipFile(wheel) as archive:
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-        assert "nnunet-prompt = nnunet_prompt.cli.main:program" in archive.read(entry_points).decode()
+        assert (
+            "nnunet-prompt = nnunet_prompt.cli.main:program" in archive.read(entry_points).decode()
+        )
 
 
 def test_nnunet_finds_the_trainer_of_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
     parser.add_argument(
         "--no-prompt-consistency", dest="consistent", action="store_false", help=raw
     )
+    every = "keep all components of structures that were a single one in every training case"
+    parser.add_argument("--all-components", dest="one_component", action="store_false", help=every)
     half = "compute in bfloat16, for CPUs that have it: about twice as fast, masks may differ in single voxels"
     parser.add_argument("--bfloat16", action="store_true", help=half)
 
@@ -101,6 +103,7 @@ def predict_options(args: argparse.Namespace) -> PredictOptions:
         grow=args.grow,
         bfloat16=args.bfloat16,
         consistent=args.consistent,
+        one_component=args.one_component,
         # the others are options of `predict` alone
         overwrite=not getattr(args, "continue_prediction", False),
         num_parts=getattr(args, "num_parts", 1),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from nnunet_prompt.inference.components import not_pointed_at
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.prompts.encode import PromptStyle, path_voxels
 from nnunet_prompt.prompts.frames import AxisMap
@@ -53,6 +54,20 @@ def make_consistent(
         if one.logits.numel() and len(boxes[index]):
             _let_win(one, [other for i, other in enumerate(changed) if i != index])
     return changed
+
+
+def keep_pointed_at(found: LabelLogits, boxes: Boxes) -> LabelLogits:
+    """The logits of a label that is one component, without the parts that its positive prompts, held by `boxes`
+    (K, 3, 2), do not touch; if they touch none, without all but the largest.
+    """
+    if not found.logits.numel():
+        return found
+    logits: Logits = found.logits.numpy()
+    apart = not_pointed_at(logits > 0, boxes - np.array(found.origin)[None, :, None])
+    if apart is None:
+        return found
+    kept = np.where(apart, -np.maximum(np.abs(logits), SURE), logits)
+    return replace(found, logits=torch.from_numpy(kept))
 
 
 def settle_points(labels: LabelMap, prompts: CasePrompts, to_array: AxisMap) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from nnunet_prompt.inference.consistent import make_consistent
+from nnunet_prompt.inference.consistent import keep_pointed_at, make_consistent
 from nnunet_prompt.inference.grid import Placed
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.types import Box, CasePrompts
@@ -28,10 +28,12 @@ def find_objects(
     cache: TileCache | None = None,
     known: Mapping[int, Sequence[Window]] | None = None,
     consistent: bool = True,
+    one_component: Collection[int] = (),
 ) -> dict[int, LabelLogits]:
     """The logits of each label that has prompts, on the case's grid. Points of the other labels serve as negatives.
 
-    With `consistent` they are changed where they contradict the prompts of their label (see `make_consistent`).
+    With `consistent` they are changed where they contradict the prompts of their label (see `make_consistent`); of
+    labels in `one_component`, what no prompt touches is left out (see `keep_pointed_at`).
     `cache` and `known` tiles come from answers for the same case. Raises `PromptError` for prompts outside the image.
     """
     to_reader = case.file_to_reader
@@ -53,12 +55,17 @@ def find_objects(
         cache=cache,
         known=[(known or {}).get(label, ()) for label in labels],
     )
+    boxes = [s.boxes(engine.style) for s in sets]
     if consistent:
         own = [
             to_grid.prompts(replace(prompts.labels[label], mask=None, negative_mask=None))
             for label in labels
         ]
-        found = make_consistent(found, own, [s.boxes(engine.style) for s in sets], engine.style)
+        found = make_consistent(found, own, boxes, engine.style)
+    found = [
+        keep_pointed_at(one, said) if label in one_component else one
+        for label, one, said in zip(labels, found, boxes, strict=True)
+    ]
     return dict(zip(labels, found, strict=True))
 
 

@@ -44,6 +44,8 @@ class PredictOptions:
     dask: str | None = None  # address of a scheduler, or its file; its workers do the cases
     bfloat16: bool = False  # 16 bits on a CPU that has them: twice as fast, nearly equal
     consistent: bool = True  # masks keep what prompts state, see `inference.consistent`
+    # only one component of structures that are one in every training case, see `inference.components`
+    one_component: bool = True
     whole_names: bool = False  # four digits at the end of a file name belong to the case
     axes: Literal["zyx", "xyz"] | None = None  # of a napari file
     convention: GivenConvention = ALL_OPEN  # of a prompts.json, as far as known

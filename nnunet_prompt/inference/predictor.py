@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import torch
 from nnunet_prompt.arguments import as_path, one_of
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.errors import PromptError
+from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.given import (
@@ -121,6 +122,17 @@ class PromptPredictor:
         return self.model.n_image_channels
 
     @property
+    def _one_component(self) -> Collection[str]:
+        """The structures of which only one component is kept."""
+        known = self.model.capability.one_component if self.options.one_component else ()
+        return set(known) & set(self.table.names)
+
+    def _one_component_values(self) -> set[int]:
+        """Their official values, but for one that other structures share."""
+        others = {s.official for s in self.table.structures if s.name not in self._one_component}
+        return {self.table.find(name).official for name in self._one_component} - others
+
+    @property
     def table(self) -> StructureTable:
         return self.model.table
 
@@ -186,9 +198,11 @@ class PromptPredictor:
         logits = self.engine.structures(case.image.array)
         found = [LabelLogits((0, 0, 0), one) for one in logits]
         official = [s.official for s in self.table.structures]
-        return self._restore(
+        labels = self._restore(
             case, found, lambda here, _: decode_structures(here, self.table, wanted), official
         )
+        keep_largest(labels, self.table, self._one_component)
+        return labels
 
     def place(self, images: Images, *, whole: bool = False) -> Placed:
         """Preprocesses the channels of one case; `whole` resamples all of it at once, as does `window` "full".
@@ -255,6 +269,7 @@ class PromptPredictor:
             cache=cache,
             known=known,
             consistent=self.options.consistent,
+            one_component=self._one_component_values(),
         )
 
     def _merge(

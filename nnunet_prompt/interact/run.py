@@ -124,12 +124,13 @@ def _as_values(values: Any) -> list[int] | None:
 
 def _of_model(model: Path, options: PredictOptions) -> dict[str, Any]:
     """Identifies the model and its options: with another checkpoint or another option, cases are played anew."""
-    answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow", "consistent")
+    answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow")
+    decoding = ("consistent", "one_component")
     weights = sorted(model.glob(f"fold_*/{options.checkpoint}"))
     return {
         "model": str(model.resolve()),
         "weights": _stamps(weights),
-        **{name: getattr(options, name) for name in answers},
+        **{name: getattr(options, name) for name in (*answers, *decoding)},
     }
 
 

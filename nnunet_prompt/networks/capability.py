@@ -38,6 +38,9 @@ class Capability:
         str, ...
     ] = ()  # prompt channels that neither training nor the loaded weights know
     mixture: Mapping[str, Any] | None = None  # how often training showed what; None: unknown
+    one_component: tuple[
+        str, ...
+    ] = ()  # structures that are one in every label map of the training
 
     def __post_init__(self) -> None:
         radii = (self.point_radius, self.scribble_radius)
@@ -51,6 +54,7 @@ class Capability:
             "interaction_decay": 0 < self.interaction_decay <= 1,
             "pad_mode_image": self.pad_mode_image == "constant",
             "unsupported": set(self.unsupported) <= set(CHANNEL_NAMES),
+            "one_component": all(isinstance(name, str) for name in self.one_component),
         }
         for name, holds in checks.items():
             if not holds:
@@ -133,7 +137,8 @@ def capability_from(content: Any, where: str) -> Capability:
         known = dict(content)
         version = known.pop("version")
         channels = known.pop("prompt_channels")
-        lists = {key: tuple(known[key]) for key in ("grid_spacing", "unsupported") if key in known}
+        names = ("grid_spacing", "unsupported", "one_component")
+        lists = {key: tuple(known[key]) for key in names if key in known}
         capability = Capability(**{**known, **lists})
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{where}: not a capability file ({error!r})") from None

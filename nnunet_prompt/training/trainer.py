@@ -29,6 +29,7 @@ from nnunet_prompt.networks.provenance import Points, licence_notes, pack, point
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.prompts.encode import PointShape
+from nnunet_prompt.training.components import one_component
 from nnunet_prompt.training.logger import PromptLogger
 from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
 from nnunet_prompt.training.measured import MeasuredTrainer
@@ -74,6 +75,7 @@ class PromptTrainer(MeasuredTrainer):
         self._notes = CaseNote(), CaseNote()  # training, validation
         self._progress = Progress()  # of the training alone
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
+        self._one_component: tuple[str, ...] | None = None  # structures, known when training begins
         self._rounds: Rounds | None = None  # known when the weights are loaded
 
     @property
@@ -88,6 +90,7 @@ class PromptTrainer(MeasuredTrainer):
             slice_axis=list(self.plans_manager.transpose_forward).index(0),
             unsupported=self._unsupported(),
             mixture=self.mixture.as_dict(),
+            one_component=self._one_component or (),
         )
 
     def _unsupported(self) -> tuple[str, ...]:
@@ -227,6 +230,16 @@ class PromptTrainer(MeasuredTrainer):
         super().on_train_start()
         buffer = self.plain_network().get_buffer(PROVENANCE)
         origins, points = unpack(buffer), self.points()
+        self._describe()
+        if self.local_rank == 0:
+            shown = f"prompts shown in training: {self.mixture}"
+            for line in (shown, *self._notes_on_points(), *licence_notes(origins)):
+                self.print_to_log_file(line)
+        buffer.copy_(pack(origins, points))  # so that the next training from these weights knows
+
+    def _describe(self) -> None:
+        """Finds the structures that are one component, and writes our part of the model folder."""
+        self._one_component = one_component(self)
         if self.local_rank == 0:
             describe_model(
                 Path(self.output_folder_base),
@@ -235,10 +248,8 @@ class PromptTrainer(MeasuredTrainer):
                 dataset_json=self.dataset_json,
                 orientation=self.table.orientation,
             )
-            shown = f"prompts shown in training: {self.mixture}"
-            for line in (shown, *self._notes_on_points(), *licence_notes(origins)):
-                self.print_to_log_file(line)
-        buffer.copy_(pack(origins, points))  # so that the next training from these weights knows
+            named = ", ".join(self._one_component) or "none"
+            self.print_to_log_file(f"structures that are one connected component: {named}")
 
     def on_epoch_start(self) -> None:
         self.note_progress()
@@ -297,4 +308,6 @@ class PromptTrainer(MeasuredTrainer):
         """Full volumes of the validation cases, once per kind of prompt; see `training.validation`."""
         from nnunet_prompt.training.validation import validate
 
+        if self._one_component is None:  # --val of a training that ended
+            self._describe()
         validate(self, save_probabilities=save_probabilities)

@@ -14,6 +14,7 @@ import torch
 
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.evaluation.metrics import Scores, score_masks
+from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.grid import Grid, Placed, grid_of
@@ -170,10 +171,15 @@ def _cases(trainer: Any) -> Iterator[ValidationCase]:
 def _predict(engine: Engine, case: ValidationCase, kind: str, trainer: Any) -> LabelMap:
     """The label map of one case in the reader frame, in nnU-Net's label ids, by the rules of `submit`."""
     resampler = trainer.configuration_manager.resampling_fn_probabilities
+    one_component = trainer.capability.one_component
     if kind == "none":
         table = trainer.table.in_labels()
         logits = engine.structures(case.image)
-        return case.grid.restore(logits, resampler, lambda here, _: decode_structures(here, table))
+        labels = case.grid.restore(
+            logits, resampler, lambda here, _: decode_structures(here, table)
+        )
+        keep_largest(labels, table, one_component)
+        return labels
     masks = {s.label: case.truth == s.label for s in case.annotated}
     shown = {label: mask for label, mask in masks.items() if mask.any()}
     prompts = CasePrompts(
@@ -182,7 +188,12 @@ def _predict(engine: Engine, case: ValidationCase, kind: str, trainer: Any) -> L
         slice_axis=0,
     )
     here = identity(case.grid.to_grid.source_shape)
-    found = find_objects(engine, Placed(DenseImage(case.image), case.grid, here, here), prompts)
+    found = find_objects(
+        engine,
+        Placed(DenseImage(case.image), case.grid, here, here),
+        prompts,
+        one_component=[s.label for s in trainer.table.structures if s.name in one_component],
+    )
     found_labels = list(found)
 
     def decode(logits: npt.NDArray[Any], to_reader: AxisMap) -> LabelMap:

@@ -167,6 +167,7 @@ class TestPoints:
         self, monkeypatch: pytest.MonkeyPatch, recipe: type[PromptTrainer], buffer: torch.Tensor
     ) -> Any:
         monkeypatch.setattr(nnUNetTrainer, "on_train_start", lambda self: None)
+        monkeypatch.setattr("nnunet_prompt.training.trainer.one_component", lambda _: ("tumor",))
         trainer = make_trainer(trainer=recipe)
         assert trainer.points() == Points(metric=recipe.point_metric)  # before there is a network
         trainer.initialize()
@@ -214,7 +215,7 @@ class TestPoints:
     ) -> None:
         trainer = self.started(monkeypatch, recipe, buffer)
         written = read_capability(Path(trainer.output_folder_base))
-        assert written == trainer.capability
+        assert written == trainer.capability and written.one_component == ("tumor",)
         assert (written.point_shape, written.point_radius, written.point_metric) == (
             points.shape,
             points.radius,
@@ -253,6 +254,7 @@ def test_a_seeded_training_that_is_resumed_does_not_replay_its_first_epochs(
         draws.append((int(np.random.randint(2**31)), float(torch.rand(()))))  # noqa: NPY002
 
     monkeypatch.setattr(nnUNetTrainer, "on_train_start", start)
+    monkeypatch.setattr("nnunet_prompt.training.trainer.one_component", lambda _: ())
     for epoch in (0, 0, 5, 5, 6):
         trainer = make_trainer(trainer=recipe)
         trainer.initialize()
