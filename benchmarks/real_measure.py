@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +10,11 @@ from typing import Protocol
 import numpy as np
 from harness import Array
 
+from nnunet_prompt.data.structures import structures_from_dataset_json
 from nnunet_prompt.evaluation.metrics import score_masks
+from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.io.nifti import read_label_volume
+from nnunet_prompt.networks.capability import read_capability
 from nnunet_prompt.training.validation_prompts import (
     FEW_KINDS,
     SLICE_KINDS,
@@ -19,6 +23,7 @@ from nnunet_prompt.training.validation_prompts import (
 )
 
 PLAIN, PLAIN_GATED = "plain nnU-Net", "plain nnU-Net, gated to the prompted slices"
+PLAIN_LARGEST = "plain nnU-Net, largest component"
 NONE, ROUGH = "ours, no prompt", "the rough mask itself"
 KINDS = (*FEW_KINDS, *SLICE_KINDS, "mask")
 Cases = dict[str, dict[str, float]]  # by case: the mean over its structures, by metric
@@ -39,9 +44,11 @@ def measure(
 ) -> dict[str, dict[str, Cases]]:
     """Per row and seed the scores of each validation case."""
     rows: dict[str, dict[str, Cases]] = {}
+    largest = _largest(ours[0].fold.parent)
     for one in plain:
         masks = one.fold / "validation"
         rows.setdefault(PLAIN, {})[str(one.seed)] = score(truths, masks)
+        rows.setdefault(PLAIN_LARGEST, {})[str(one.seed)] = score(truths, masks, largest)
         rows.setdefault(PLAIN_GATED, {})[str(one.seed)] = score(truths, masks, _gated)
     for one in ours:
         masks = one.fold / "validation"
@@ -71,6 +78,23 @@ def score(truths: Path, masks: Path, change: Change | None = None) -> Cases:
                 "HD95 (mm)": round(float(np.mean([s.hd95_mm for s in scores])), 3),
             }
     return found
+
+
+def _largest(model: Path) -> Change:
+    """What our decoding does without prompts, for plain nnU-Net's masks: it keeps the largest component of the
+    structures of which `model` does so.
+    """
+    table = structures_from_dataset_json(
+        json.loads((model / "dataset.json").read_text())
+    ).in_labels()
+    names = read_capability(model).one_component
+
+    def change(_: Array, mask: Array, __: str) -> Array:
+        kept = mask.copy()
+        keep_largest(kept, table, names)
+        return kept
+
+    return change
 
 
 def _gated(truth: Array, mask: Array, _: str) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from harness import header, machine, row
-from real_measure import NONE, PLAIN, PLAIN_GATED, ROUGH, means
+from real_measure import NONE, PLAIN, PLAIN_GATED, PLAIN_LARGEST, ROUGH, means
 from real_robust import CLEAN, CLICKS, EXACT, click_row
 
 METRICS = {"Dice": 4, "HD95 (mm)": 2}
@@ -25,7 +25,9 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
         " nnU-Net is that of Dice, paired over cases (mean of the seeds), with its 95 % interval (10,000 bootstrap"
         " draws of cases). Prompts are drawn from the reference as `training.validation_prompts` documents; rows"
         " *in slices* are gated: a label may only appear in the slices where it is prompted, and plain nnU-Net, gated"
-        " the same way, stands beside them. `mask` is a corrupted copy of the reference.",
+        " the same way, stands beside them. `mask` is a corrupted copy of the reference. Our decoding keeps the largest"
+        " component of a structure that is one in every training case (with prompts those that they touch); plain"
+        " nnU-Net with the same postprocessing stands below it.",
         "",
         machine() + ".",
     ]
@@ -48,6 +50,7 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
 def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """The bars of these rows: words, the least Dice, and the Dice found."""
     plain = dice(rows, PLAIN)
+    post = dice(rows, PLAIN_LARGEST) if PLAIN_LARGEST in rows else plain
     gained = min(plain + 0.09, plain + (1 - plain) / 2)
     none, points, both = (dice(rows, row) for row in (NONE, "ours, points in slices", BOTH))
     mask, rough = dice(rows, "ours, mask"), dice(rows, ROUGH)
@@ -62,16 +65,22 @@ def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     if name == "sunnybrook, long":
         return [
             ("none: plain - 0.01", plain - 0.01, none),
+            ("none: plain's largest component - 0.01", post - 0.01, none),
             ("points in slices: plain + 0.05", plain + 0.05, points),
             ("box + points: 0.93", 0.93, both),
             ("box + points: plain + 0.09 or half of its error gone", gained, both),
             *masks,
         ]
     if name == "sunnybrook, short":
-        return [("none: plain - 0.10", plain - 0.10, none), ("box + points: 0.92", 0.92, both)]
+        return [
+            ("none: plain - 0.10", plain - 0.10, none),
+            ("none: plain's largest component - 0.10", post - 0.10, none),
+            ("box + points: 0.92", 0.92, both),
+        ]
     if name == "hippocampus, long":
         return [
             ("none: plain - 0.01", plain - 0.01, none),
+            ("none: plain's largest component - 0.01", post - 0.01, none),
             ("points in slices: plain + 0.01", plain + 0.01, points),
             ("box + points: plain + 0.03", plain + 0.03, both),
             *((kind, least, dice(rows, f"ours, {kind}")) for kind, least in few.items()),
@@ -81,6 +90,7 @@ def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
         return []
     return [
         ("none: plain - 0.015", plain - 0.015, none),
+        ("none: plain's largest component - 0.015", post - 0.015, none),
         ("box + points: plain + 0.025", plain + 0.025, both),
     ]
 
