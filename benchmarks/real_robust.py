@@ -19,9 +19,9 @@ from real_measure import Cases, Trained, rough_masks
 from scipy import ndimage
 from tqdm import tqdm
 
+from nnunet_prompt.evaluation.interact.play import LabelCase, Play, play_label
 from nnunet_prompt.evaluation.metrics import score_masks
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.interact.play import LabelCase, Play, play_label
 from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.options import SimulationOptions
 from nnunet_prompt.prompts.simulate import simulate

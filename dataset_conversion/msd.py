@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case, FileVolume
 from nnunet_prompt.data.conversion import (
     converter_parser,
@@ -26,7 +27,6 @@ from nnunet_prompt.data.conversion import (
 )
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import as_stored
 from nnunet_prompt.io.nifti import is_nifti_name, volume_count
 from nnunet_prompt.io.nifti_file import ENDINGS

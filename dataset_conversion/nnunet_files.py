@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.io.names import as_stored, composed
 from nnunet_prompt.io.nifti import is_nifti_name
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.conversion import (
     converter_parser,
@@ -25,7 +26,6 @@ from nnunet_prompt.data.conversion import (
 from nnunet_prompt.data.labels import foreground_labels, ignore_label
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import entry_of
 from nnunet_prompt.io.nifti_file import ENDINGS
 

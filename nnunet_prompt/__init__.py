@@ -17,14 +17,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnunet_prompt.errors import DatasetError as DatasetError
-    from nnunet_prompt.errors import ImageError as ImageError
-    from nnunet_prompt.errors import ModelError as ModelError
-    from nnunet_prompt.errors import NNUNetPromptError as NNUNetPromptError
-    from nnunet_prompt.errors import OutputError as OutputError
-    from nnunet_prompt.errors import PromptError as PromptError
-    from nnunet_prompt.errors import PromptFileError as PromptFileError
-    from nnunet_prompt.errors import RefusedError as RefusedError
+    from nnunet_prompt.common.errors import DatasetError as DatasetError
+    from nnunet_prompt.common.errors import ImageError as ImageError
+    from nnunet_prompt.common.errors import ModelError as ModelError
+    from nnunet_prompt.common.errors import NNUNetPromptError as NNUNetPromptError
+    from nnunet_prompt.common.errors import OutputError as OutputError
+    from nnunet_prompt.common.errors import PromptError as PromptError
+    from nnunet_prompt.common.errors import PromptFileError as PromptFileError
+    from nnunet_prompt.common.errors import RefusedError as RefusedError
     from nnunet_prompt.evaluation.evaluate import evaluate as evaluate
     from nnunet_prompt.inference.options import PredictOptions as PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor as PromptPredictor
@@ -80,7 +80,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    found = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'common.errors')}"), name)
     globals()[name] = found
     return found
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import UNIFIED, atoms_of, label_ids
-from nnunet_prompt.errors import DatasetError
 
 
 def to_official(labels: npt.NDArray[Any], task: str, *, unified: bool = False) -> npt.NDArray[Any]:

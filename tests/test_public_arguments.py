@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.challenge.submit import SubmitOptions, submit
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.interact.play import Play
+from nnunet_prompt.evaluation.interact.run import interact_folder
 from nnunet_prompt.inference.given import as_label_map
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
-from nnunet_prompt.interact.play import Play
-from nnunet_prompt.interact.run import interact_folder
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import PromptSet

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nnunet_prompt import NNUNetPromptError, __all__, evaluate
+from nnunet_prompt.common.plugins import plugins
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.plugins import plugins
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from tests.helpers.models import write_model_folder
 

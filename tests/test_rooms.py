@@ -22,23 +22,21 @@ DOOR = "__init__"  # the room of `nnunet_prompt/__init__.py`
 
 # The lowest floor first. A room imports rooms of lower floors, and no other room of its own floor.
 FLOORS = (
-    "errors log",
-    "arguments plugins",
+    "common",
     "prompts",
     "io sliding_window",
     "data",
-    "networks prompt_files evaluation",
+    "networks prompt_files",
     "inference",
-    "dataset_conversion",
-    "interact training weights challenge",
+    "dataset_conversion evaluation",
+    "training weights challenge",
     "trainers",
     DOOR,
     "phantom",
-    "demo",
     "cli",
     "__main__",
 )
-SHUT = ("phantom", "demo", "cli")  # no room below them imports them
+SHUT = ("phantom", "cli")  # no room below them imports them
 
 Graph = dict[str, set[str]]
 
@@ -174,10 +172,10 @@ SMALL: Graph = {
     "nnunet_prompt.cli.main": {"nnunet_prompt.io.nifti", "nnunet_prompt.data.raw"},
     "nnunet_prompt.data.raw": {"nnunet_prompt.io.nifti", "nnunet_prompt.data.case"},
     "nnunet_prompt.data.case": set(),
-    "nnunet_prompt.io.nifti": {"nnunet_prompt.errors"},
-    "nnunet_prompt.errors": set(),
+    "nnunet_prompt.io.nifti": {"nnunet_prompt.common.errors"},
+    "nnunet_prompt.common.errors": set(),
 }
-SMALL_FLOORS = ("errors", "io", "data", "cli")
+SMALL_FLOORS = ("common", "io", "data", "cli")
 
 
 def test_a_house_in_order_passes() -> None:
@@ -196,7 +194,7 @@ def test_an_import_upwards_is_found() -> None:
 
 
 def test_an_import_on_the_same_floor_is_found() -> None:
-    assert wrong_imports(SMALL, ("errors", "io data", "cli")) == [
+    assert wrong_imports(SMALL, ("common", "io data", "cli")) == [
         "nnunet_prompt.data.raw imports nnunet_prompt.io.nifti, which is not below it"
     ]
 
@@ -212,8 +210,8 @@ def test_imports_of_every_form_are_read(tmp_path: Path) -> None:
         "nnunet_prompt/__init__.py": "",
         "nnunet_prompt/io/__init__.py": "",
         "nnunet_prompt/io/nifti.py": "import os.path, numpy as np\nfrom nnunet_prompt import __version__",
-        "nnunet_prompt/io/atomic.py": "from . import nifti\nfrom .. import errors",
-        "nnunet_prompt/errors.py": "",
+        "nnunet_prompt/io/atomic.py": "from . import nifti\nfrom ..common import errors",
+        "nnunet_prompt/common/errors.py": "",
         "nnunet_prompt/__main__.py": "import nnunet_prompt.io.atomic as a",
         "trainers/__init__.py": "",
         "trainers/one.py": "from ..io.nifti import read\nfrom nnunet_prompt import evaluate",
@@ -222,7 +220,7 @@ def test_imports_of_every_form_are_read(tmp_path: Path) -> None:
             "from typing import TYPE_CHECKING\n"
             "if TYPE_CHECKING:\n    from nnunet_prompt.io import atomic\n"
             "def late(x):\n"
-            "    from nnunet_prompt.errors import PromptError as E\n"
+            "    from nnunet_prompt.common.errors import PromptError as E\n"
             "    importlib.import_module(f'nnunet_prompt.trainers.{x}')\n"
         ),
     }
@@ -231,11 +229,11 @@ def test_imports_of_every_form_are_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     found = imports_in(modules_in(tmp_path))
     assert {k: sorted(v) for k, v in found.items() if v} == {
-        "nnunet_prompt.io.atomic": ["nnunet_prompt.errors", "nnunet_prompt.io.nifti"],
+        "nnunet_prompt.io.atomic": ["nnunet_prompt.common.errors", "nnunet_prompt.io.nifti"],
         "nnunet_prompt.__main__": ["nnunet_prompt.io.atomic"],
         "nnunet_prompt.trainers.one": ["nnunet_prompt", "nnunet_prompt.io.nifti"],
         "nnunet_prompt.dataset_conversion.msd": [
-            "nnunet_prompt.errors",
+            "nnunet_prompt.common.errors",
             "nnunet_prompt.io.atomic",
             "nnunet_prompt.trainers",
         ],

@@ -32,7 +32,7 @@ from rich.console import Console
 
 from inference.report import all_tiles, report
 from inference.tasks import TASKS, Task, small
-from nnunet_prompt.errors import did_you_mean
+from nnunet_prompt.common.errors import did_you_mean
 
 SIDES = ("stock", "one_by_one", "full", "ours", "padded", "nninteractive", "ours_voxels")
 EXTRA = "left out: pip install nnunet-prompt[nninteractive]"

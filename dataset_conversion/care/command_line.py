@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.common.log import log_on_stderr
 from nnunet_prompt.io.guard import check_output_file
-from nnunet_prompt.log import log_on_stderr
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import TASKS, Task
-from nnunet_prompt.errors import DatasetError
 
 from .download import nifti_files, stem
 

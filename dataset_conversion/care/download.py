@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.io.nifti import is_nifti_name
 from nnunet_prompt.io.nifti_file import ENDINGS
 

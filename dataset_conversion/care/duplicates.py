@@ -21,10 +21,10 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from nnunet_prompt.common.errors import ImageError
+from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.data.case import Case
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
-from nnunet_prompt.log import progress_bar
 
 from .inspect import Examined
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nnunet_prompt.common.errors import DatasetError, ImageError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.io.nifti import Grid, count_not_finite, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
-from nnunet_prompt.log import progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.care_labels import Task
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.grids import Agreement, agreement
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored
 from nnunet_prompt.io.threads import in_order
 

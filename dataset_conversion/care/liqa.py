@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.care_labels import Task, atoms_on_disk, audit_values, label_values
 from nnunet_prompt.data.case import Case, LabelSource, values_in
 from nnunet_prompt.data.grids import Agreement, OnGrid, agreement
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 

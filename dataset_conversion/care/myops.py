@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.care_labels import (
     Task,
     atoms_on_disk,
@@ -28,7 +29,6 @@ from nnunet_prompt.data.care_labels import (
 )
 from nnunet_prompt.data.case import Case, ImageSource, LabelSource, values_in
 from nnunet_prompt.data.grids import Agreement, Blank, OnGrid, agreement
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget
 from nnunet_prompt.data.raw_case import FILE_ENDING
 from nnunet_prompt.data.side_file import read_side_file, write_side_file
 from nnunet_prompt.data.splits import SPLIT_SEED
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.atomic import make_folder
 
 from .inspect import Examined

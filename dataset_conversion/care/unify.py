@@ -22,6 +22,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.data.care_labels import TASKS, UNIFIED, Task, atoms_of, table_for, taught_by
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
@@ -29,9 +31,7 @@ from nnunet_prompt.data.plans import NNUNET_PLANS, no_resampling_plans, preproce
 from nnunet_prompt.data.raw import RawTarget, raw_root
 from nnunet_prompt.data.splits import SPLITS_FILE, Fold, held_out_folds, patient_folds, write_splits
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.json_file import read_object, write_json
-from nnunet_prompt.log import progress
 
 from .detect import tasks_of
 from .download import DEFAULTS, CareOptions

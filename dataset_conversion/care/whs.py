@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.care_labels import (
     Task,
     atoms_on_disk,
@@ -25,7 +26,6 @@ from nnunet_prompt.data.care_labels import (
 )
 from nnunet_prompt.data.case import Case, LabelSource, values_in
 from nnunet_prompt.data.grids import Agreement, OnGrid, agreement
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
 from nnunet_prompt.io.threads import in_order
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.low_memory import (
     DeadlineExceeded,

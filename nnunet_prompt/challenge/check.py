@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.io.atomic import PARTIAL
 from nnunet_prompt.io.image_cases import (
     ImageCase,
@@ -23,7 +24,6 @@ from nnunet_prompt.io.image_cases import (
 from nnunet_prompt.io.mask_file import image_of, mask_problems
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.repair import read_mended
-from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention

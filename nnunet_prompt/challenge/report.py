@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_prompt.challenge.case_run import Trouble
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.atomic import partials_of
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.prompt_files.prompts_json import load_json

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, one_of, shown, true_or_false, whole_number
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.arguments import as_path, one_of, shown, true_or_false, whole_number
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.image_cases import image_files, without_ending
 from nnunet_prompt.io.image_files import image_ending, read_label_file
-from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.prompts_json import write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     MAX_POINTS,

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.arguments import as_path, check_type, finite_number, true_or_false
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import CaseRun, Setting, Trouble
 from nnunet_prompt.challenge.check import Expected
 from nnunet_prompt.challenge.report import Entry, Report, check_report_path, entry_of
-from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
+from nnunet_prompt.common.arguments import as_path, check_type, finite_number, true_or_false
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError, PromptFileError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.case_runner import report as report_reading
 from nnunet_prompt.inference.given import as_options
@@ -27,7 +28,6 @@ from nnunet_prompt.io.atomic import check_writable, make_folder, remove_partials
 from nnunet_prompt.io.guard import check_output_file, check_output_folder, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, find_key, group_images, image_files
 from nnunet_prompt.io.resources import free_bytes
-from nnunet_prompt.log import progress
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention

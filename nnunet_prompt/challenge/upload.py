@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, UploadForm, find_entries
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import (
     Predictor,
     all_failures,

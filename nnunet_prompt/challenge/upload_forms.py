@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.dataset_conversion.care.download import nifti_files, stem
@@ -40,7 +41,6 @@ from nnunet_prompt.dataset_conversion.care.names import (
     plain_name,
 )
 from nnunet_prompt.dataset_conversion.care.whs import centre_and_modality
-from nnunet_prompt.errors import DatasetError
 
 ATRIUM_VALUE = 1
 ANONYMOUS = "Anonymous Center"

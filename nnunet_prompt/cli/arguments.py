@@ -12,8 +12,8 @@ from nnunet_prompt.cli.options import (
     seed,
     whole_numbers,
 )
+from nnunet_prompt.common.plugins import plugins
 from nnunet_prompt.dataset_conversion.care.command_line import add_care_arguments
-from nnunet_prompt.plugins import plugins
 
 # The downloads of the CARE challenges, each with a converter of its own.
 CARE = {

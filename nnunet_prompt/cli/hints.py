@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from nnunet_prompt.log import is_quiet
+from nnunet_prompt.common.log import is_quiet
 
 
 def note(text: str, *, important: bool = False) -> None:

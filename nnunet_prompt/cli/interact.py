@@ -73,9 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
-    from nnunet_prompt.interact.play import Play
-    from nnunet_prompt.interact.protocols import INTERACTIONS
-    from nnunet_prompt.interact.run import CURVES, SUMMARY, interact_folder
+    from nnunet_prompt.evaluation.interact.play import Play
+    from nnunet_prompt.evaluation.interact.protocols import INTERACTIONS
+    from nnunet_prompt.evaluation.interact.run import CURVES, SUMMARY, interact_folder
 
     play = Play(
         protocol=args.protocol,

@@ -26,8 +26,8 @@ from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import evaluate, interact, predict, submit, train, weights
 from nnunet_prompt.cli import verbs as does
-from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.log import log_on_stderr
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import log_on_stderr
 
 PROG = "nnunet-prompt"
 DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"

@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunet_prompt.cli.arguments import UPLOADS
 from nnunet_prompt.cli.hints import count, next_command, note
 from nnunet_prompt.cli.options import at_least, given_convention, model, names, predict_options
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nnunet_prompt.log import is_quiet
+from nnunet_prompt.common.log import is_quiet
 from nnunet_prompt.training import progress as training
 from nnunet_prompt.training.progress import Progress
 

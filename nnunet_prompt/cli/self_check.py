@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_prompt.cli.main import main as command_line
-from nnunet_prompt.errors import ModelError, NNUNetPromptError
+from nnunet_prompt.common.errors import ModelError, NNUNetPromptError
 
 
 def self_check(model: Path, folder: Path) -> str:

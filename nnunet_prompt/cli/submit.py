@@ -16,7 +16,7 @@ from nnunet_prompt.cli.options import (
     predict_options,
     required_unless,
 )
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 
 _log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from nnunet_prompt.cli.hints import next_command, note
 from nnunet_prompt.cli.options import DEVICES, at_least, fold
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
     from nnunet_prompt.training.request import TrainRequest
 
-_REFUSED = re.compile(r"^nnunet_prompt\.errors\.\w+: (.+)", re.MULTILINE)
+_REFUSED = re.compile(r"^nnunet_prompt\.common\.errors\.\w+: (.+)", re.MULTILINE)
 _KNOWN = {  # words of an error that nnU-Net lets through: what the user can do
     "out of memory": "the device ran out of memory: smaller patches and batches come from `nnunet-prompt plan`",
     "PytorchStreamWriter": "a checkpoint could not be written, mostly because the disc is full: make room, then resume"

@@ -12,8 +12,8 @@ from typing import Any
 
 from nnunet_prompt.cli.arguments import CARE
 from nnunet_prompt.cli.hints import count, next_command
-from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.plugins import plugin
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.plugins import plugin
 from nnunet_prompt.training import external_trainers as extension
 
 
@@ -173,7 +173,7 @@ def trainers_dir(args: argparse.Namespace) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    from nnunet_prompt.demo.demo import run_demo
+    from nnunet_prompt.cli.demo.demo import run_demo
 
     run_demo(args.output, seed=args.seed)
     return 0

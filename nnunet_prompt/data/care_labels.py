@@ -26,8 +26,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 
 Task = Literal["myops", "whs", "lascarqs", "liqa"]
 TASKS: tuple[Task, ...] = ("myops", "whs", "lascarqs", "liqa")

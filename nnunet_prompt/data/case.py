@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.geometry import Lattice, geometry_difference, same_geometry
 from nnunet_prompt.io.nifti import NiftiVolume, read_stored, read_stored_labels

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.common.log import log_on_stderr
 from nnunet_prompt.io.json_file import read_object
-from nnunet_prompt.log import log_on_stderr
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 
 BACKGROUND, IGNORE = "background", "ignore"
 

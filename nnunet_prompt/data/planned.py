@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError, did_you_mean
 from nnunet_prompt.data.splits import SPLITS_FILE
-from nnunet_prompt.errors import DatasetError, did_you_mean
 from nnunet_prompt.io.json_file import read_object
 
 ROOTS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")

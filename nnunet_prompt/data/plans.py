@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError, OutputError, did_you_mean
 from nnunet_prompt.data.planned import plans_of
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.data.splits import SPLITS_FILE, patient_folds, write_splits
-from nnunet_prompt.errors import DatasetError, OutputError, did_you_mean
 from nnunet_prompt.io.json_file import read_object, write_json
 
 NNUNET_PLANS = "nnUNetPlans"

@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.structures import Orientation
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io import itk_file, nifti_file
 from nnunet_prompt.io.dicom import read_series
 from nnunet_prompt.io.image_files import image_ending

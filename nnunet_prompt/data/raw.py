@@ -24,16 +24,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError, OutputError
+from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw_case import DESCRIPTION, FILE_ENDING, Place, WrittenCase, write_case
 from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
-from nnunet_prompt.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import make_folder, remove_partials
 from nnunet_prompt.io.guard import lies_in
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.threads import in_order
-from nnunet_prompt.log import progress_bar
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.data.case import Case, load_canonical, save_canonical, values_in
-from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.geometry import same_geometry
 from nnunet_prompt.io.nifti import NiftiVolume, read_grid, read_stored, read_stored_labels
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.io.json_file import read_object, write_json
 
 SIDE_FILE = "nnunet_prompt_cases.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.io.json_file import read_json, write_json
 from nnunet_prompt.io.names import composed
 

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.labels import foreground_labels
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.names import composed, entry_of
 
 BLOCK = "nnunet_prompt"

@@ -1,4 +1,4 @@
-"""Metrics that other packages add: entry points of the group `nnunet_prompt.metrics` (see `nnunet_prompt.plugins`)."""
+"""Metrics that other packages add: entry points of the group `nnunet_prompt.metrics` (see `common.plugins`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.plugins import Plugin, plugins
 from nnunet_prompt.evaluation.metrics import Scores
-from nnunet_prompt.plugins import Plugin, plugins
 
 _OURS = frozenset(field.name for field in fields(Scores))
 

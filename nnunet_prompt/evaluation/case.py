@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.added import added_scores
 from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry

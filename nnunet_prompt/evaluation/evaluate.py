@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from nnunet_prompt.arguments import as_path, items, label_value, shown
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.arguments import as_path, items, label_value, shown
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.case import score_volumes
 from nnunet_prompt.evaluation.folders import (
     checked_output,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.arguments import as_path, items, shown, whole_number
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.arguments import as_path, items, shown, whole_number
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
@@ -28,7 +29,6 @@ from nnunet_prompt.evaluation.results import (
     write_results,
 )
 from nnunet_prompt.io.guard import check_output_file
-from nnunet_prompt.log import progress
 
 _log = logging.getLogger(__name__)
 

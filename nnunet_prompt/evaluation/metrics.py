@@ -42,8 +42,8 @@ import numpy.typing as npt
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
-from nnunet_prompt.arguments import finite_number, items, shown, whole_number
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.arguments import finite_number, items, shown, whole_number
+from nnunet_prompt.common.errors import NNUNetPromptError
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.arguments import shown
+from nnunet_prompt.common.arguments import shown
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.data.structures import BLOCK
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io.json_file import read_object
 
 SAMPLE = "500=LV,200=myocardium"

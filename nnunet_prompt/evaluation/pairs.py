@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from nnunet_prompt.arguments import one_of
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.arguments import one_of
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.image_files import image_ending, without_image_ending
 from nnunet_prompt.io.names import composed
 

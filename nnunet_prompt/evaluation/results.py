@@ -28,8 +28,8 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from nnunet_prompt.arguments import shown
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.arguments import shown
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
 from nnunet_prompt.io.json_file import write_json

@@ -8,12 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.pipeline import pipelined
 from nnunet_prompt.io.nifti import NiftiVolume
-from nnunet_prompt.log import progress
 from nnunet_prompt.prompts.types import CasePrompts
 
 if TYPE_CHECKING:

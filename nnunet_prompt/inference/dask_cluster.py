@@ -16,7 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.inference.case_runner import Run, reason_of
 from nnunet_prompt.inference.folds import fold_checkpoints
 from nnunet_prompt.inference.options import PredictOptions
@@ -32,7 +33,6 @@ from nnunet_prompt.inference.predict_case import (
     write_mask,
 )
 from nnunet_prompt.io.atomic import PARTIAL, write_once
-from nnunet_prompt.log import progress_bar
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.predictor import PromptPredictor

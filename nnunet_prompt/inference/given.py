@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nnunet_prompt.arguments import LARGEST_LABEL, as_path, check_type, items, shown, whole_number
-from nnunet_prompt.errors import DatasetError, ImageError, NNUNetPromptError, PromptError
+from nnunet_prompt.common.arguments import (
+    LARGEST_LABEL,
+    as_path,
+    check_type,
+    items,
+    shown,
+    whole_number,
+)
+from nnunet_prompt.common.errors import DatasetError, ImageError, NNUNetPromptError, PromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.prompts.checks import Shape

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.plans_reader import WORLD, ImageReader
-from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.io.dicom import dicom_files
 from nnunet_prompt.io.image_files import image_ending, mask_ending
 from nnunet_prompt.io.nifti_file import ENDINGS as NIFTI

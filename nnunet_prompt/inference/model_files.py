@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.data.structures import Orientation
-from nnunet_prompt.errors import ModelError
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, device, nn
 
+from nnunet_prompt.common.errors import ModelError, raise_system_error
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import ModelError, raise_system_error
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
 from nnunet_prompt.inference.model_files import find_capability
 from nnunet_prompt.inference.options import PredictOptions

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, TypeVar
 
-from nnunet_prompt.arguments import (
+from nnunet_prompt.common.arguments import (
     check_type,
     finite_number,
     items,
@@ -14,7 +14,7 @@ from nnunet_prompt.arguments import (
     true_or_false,
     whole_number,
 )
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
 Case = TypeVar("Case")

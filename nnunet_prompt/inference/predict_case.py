@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference import sequence_fusion as fusion
 from nnunet_prompt.inference.case_runner import StagedPredictor, report
 from nnunet_prompt.inference.merge import LabelMap

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_prompt.arguments import as_path
+from nnunet_prompt.common.arguments import as_path
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.case_runner import (
     Run,
     StagedPredictor,

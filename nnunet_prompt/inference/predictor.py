@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nnunet_prompt.arguments import as_path, one_of
+from nnunet_prompt.common.arguments import as_path, one_of
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError
 from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects

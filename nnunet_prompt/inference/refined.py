@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.inference.merge import LabelMap, label_type
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.image_files import read_label_file

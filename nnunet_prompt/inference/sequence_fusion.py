@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits

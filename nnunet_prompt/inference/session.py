@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, items, one_of, shown, three_numbers
-from nnunet_prompt.errors import NNUNetPromptError, PromptError
+from nnunet_prompt.common.arguments import as_path, items, one_of, shown, three_numbers
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptError
 from nnunet_prompt.inference.given import (
     Label,
     as_label,

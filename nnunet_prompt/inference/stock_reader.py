@@ -18,9 +18,9 @@ import numpy.typing as npt
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import BLOCK
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.image_files import write_label_file
 

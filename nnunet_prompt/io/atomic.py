@@ -22,7 +22,7 @@ from typing import Any
 
 from imagecodecs import GZIP, ZLIBNG, gzip_decode, gzip_encode, zlibng_encode
 
-from nnunet_prompt.errors import NNUNetPromptError, OutputError, system_reason
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError, system_reason
 from nnunet_prompt.io.threads import checkpoint
 
 PARTIAL = ".partial-"  # begins the names of files that are being written

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.itk_file import run_itk, volumes_of
 from nnunet_prompt.io.nifti import NiftiVolume
 

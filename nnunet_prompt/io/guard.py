@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from nnunet_prompt.errors import NNUNetPromptError, OutputError, system_reason
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError, system_reason
 
 # The endings of images and checkpoints, which our readers take from a folder of inputs.
 INPUT_ENDINGS = (

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.image_files import without_image_ending
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import is_nifti_name

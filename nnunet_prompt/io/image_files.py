@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.arguments import as_path
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io import itk_file, nifti, nifti_file, reader_file
 from nnunet_prompt.io.dicom import read_series
 from nnunet_prompt.io.geometry import same_geometry

@@ -18,8 +18,8 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import finite_number, items, shown
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.arguments import finite_number, items, shown
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.itk_file import EXACT, finite, volumes_of
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.nifti_file import usable_affine

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.nifti_header import check_is_file

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import NNUNetPromptError, system_reason
+from nnunet_prompt.common.errors import NNUNetPromptError, system_reason
 from nnunet_prompt.io.atomic import replacing
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.geometry import rounded_rows, same_geometry
 from nnunet_prompt.io.image_files import image_ending, is_mask_of
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti

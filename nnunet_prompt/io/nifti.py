@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, shown, whole_number
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.arguments import as_path, shown, whole_number
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.guard import check_targets
 from nnunet_prompt.io.nifti_file import (

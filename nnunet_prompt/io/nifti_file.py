@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError, system_reason
+from nnunet_prompt.common.errors import ImageError, system_reason
 from nnunet_prompt.io.atomic import PACKED, unpack
 from nnunet_prompt.io.nifti_geometry import Taken, restore_fields, taken_geometry
 from nnunet_prompt.io.nifti_header import check_end, check_extensions, check_is_file

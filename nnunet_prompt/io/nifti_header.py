@@ -15,7 +15,7 @@ from typing import Any
 
 import nibabel as nib
 
-from nnunet_prompt.errors import ImageError, system_reason
+from nnunet_prompt.common.errors import ImageError, system_reason
 from nnunet_prompt.io.nifti_geometry import corrected, restore_fields
 
 MAX_EXTENSIONS = 2**26  # bytes before the voxels

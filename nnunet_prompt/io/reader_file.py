@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError, ModelError
+from nnunet_prompt.common.errors import ImageError, ModelError
 from nnunet_prompt.io.atomic import PARTIAL
 from nnunet_prompt.io.itk_file import finite
 from nnunet_prompt.io.nifti import NiftiVolume

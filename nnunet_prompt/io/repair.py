@@ -23,7 +23,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.io.nifti_file import UNREADABLE, check_type, first_line, trim
 from nnunet_prompt.io.nifti_geometry import corrected, without_unit

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.nifti_file import usable_affine
 from nnunet_prompt.io.nifti_geometry import Taken, corrected, taken_geometry, without_unit
 

@@ -11,8 +11,8 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, shown
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.arguments import as_path, shown
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io import itk_file, nifti_file
 from nnunet_prompt.io.guard import check_targets
 from nnunet_prompt.io.image_files import image_ending, read_image_file, write_label_file

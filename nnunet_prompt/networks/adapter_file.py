@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.lora import DOWN, ORIGINAL, UP

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nnunet_prompt.errors import ModelError, PromptError
+from nnunet_prompt.common.errors import ModelError, PromptError
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.prompts.channels import BOX, CHANNEL_NAMES, MASK, POINT, SCRIBBLE, signed
 from nnunet_prompt.prompts.encode import PointShape, PromptStyle, style_for

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import ModelError, system_reason
+from nnunet_prompt.common.errors import ModelError, system_reason
 
 
 def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:

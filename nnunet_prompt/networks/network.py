@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import pack
 from nnunet_prompt.networks.spatial_adapter import read_saved, write_saved
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SEG_LAYERS, rename_start

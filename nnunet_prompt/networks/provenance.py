@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.capability import PointMetric
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.prompts.encode import PointShape

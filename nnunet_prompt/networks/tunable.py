@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.networks.lora import DOWN, UP, add_lora, read_plain, write_plain
 from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter, hide_saved
 from nnunet_prompt.networks.tensor_names import SEG_LAYERS

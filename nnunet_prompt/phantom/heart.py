@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.json_file import read_object, write_json
-from nnunet_prompt.log import progress
 from nnunet_prompt.phantom.anatomy import (
     OFFICIAL,
     Tissue,

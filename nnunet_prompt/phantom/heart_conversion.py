@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.conversion import converter_parser, run_converter
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.phantom.anatomy import OFFICIAL
 from nnunet_prompt.phantom.heart import CASES_FILE

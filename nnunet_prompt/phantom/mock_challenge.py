@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from nnunet_prompt.errors import DatasetError
-from nnunet_prompt.log import progress
+from nnunet_prompt.common.errors import DatasetError
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.phantom import test_set, val_set
 from nnunet_prompt.phantom.defects import Injection
 from nnunet_prompt.phantom.record import File, Record

@@ -8,7 +8,7 @@ from typing import Any
 
 import nibabel as nib
 
-from nnunet_prompt.errors import DatasetError, OutputError
+from nnunet_prompt.common.errors import DatasetError, OutputError
 from nnunet_prompt.io.atomic import PARTIAL, make_folder, replacing, save_nifti
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.phantom.scanner import Volume

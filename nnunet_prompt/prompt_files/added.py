@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
-from nnunet_prompt.plugins import Plugin, plugins
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.plugins import Plugin, plugins
 from nnunet_prompt.prompt_files import own_form
 from nnunet_prompt.prompt_files.prompts_json import shorten
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.prompt_files.case_view import CaseView, view_case
 from nnunet_prompt.prompt_files.order_votes import (
     by_anatomy,

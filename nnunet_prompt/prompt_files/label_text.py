@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import PromptError
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.prompt_files.prompts_json import shorten
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptError, PromptFileError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import NNUNetPromptError, PromptError, PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files.label_text import LabelText, understand
 from nnunet_prompt.prompts.checks import Coordinate

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nnunet_prompt.errors import PromptFileError
+from nnunet_prompt.common.errors import PromptFileError
 from nnunet_prompt.prompt_files.label_text import LabelText, is_label_key
 from nnunet_prompt.prompt_files.located import BodyAt, BoxAt, Located, MaskAt, PathAt, PointAt
 from nnunet_prompt.prompt_files.prompts_json import MAX_NUMBER, shorten

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.arguments import as_path, check_type
+from nnunet_prompt.common.arguments import as_path, check_type
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.image_cases import find_key
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files import own_form, slicer

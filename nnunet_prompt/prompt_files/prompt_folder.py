@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti_file import ENDINGS
 from nnunet_prompt.prompt_files import own_form, slicer

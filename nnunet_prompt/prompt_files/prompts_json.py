@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     DEFAULT,

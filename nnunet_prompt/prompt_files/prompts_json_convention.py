@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.common.errors import PromptError, PromptFileError
 from nnunet_prompt.prompts.checks import Coordinate, Shape
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import ImageError, PromptError
+from nnunet_prompt.common.errors import ImageError, PromptError
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.nifti import NiftiVolume

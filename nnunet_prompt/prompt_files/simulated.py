@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import as_path, items, label_value, one_of, shown, whole_number
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.arguments import as_path, items, label_value, one_of, shown, whole_number
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.image_cases import without_ending
 from nnunet_prompt.io.image_files import image_ending, read_label_file
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_prompt.errors import PromptFileError
+from nnunet_prompt.common.errors import PromptFileError
 from nnunet_prompt.prompt_files.label_text import LabelText
 from nnunet_prompt.prompt_files.located import BodyAt, Located, PathAt, PointAt
 from nnunet_prompt.prompt_files.prompts_json import MAX_NUMBER, shorten

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.image_files import read_image_file
 from nnunet_prompt.prompt_files.case_view import CaseView, FloatArray, IntArray
 from nnunet_prompt.prompt_files.prompts_json_convention import Base, plane_axes

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import items, shown, three_numbers, true_or_false, whole_number
-from nnunet_prompt.errors import NNUNetPromptError, PromptError
+from nnunet_prompt.common.arguments import items, shown, three_numbers, true_or_false, whole_number
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptError
 
 Coordinate = tuple[float, float, float]
 Shape = tuple[int, int, int]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_prompt.arguments import items, shown
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.arguments import items, shown
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.checks import BoolArray, as_mask
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from nnunet_prompt.arguments import (
+from nnunet_prompt.common.arguments import (
     LARGEST_LABEL,
     items,
     one_of,
@@ -22,7 +22,7 @@ from nnunet_prompt.arguments import (
     three_numbers,
     whole_number,
 )
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.checks import (
     BoolArray,
     Coordinate,

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.checks import Coordinate, Shape
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 

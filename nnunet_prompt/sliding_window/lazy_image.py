@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.spans import Spans, intersection, spans_of

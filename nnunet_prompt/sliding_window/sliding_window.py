@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from nnunet_prompt.log import progress
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunet_prompt.common.errors import RefusedError, refusing
 from nnunet_prompt.data.planned import preprocessed_cases, settings_in
 from nnunet_prompt.data.splits import fold_of
 from nnunet_prompt.data.structures import without_cases
-from nnunet_prompt.errors import RefusedError, refusing
 from nnunet_prompt.io.atomic import PARTIAL
 from nnunet_prompt.io.resources import bound_threads
 from nnunet_prompt.training.progress import watch

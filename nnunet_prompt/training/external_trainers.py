@@ -15,7 +15,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 
 VARIABLE = "nnUNet_extTrainer"
 _CLASS = re.compile(r"^class (\w*Trainer\w*)\b", re.MULTILINE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnunet_prompt.common.errors import ModelError, NNUNetPromptError, OutputError, did_you_mean
 from nnunet_prompt.data.planned import (
     Planned,
     dataset_folder,
@@ -19,7 +20,6 @@ from nnunet_prompt.data.planned import (
     refuse_cascade,
 )
 from nnunet_prompt.data.splits import fold_of
-from nnunet_prompt.errors import ModelError, NNUNetPromptError, OutputError, did_you_mean
 from nnunet_prompt.io.guard import lies_in
 from nnunet_prompt.training.external_trainers import trainer_files, trainers_dir
 from nnunet_prompt.training.resume import (

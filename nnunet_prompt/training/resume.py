@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.data.planned import Planned
-from nnunet_prompt.errors import ModelError
 
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 _NEEDED = (

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 
 ITERATIONS_VARIABLE = "nnUNet_prompt_iterations"
 SEED_VARIABLE = "nnUNet_prompt_seed"

@@ -17,10 +17,10 @@ from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor, autocast, nn
 
+from nnunet_prompt.common.errors import refusing
 from nnunet_prompt.data.labels import check_labels
 from nnunet_prompt.data.planned import refuse_cascade
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import refusing
 from nnunet_prompt.inference.model_files import describe_model
 from nnunet_prompt.inference.stock_reader import read_as_trained
 from nnunet_prompt.networks.capability import Capability, PointMetric

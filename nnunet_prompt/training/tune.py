@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.networks.adapter_file import (
     ABOUT,
     ADAPTER_FILE,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.io.atomic import make_folder, replacing
 from nnunet_prompt.io.guard import check_output_file, model_folders_of
 from nnunet_prompt.networks.provenance import Points, pack

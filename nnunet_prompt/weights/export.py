@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.folds import trained_folds
 from nnunet_prompt.io.guard import check_output_folder, model_folders
 from nnunet_prompt.weights.export_files import Licence, refuse_existing, write_model

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nnunet_prompt import __version__
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.io.atomic import cannot_write, make_folder, partial_name, replacing
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin

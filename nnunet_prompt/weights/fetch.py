@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
+from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.json_file import read_object, write_json
-from nnunet_prompt.log import progress_bar
 from nnunet_prompt.networks.provenance import sha256_of
 from nnunet_prompt.weights.source_table import KnownSource
 

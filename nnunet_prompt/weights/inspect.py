@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.tensor_names import PROVENANCE, SEG_LAYERS
 from nnunet_prompt.weights.families import adapter_of, open_source
 from nnunet_prompt.weights.source_model import SourceModel, find_source

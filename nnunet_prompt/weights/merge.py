@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from nnunet_prompt.errors import ModelError, NNUNetPromptError, raise_system_error
+from nnunet_prompt.common.errors import ModelError, NNUNetPromptError, raise_system_error
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.networks.adapter_file import Adapter, apply_adapter, base_sha256, read_adapter

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.data.plans_reader import REORIENTING
-from nnunet_prompt.errors import ModelError
 from nnunet_prompt.networks.provenance import provenance_of
 from nnunet_prompt.networks.tensor_names import SEG_LAYERS, stock_names
 from nnunet_prompt.prompts.channels import (

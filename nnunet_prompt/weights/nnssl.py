@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.weights.source_model import UNET, SourceFiles, SourceModel, stem_name
 
 NNSSL_PLAN = "nnssl_adaptation_plan"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import ModelError, raise_system_error
+from nnunet_prompt.common.errors import ModelError, raise_system_error
 from nnunet_prompt.inference.folds import trained_folds
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.checkpoint import read_checkpoint

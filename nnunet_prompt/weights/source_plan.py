@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_prompt.common.errors import DatasetError, ModelError
 from nnunet_prompt.data.plans import check_plans_target, preprocessed_folder
-from nnunet_prompt.errors import DatasetError, ModelError
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.weights.adapt import image_columns
 from nnunet_prompt.weights.families import open_source

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import OWN_LICENCE, UNKNOWN_LICENCE
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.plans import preprocessed_folder
 from nnunet_prompt.data.structures import (
     Structure,
     structures_from_dataset_json,
     without_cases,
 )
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.weights.source_model import channels_of, settings_of

@@ -63,18 +63,21 @@ def test_bars_of_each_table(benchmarks: Any) -> None:
     kinds = benchmarks("real_measure").KINDS
     rows: dict[str, Any] = {
         "plain nnU-Net": {"0": scores(a=0.9)},
+        "plain nnU-Net, largest component": {"0": scores(a=0.91)},
         "ours, no prompt": {"0": scores(a=0.88)},
         "the rough mask itself": {"all": scores(a=0.7)},
         **{f"ours, {kind}": {"0": scores(a=0.92)} for kind in kinds},
     }
     found = {text: (asked, value) for text, asked, value in report.bars("sunnybrook, long", rows)}
     assert found["none: plain - 0.01"] == (pytest.approx(0.89), pytest.approx(0.88))
+    assert found["none: plain's largest component - 0.01"][0] == pytest.approx(0.9)
     gained = found["box + points: plain + 0.09 or half of its error gone"]
     assert gained == (pytest.approx(0.95), pytest.approx(0.92))
     assert found["mask: itself + 0.12"] == (pytest.approx(0.82), pytest.approx(0.92))
-    assert len(report.bars("hippocampus, long", rows)) == 10
+    assert len(report.bars("hippocampus, long", rows)) == 11
     assert [t for t, _, _ in report.bars("sunnybrook, short", rows)] == [
         "none: plain - 0.10",
+        "none: plain's largest component - 0.10",
         "box + points: 0.92",
     ]
 

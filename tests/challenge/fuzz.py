@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.submit import SubmitOptions, submit
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts

@@ -15,7 +15,7 @@ import pytest
 
 from nnunet_prompt.challenge.check import Checked, check_output
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json

@@ -11,7 +11,7 @@ import pytest
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
 from nnunet_prompt.challenge.report import Entry, Report, entry_of
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from tests.challenge.folders import SHAPE, BoxFiller, Challenge, save
 from tests.helpers.each import each
 

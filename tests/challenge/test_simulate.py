@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, slice_prompts
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
 from tests.helpers.each import each

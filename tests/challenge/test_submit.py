@@ -13,7 +13,7 @@ import pytest
 
 from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases, submit
-from nnunet_prompt.errors import NNUNetPromptError, OutputError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.prompt_files.infer_convention import Reading
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json

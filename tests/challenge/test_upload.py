@@ -16,9 +16,9 @@ import pytest
 from nnunet_prompt.challenge.upload import Upload, predict_upload, write_masks
 from nnunet_prompt.challenge.upload_forms import FORMS, Entry, MaskForm, find_entries
 from nnunet_prompt.cli import main as cli
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError, OutputError
 from nnunet_prompt.data.care_labels import label_ids, table_for
 from nnunet_prompt.data.structures import Structure
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError, OutputError
 from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor

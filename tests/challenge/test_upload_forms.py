@@ -8,9 +8,9 @@ import pytest
 
 from nnunet_prompt.challenge.upload_forms import FORMS, MaskForm, find_entries
 from nnunet_prompt.cli.arguments import UPLOADS
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from nnunet_prompt.cli.interact import PROTOCOLS
 from nnunet_prompt.cli.main import main
-from nnunet_prompt.interact import protocols
-from nnunet_prompt.interact.play import Play
-from nnunet_prompt.interact.summary import summarise
+from nnunet_prompt.evaluation.interact import protocols
+from nnunet_prompt.evaluation.interact.play import Play
+from nnunet_prompt.evaluation.interact.summary import summarise
 
 ROWS = [
     {"case": "a", "label": 5, "interaction": k, "dice": d, "hd95_mm": None, "nsd": d}
@@ -27,7 +27,7 @@ def test_the_protocols_are_those_of_the_simulated_user() -> None:
 def test_what_is_typed_reaches_the_run(
     tmp_path: Path, fake: Callable[..., Mock], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    called = fake("nnunet_prompt.interact.run.interact_folder", summarise(ROWS))
+    called = fake("nnunet_prompt.evaluation.interact.run.interact_folder", summarise(ROWS))
     typed = f"interact L -i I -o {tmp_path} -m M --protocol slices --seed 3 --values 5,7"
     assert main([*typed.split(), "--start", "automatic", "--feedback", "-device", "cpu"]) == 0
     given = called.call_args.kwargs

@@ -13,7 +13,7 @@ import pytest
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from tests.helpers.each import each
 
 VERBS = (

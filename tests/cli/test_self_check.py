@@ -13,7 +13,7 @@ import pytest
 
 from nnunet_prompt.cli import self_check as module
 from nnunet_prompt.cli.self_check import main, self_check
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from tests.helpers.models import write_model_folder
 
 Answer = Callable[[np.ndarray], np.ndarray]

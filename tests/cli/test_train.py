@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 from tests.helpers.planned import DATASET, add_plans, write_planned
@@ -314,7 +314,7 @@ def test_what_a_process_for_one_gpu_raised(
 ) -> None:
     from torch.multiprocessing.spawn import ProcessRaisedException
 
-    last = "nnunet_prompt.errors.RefusedError: a region" if ours else "KeyError: 'a region'"
+    last = "nnunet_prompt.common.errors.RefusedError: a region" if ours else "KeyError: 'a region'"
     text = f"\n-- Process 1 terminated:\nTraceback (most recent call last):\n  File\n{last}\n"
     entry.side_effect = ProcessRaisedException(text, 1, 7)
     if ours:

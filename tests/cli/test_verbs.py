@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 
@@ -427,7 +427,7 @@ def test_plan_without_folders_says_which(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_demo(fake: Any) -> None:
-    call = fake("nnunet_prompt.demo.demo.run_demo")
+    call = fake("nnunet_prompt.cli.demo.demo.run_demo")
     assert run("demo") == 0
     call.assert_called_once_with(Path("out/demo"), seed=0)
     assert run("demo -o elsewhere --seed 3") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import (
     ALIASES,
     ATOMS,
@@ -21,7 +22,6 @@ from nnunet_prompt.data.care_labels import (
     to_unified,
 )
 from nnunet_prompt.data.structures import Structure
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 from tests.official_fixture import la_masks, to_official
 

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from scipy.spatial.transform import Rotation
 
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.data.case import Case, FileVolume, load_canonical, save_canonical
-from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.prompts.frames import canonical_map, flip_permute
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT, with_flips

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case, load_canonical
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.case import values_in
 from nnunet_prompt.data.grids import Blank, OnGrid, agreement, read_mask, resample_to
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import read_grid, read_nifti
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT, with_flips

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.labels import check_labels, foreground_labels, ignore_label
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.planned import dataset_folder, open_planned, refuse_cascade, settings_in
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 from tests.helpers.models import PLANS, hand_made_plans
 from tests.helpers.planned import DATASET, write_planned

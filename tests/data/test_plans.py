@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from nnunet_prompt.common.errors import DatasetError, OutputError
 from nnunet_prompt.data.plans import ReduceOptions, _patch_size, no_resampling_plans, reduce_plans
 from nnunet_prompt.data.side_file import SIDE_FILE
-from nnunet_prompt.errors import DatasetError, OutputError
 from tests.helpers.each import each
 from tests.helpers.models import hand_made_plans
 

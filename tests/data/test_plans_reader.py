@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
+from nnunet_prompt.common.errors import ImageError, ModelError
 from nnunet_prompt.data.case import save_canonical
 from nnunet_prompt.data.plans_reader import WORLD, ImageReader
-from nnunet_prompt.errors import ImageError, ModelError
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each

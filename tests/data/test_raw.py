@@ -13,11 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError, ImageError, OutputError
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget, keep_out_of, raw_root, write_raw_dataset
 from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.data.structures import Structure, StructureTable, structures_from_dataset_json
-from nnunet_prompt.errors import DatasetError, ImageError, OutputError
 from tests.helpers.each import each
 
 AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.data import raw_case
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError, ImageError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.threads import WORKERS_VARIABLE
 from tests.helpers.each import each

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.side_file import patients_of, read_side_file, write_side_file
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

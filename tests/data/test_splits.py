@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.splits import Fold, fold_of, held_out_folds, patient_folds, write_splits
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 PATIENTS = {f"c{i:02d}": f"p{i // 2}" for i in range(11)}  # p5 has one case

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.case import Case, load_canonical, values_in
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.io.nifti import (
     count_not_finite,
     read_label_volume,

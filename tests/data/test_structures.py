@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.structures import (
     Structure,
     StructureTable,
     structures_from_dataset_json,
     without_cases,
 )
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 CAVITY, WALL, SCAR = (

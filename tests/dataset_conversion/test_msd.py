@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.msd import convert, main, msd_cases
-from nnunet_prompt.errors import DatasetError, ImageError
 from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])

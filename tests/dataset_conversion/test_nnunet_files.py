@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.dataset_conversion.nnunet_files import CaseFiles, training_files
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError, OutputError
 from nnunet_prompt.data.side_file import patients_of
 from nnunet_prompt.dataset_conversion.nnunet_raw import convert, main, nnunet_cases
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError, OutputError
 from tests.helpers.each import each
 
 AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])

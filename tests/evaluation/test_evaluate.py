@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.evaluate import evaluate
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from tests.helpers.each import each

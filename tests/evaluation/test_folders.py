@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.metrics import score_label_maps
 from nnunet_prompt.evaluation.processes import run_all

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.names import NamesLike, read_names
 from tests.helpers.each import each
 

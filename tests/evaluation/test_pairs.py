@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.pairs import Pairs, listed, pair_files
 from tests.helpers.each import each

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 
 NOTHING: list[Any] = [None, (), [], {}, set(), "", "\0", b"x", object(), type, lambda: 0]
 NUMBERS: list[Any] = [

@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference import dask_cluster as cluster
 from nnunet_prompt.inference.dask_cluster import do_job, make_jobs, open_model
 from nnunet_prompt.inference.options import PredictOptions

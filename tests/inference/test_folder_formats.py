@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.folds import fold_checkpoints, report_folds, trained_folds
 
 NAME = "checkpoint_final.pth"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptError
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -123,7 +123,7 @@ def test_what_is_refused() -> None:
 
 
 def test_a_folder_and_a_device(tmp_path: Path) -> None:
-    from nnunet_prompt.errors import ModelError
+    from nnunet_prompt.common.errors import ModelError
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor
     from tests.helpers.models import write_model_folder

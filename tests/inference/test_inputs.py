@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
 from tests.helpers.dicom import write_series
 from tests.helpers.each import each

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.inference.merge import decode_structures, merge_objects, slice_gate
 from nnunet_prompt.prompts.frames import crop, flip_permute, identity
 from tests.helpers.each import each

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import ModelError
 from nnunet_prompt.inference.model_files import CAPABILITY_KEY, describe_model
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions

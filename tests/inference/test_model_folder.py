@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.errors import DatasetError, ModelError, NNUNetPromptError
+from nnunet_prompt.common.errors import DatasetError, ModelError, NNUNetPromptError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.networks.capability import (

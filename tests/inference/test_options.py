@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from tests.helpers.each import each
 

@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import (
+from nnunet_prompt.common.errors import (
     DatasetError,
     ImageError,
     ModelError,
     NNUNetPromptError,
     OutputError,
 )
+from nnunet_prompt.data.plans_reader import ImageReader
+from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import Asked, CaseToDo

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import DatasetError, ImageError
+from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from tests.helpers.each import each

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.inference.refined import corrected, read_automatic, with_masks
 from nnunet_prompt.io.nifti import read_stored
 from nnunet_prompt.prompts.frames import pls_map

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.object_logits import ObjectLogits
 from nnunet_prompt.inference.sequence_fusion import TRUST, predict_case, read_case, trust
 from nnunet_prompt.io.nifti import NiftiVolume

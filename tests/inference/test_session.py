@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import ImageError, ModelError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, ModelError, NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.atomic import save_nifti

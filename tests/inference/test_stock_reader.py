@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.case import save_canonical
 from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.errors import ImageError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.stock_reader import (

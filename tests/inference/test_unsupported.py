@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.networks.capability import (

@@ -15,7 +15,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import NNUNetPromptError, OutputError, raise_system_error, system_reason
+from nnunet_prompt.common.errors import (
+    NNUNetPromptError,
+    OutputError,
+    raise_system_error,
+    system_reason,
+)
 from nnunet_prompt.io import atomic as files
 from nnunet_prompt.io.atomic import (
     PARTIAL,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.dicom import dicom_files, read_series
 from nnunet_prompt.io.image_files import read_label_file, write_label_file
 from tests.helpers.dicom import write_series

@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.grids import agreement
-from nnunet_prompt.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.inference.given import check_channels
 from nnunet_prompt.io.geometry import GRID_TOLERANCE, Lattice, geometry_difference, same_geometry

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import OutputError
+from nnunet_prompt.common.errors import OutputError
 from nnunet_prompt.io.guard import (
     check_output_file,
     check_output_folder,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.io.image_cases import (
     are_sequences,
     count_channels,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.image_files import (
     image_ending,
     is_mask_of,

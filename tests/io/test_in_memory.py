@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.in_memory import is_in_memory, volumes_in_memory
 from nnunet_prompt.io.nifti import read_nifti
 from tests.helpers.each import each

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import DatasetError, ModelError, OutputError
+from nnunet_prompt.common.errors import DatasetError, ModelError, OutputError
 from nnunet_prompt.io.json_file import read_json, read_object, write_json
 
 

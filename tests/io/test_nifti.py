@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError, OutputError
+from nnunet_prompt.common.errors import ImageError, OutputError
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.nifti import (
     is_nifti_name,

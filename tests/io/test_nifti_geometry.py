@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.nifti import read_grid, read_label_volume, read_nifti, write_labels_like
 from nnunet_prompt.io.nifti_geometry import FIELDS
 from nnunet_prompt.io.nifti_header import bare_header

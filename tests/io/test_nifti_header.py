@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.io.nifti_header import (
     MAX_EXTENSIONS,

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.io.nifti import read_nifti, write_labels_like
 from nnunet_prompt.io.repair import MAX_VOXELS, read_mended, read_mended_grid
 from tests.helpers.each import each

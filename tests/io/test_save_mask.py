@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_prompt.errors import ImageError, OutputError
+from nnunet_prompt.common.errors import ImageError, OutputError
 from nnunet_prompt.io.geometry import Lattice, same_geometry
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.nifti import read_nifti

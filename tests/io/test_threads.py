@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nnunet_prompt.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
 from nnunet_prompt.io import threads as workers
 from nnunet_prompt.io.resources import Limits
 from nnunet_prompt.io.threads import AHEAD, WORKERS_VARIABLE, checkpoint, in_order, worker_count

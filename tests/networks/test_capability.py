@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.capability import (
     CAPABILITY_FILE,
     Capability,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from tests.helpers.each import each
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import (
     PROVENANCE_BYTES,
     Origin,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.networks.tunable import (
     Method,
     Tuning,

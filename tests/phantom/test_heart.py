@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom.heart import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.prompts.frames import canonical_map

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.side_file import read_side_file
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.phantom.heart import write_phantoms
 from nnunet_prompt.phantom.heart_conversion import convert, main, phantom_cases
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import DatasetError, OutputError
+from nnunet_prompt.common.errors import DatasetError, OutputError
 from nnunet_prompt.phantom.record import RECORD_FILE, Record, save_volume
 from nnunet_prompt.phantom.scanner import Volume
 from tests.helpers.each import each

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.grids import OnGrid
 from nnunet_prompt.dataset_conversion.care.inspect import inspect_download
 from nnunet_prompt.dataset_conversion.care.whs import convert, examine
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import whs
 from nnunet_prompt.phantom.mock_challenge import Defect, DrawnCase, write_mock_challenge

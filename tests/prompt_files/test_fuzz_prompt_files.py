@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from tests.test_prompts_page import EXAMPLES, TABLE

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import PromptError
 from nnunet_prompt.prompt_files.label_text import LabelText, Meaning, is_label_key, understand
 from tests.helpers.each import each
 

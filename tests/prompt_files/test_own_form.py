@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import PromptFileError
 from nnunet_prompt.data.structures import Structure, StructureTable
-from nnunet_prompt.errors import PromptFileError
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, Scribble

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import PromptFileError
+from nnunet_prompt.common.errors import PromptFileError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
 from nnunet_prompt.prompts.types import Point

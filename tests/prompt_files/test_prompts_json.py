@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json, write_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention, RawPrompt
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet

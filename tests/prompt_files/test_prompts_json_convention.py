@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.errors import PromptError, PromptFileError
+from nnunet_prompt.common.errors import PromptError, PromptFileError
 from nnunet_prompt.prompt_files.prompts_json_convention import (
     ALL_OPEN,
     GivenConvention,

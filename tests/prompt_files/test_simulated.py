@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.simulated import simulate_prompts
 from nnunet_prompt.prompts.types import Box, PromptSet
 from tests.helpers.each import each

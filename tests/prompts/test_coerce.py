@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.coerce import as_prompt, as_prompt_set
 from nnunet_prompt.prompts.types import Box, Point, Scribble
 from tests.helpers.each import each

@@ -20,7 +20,7 @@ from nibabel.orientations import (
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from scipy.spatial.transform import Rotation
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.prompts.encode import PromptStyle, Window, encode
 from nnunet_prompt.prompts.frames import (
     AxisMap,

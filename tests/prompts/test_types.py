@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.types import VOXEL, Box, CasePrompts, Point, PromptSet, Scribble
 from tests.helpers.each import each
 from tests.helpers.nonsense import NONSENSE, refuses

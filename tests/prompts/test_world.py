@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnunet_prompt.errors import PromptError
+from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.prompts.world import Edges, carry_mask, enclosing, to_voxels
 from tests.helpers.each import each
 from tests.helpers.predictors import ORIENTATIONS, stored

@@ -10,7 +10,7 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_prompt.errors import ImageError
+from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.sliding_window.lazy_image import (
     DenseImage,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
 from tests.helpers.each import each

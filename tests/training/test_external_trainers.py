@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.data.planned import open_planned
-from nnunet_prompt.errors import ModelError
 from nnunet_prompt.training.resume import (
     BEST,
     FINAL,

@@ -16,7 +16,7 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from tests.helpers.models import TABLE, hand_made_dataset_json, make_trainer
 
 TRAINING, VALIDATION = ["a", "b", "c"], ["d"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.training.schedule import (
     CPU_SCHEDULE,
     DEMO_SCHEDULE,

@@ -14,7 +14,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.networks.capability import read_capability
 from nnunet_prompt.networks.provenance import Origin, Points, pack, points_of, provenance_of, unpack
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS

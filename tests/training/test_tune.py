@@ -11,7 +11,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from torch import nn
 
-from nnunet_prompt.errors import RefusedError
+from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.networks.adapter_file import read_adapter

@@ -14,7 +14,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import Tensor, nn
 
-from nnunet_prompt.errors import DatasetError, ModelError, OutputError
+from nnunet_prompt.common.errors import DatasetError, ModelError, OutputError
 from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import (

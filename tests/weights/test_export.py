@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter
 from nnunet_prompt.weights.export import Exported, ExportOptions, export_model

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nnunet_prompt import __version__
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
 from nnunet_prompt.weights.export_files import Licence, ModelFiles, refuse_existing, write_model
 from tests.helpers.each import each

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import family_of, open_source, stems_of
 from nnunet_prompt.weights.source_model import (

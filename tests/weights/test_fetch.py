@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.weights.fetch import download, fetch
 from nnunet_prompt.weights.source_table import KnownSource, known_source
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
 from nnunet_prompt.networks.provenance import Origin
 from nnunet_prompt.networks.tunable import Tuning

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nnunet_prompt.cli.main import main
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.networks.adapter_file import (

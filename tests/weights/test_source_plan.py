@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_prompt.errors import DatasetError, ModelError
+from nnunet_prompt.common.errors import DatasetError, ModelError
 from nnunet_prompt.weights.adapt import AdaptOptions, adapt_checkpoint
 from nnunet_prompt.weights.source_plan import SourcePlanOptions, write_source_plans
 from tests.weights.sources import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nnunet_prompt.errors import ModelError
+from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.provenance import OWN_LICENCE, UNKNOWN_LICENCE
 from nnunet_prompt.weights.families import _READERS
 from nnunet_prompt.weights.source_table import SOURCES, default_licence, known_source, sources_table

@@ -6,7 +6,7 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunet_prompt.errors import DatasetError, ModelError
+from nnunet_prompt.common.errors import DatasetError, ModelError
 from nnunet_prompt.networks.network import build_network
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.weights.target import target_of

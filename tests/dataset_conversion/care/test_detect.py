@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import TASKS
 from nnunet_prompt.dataset_conversion.care.detect import task_of, tasks_of
-from nnunet_prompt.errors import DatasetError
 from tests.dataset_conversion.care.downloads import Downloads, make_downloads
 from tests.helpers.each import each
 

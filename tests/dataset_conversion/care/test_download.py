@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.dataset_conversion.care.download import (
     CareOptions,
     files_by_case,
@@ -14,7 +15,6 @@ from nnunet_prompt.dataset_conversion.care.download import (
     one_each,
     stem,
 )
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 

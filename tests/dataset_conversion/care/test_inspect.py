@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget
@@ -27,7 +28,6 @@ from nnunet_prompt.dataset_conversion.care.inspect import (
     write_csv,
     write_examined,
 )
-from nnunet_prompt.errors import DatasetError
 from tests.helpers.each import each
 
 GOOD = Inspection(

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
 from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
 from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT

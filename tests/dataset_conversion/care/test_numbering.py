@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case
 from nnunet_prompt.data.raw import RawTarget
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection
 from nnunet_prompt.dataset_conversion.care.numbering import anonymous, reserve_names
-from nnunet_prompt.errors import DatasetError
 
 IMAGE = np.zeros((2, 2, 2))
 

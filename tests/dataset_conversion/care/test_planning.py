@@ -11,8 +11,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.dataset_conversion.care.unify import plan_dataset, unify
-from nnunet_prompt.errors import DatasetError
 from tests.dataset_conversion.care.downloads import SECRETS, make_downloads
 from tests.helpers.tiny_data import nnunet_environment
 

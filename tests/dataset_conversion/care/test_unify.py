@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import TASKS, table_for
 from nnunet_prompt.data.care_labels import to_unified as to_registry
 from nnunet_prompt.data.case import Case
@@ -33,7 +34,6 @@ from nnunet_prompt.dataset_conversion.care.unify import (
     unified_table,
     unify,
 )
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.dataset_conversion.care import test_myops, test_whs

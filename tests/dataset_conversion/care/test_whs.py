@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
@@ -22,7 +23,6 @@ from nnunet_prompt.dataset_conversion.care.whs import (
     examine,
     main,
 )
-from nnunet_prompt.errors import DatasetError
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
 from tests.official_fixture import to_official

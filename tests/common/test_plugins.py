@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.cli.main import main
-from nnunet_prompt.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
+from nnunet_prompt.common.plugins import plugin, plugins
 from nnunet_prompt.evaluation.evaluate import evaluate
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.results import format_table
 from nnunet_prompt.io.nifti import read_nifti
-from nnunet_prompt.plugins import plugin, plugins
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from nnunet_prompt.prompts.types import CasePrompts, Point
 
 CODE = """
 import json, math
 import numpy as np
-from nnunet_prompt.errors import DatasetError
+from nnunet_prompt.common.errors import DatasetError
 
 def convert(source, dataset_id, *, name=None):
     return source / f"Dataset{dataset_id}_{name}"

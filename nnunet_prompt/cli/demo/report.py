@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.demo.picture import Row, draw_picture, load_row
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.cli.demo.picture import Row, draw_picture, load_row
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.image_cases import image_files, without_ending
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.phantom.anatomy import OFFICIAL

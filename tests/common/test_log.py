@@ -18,11 +18,11 @@ import pytest
 
 from nnunet_prompt.cli import hints
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.common.log import is_quiet, log_on_stderr, progress, progress_bar
 from nnunet_prompt.inference.case_runner import Run
-from nnunet_prompt.log import is_quiet, log_on_stderr, progress, progress_bar
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOGGER = logging.getLogger("nnunet_prompt.evaluation")
 
 
@@ -51,13 +51,13 @@ def test_the_library_prints_nothing_and_configures_no_logging() -> None:
     for path, call in calls_in("nnunet_prompt", "dataset_conversion", "trainers"):
         function = ast.unparse(call.func)
         if function == "print" and not path.startswith(
-            ("nnunet_prompt/cli/", "nnunet_prompt/demo/")
+            ("nnunet_prompt/cli/", "nnunet_prompt/cli/demo/")
         ):
             printed.append(f"{path}: {ast.unparse(call)}")
         if function.endswith(("addHandler", "basicConfig", "setLevel")):
             configured.append(path)
     assert printed == ["nnunet_prompt/data/conversion.py: print(folder)"]
-    assert set(configured) == {"nnunet_prompt/log.py"}
+    assert set(configured) == {"nnunet_prompt/common/log.py"}
 
 
 def test_from_python_lines_reach_the_logging_of_the_user(

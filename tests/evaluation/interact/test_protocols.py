@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.interact.protocols import (
+from nnunet_prompt.evaluation.interact.protocols import (
     PROTOCOLS,
     View,
     generator,

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nnunet_prompt.arguments import finite_number, one_of, true_or_false, whole_number
-from nnunet_prompt.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.metrics import score_masks, surface_dice
-from nnunet_prompt.interact.protocols import (
+from nnunet_prompt.common.arguments import finite_number, one_of, true_or_false, whole_number
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.interact.protocols import (
     PROTOCOLS,
     Given,
     ProtocolName,
@@ -20,6 +19,7 @@ from nnunet_prompt.interact.protocols import (
     next_prompts,
     slice_axis,
 )
+from nnunet_prompt.evaluation.metrics import score_masks, surface_dice
 from nnunet_prompt.prompts.checks import BoolArray
 
 Prompt = Given | BoolArray

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt.interact.play import LabelCase, Play, play_label
-from nnunet_prompt.interact.summary import draw_curves, summarise
+from nnunet_prompt.evaluation.interact.play import LabelCase, Play, play_label
+from nnunet_prompt.evaluation.interact.summary import draw_curves, summarise
 from nnunet_prompt.prompts.types import Point
 
 TARGET = np.zeros((6, 6, 2), bool)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_prompt import arguments
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.common import arguments
+from nnunet_prompt.common.errors import NNUNetPromptError
 from tests.helpers.each import each
 from tests.helpers.nonsense import NOTHING, NUMBERS, TEXTS, refuses
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nnunet_prompt.cli import main as cli
-from nnunet_prompt.demo import demo
-from nnunet_prompt.demo.demo import Stage
-from nnunet_prompt.errors import NNUNetPromptError, OutputError
+from nnunet_prompt.cli.demo import demo
+from nnunet_prompt.cli.demo.demo import Stage
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError
 from tests.helpers.each import each
 
 

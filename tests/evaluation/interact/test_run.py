@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.plans_reader import ImageReader
-from nnunet_prompt.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.interact import run
+from nnunet_prompt.evaluation.interact.play import Play
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.interact import run
-from nnunet_prompt.interact.play import Play
 from tests.helpers.each import each
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from nnunet_prompt.arguments import as_path, check_type, items, one_of, whole_number
-from nnunet_prompt.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.arguments import as_path, check_type, items, one_of, whole_number
+from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.log import progress
+from nnunet_prompt.evaluation.interact.play import LabelCase, Play, Row, play_label
+from nnunet_prompt.evaluation.interact.summary import draw_curves, summarise
 from nnunet_prompt.evaluation.pairs import files_by_case
 from nnunet_prompt.inference.case_runner import all_failures, reason_of
 from nnunet_prompt.inference.given import as_options, as_volumes
 from nnunet_prompt.inference.inputs import check_there, input_files
 from nnunet_prompt.inference.predict_case import files_of_model
-from nnunet_prompt.interact.play import LabelCase, Play, Row, play_label
-from nnunet_prompt.interact.summary import draw_curves, summarise
 from nnunet_prompt.io.atomic import make_folder, replacing
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.guard import check_output_folder, model_folders
@@ -29,7 +30,6 @@ from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import NiftiVolume
-from nnunet_prompt.log import progress
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_prompt.errors import NNUNetPromptError, PromptError
+from nnunet_prompt.common.errors import NNUNetPromptError, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

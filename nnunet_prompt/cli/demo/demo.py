@@ -26,8 +26,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.demo.progress import showing
-from nnunet_prompt.errors import NNUNetPromptError, OutputError
+from nnunet_prompt.cli.demo.progress import showing
+from nnunet_prompt.common.errors import NNUNetPromptError, OutputError
 from nnunet_prompt.training import external_trainers as extension
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _marker(stage: Stage, output: Path) -> Path:
 
 
 def _conclude(output: Path, console: Console) -> None:
-    from nnunet_prompt.demo.report import draw_demo_picture, results_table
+    from nnunet_prompt.cli.demo.report import draw_demo_picture, results_table
 
     metrics = {arm: _metrics(output, folder) for arm, folder in ARMS.items()}
     console.print()

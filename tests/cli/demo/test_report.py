@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nnunet_prompt.demo.picture import Row, draw_picture, load_row
-from nnunet_prompt.demo.report import draw_demo_picture, results_table
+from nnunet_prompt.cli.demo.picture import Row, draw_picture, load_row
+from nnunet_prompt.cli.demo.report import draw_demo_picture, results_table
 from nnunet_prompt.prompt_files.prompts_json_convention import RawCase, RawPrompt
 from nnunet_prompt.prompts.types import Box, Point
 
