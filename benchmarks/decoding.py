@@ -1,4 +1,4 @@
-"""The benefit of prompt-consistent decoding: the same model and prompts, decoded with and without it.
+"""The benefit of decoding: the same model and prompts, decoded as shipped, and with each of its rules switched off.
 
     python benchmarks/decoding.py MODEL IMAGES LABELS -n 12 --name hippocampus
 
@@ -17,6 +17,13 @@ import harness
 from harness import HeldOut, Record, header, row
 from real_measure import KINDS
 from tqdm import tqdm
+
+ARMS = {
+    "as shipped": {},
+    "--no-prompt-consistency": {"consistent": False},
+    "--all-components": {"one_component": False},
+    "both": {"consistent": False, "one_component": False},
+}
 
 
 def main() -> int:
@@ -38,16 +45,15 @@ def main() -> int:
 
 
 def measure(model: Path, images: Path, labels: list[Path]) -> dict[str, dict[str, float]]:
-    """Mean Dice over cases and labels of each kind of prompt, with and without consistent decoding."""
-    predictors = {
-        arm: harness.predictor(model, consistent=arm == "with") for arm in ("with", "without")
-    }
+    """Mean Dice over cases and labels without prompts and for each kind of them, by rule that is switched off."""
+    predictors = {arm: harness.predictor(model, **off) for arm, off in ARMS.items()}
     cases = (
         HeldOut.read(path.name.removesuffix(".nii.gz"), images, path.parent)
         for path in tqdm(labels, unit="case", disable=None)
     )
-    found: dict[str, dict[str, list[float]]] = {k: {arm: [] for arm in predictors} for k in KINDS}
-    for kind, arm, scores in harness.answers(predictors, cases, KINDS, None):
+    kinds = ("none", *KINDS)
+    found: dict[str, dict[str, list[float]]] = {k: {arm: [] for arm in predictors} for k in kinds}
+    for kind, arm, scores in harness.answers(predictors, cases, kinds, None):
         found[kind][arm] += [fmean(scores)] if scores else []
     return {
         kind: {arm: round(fmean(v), 4) for arm, v in arms.items()} for kind, arms in found.items()
@@ -57,19 +63,17 @@ def measure(model: Path, images: Path, labels: list[Path]) -> dict[str, dict[str
 def report(results: dict[str, Any]) -> str:
     """The table as Markdown."""
     lines = [
-        "# Prompt-consistent decoding, on and off",
+        "# Decoding, and its rules switched off",
         "",
         "`python benchmarks/decoding.py MODEL IMAGES LABELS`; mean Dice over cases and labels, not gated to slices, one"
-        " model, the same prompts. `predict --no-prompt-consistency` switches it off.",
+        " model, the same prompts. `--no-prompt-consistency`: masks may contradict their points and scribbles, or be"
+        " empty. `--all-components`: structures that are one component in every training case keep all of them.",
     ]
     for name, result in results.items():
         lines += ["", f"## {name}, {result['cases']} held-out cases", ""]
-        lines += header("prompts", "with", "without", "difference")
+        lines += header("prompts", *ARMS)
         for kind, arms in result["kinds"].items():
-            apart = arms["with"] - arms["without"]
-            lines.append(
-                row(kind, f"{arms['with']:.4f}", f"{arms['without']:.4f}", f"{apart:+.4f}")
-            )
+            lines.append(row(kind, *(f"{arms[arm]:.4f}" for arm in ARMS)))
     return "\n".join(lines) + "\n"
 
 

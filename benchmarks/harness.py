@@ -192,7 +192,9 @@ def predictor(model: Path, **options: Any) -> Any:
 def answers(
     predictors: Mapping[str, Any], cases: Iterable[HeldOut], kinds: Sequence[str], label: int | None
 ) -> Iterator[tuple[str, str, list[float]]]:
-    """By kind of prompt and predictor the Dice of each label (or of `label` alone) of each case."""
+    """By kind of prompt ("none": of the structures, without any) and predictor the Dice of each label (or of `label`
+    alone) of each case.
+    """
     from nnunet_prompt.evaluation.metrics import dice
     from nnunet_prompt.prompts.types import CasePrompts
     from nnunet_prompt.training.validation_prompts import simulated_prompts
@@ -200,7 +202,11 @@ def answers(
     for case in cases:
         masks = {v: mask for v, mask in case.masks.items() if label in (None, v)}
         placed = {name: one.place([case.image]) for name, one in predictors.items()}
-        for kind in kinds:
+        if "none" in kinds:
+            for name, one in predictors.items():
+                mask = one.predict_structures([case.image])
+                yield "none", name, [dice(own, mask == v) for v, own in masks.items()]
+        for kind in [kind for kind in kinds if kind != "none"]:
             sets = simulated_prompts(
                 masks, kind, case.name, slice_axis=2, spacing=case.image.spacing_mm
             )
