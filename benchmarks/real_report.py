@@ -160,6 +160,18 @@ def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
     return f"{np.mean(values):.{digits}f} ± {(max(values) - min(values)) / 2:.{digits}f}"
 
 
+def readme_sentence(results: Mapping[str, Any]) -> str:
+    """The sentence of README below its table: the long trainings, as differences of mean Dice to plain nnU-Net."""
+    long = {name.split(",")[0]: r["rows"] for name, r in results.items() if name.endswith("long")}
+    told = []
+    for title, kind in (("without prompts", NONE), ("with box and points in every slice", BOTH)):
+        gains = (
+            f"{dice(rows, kind) - dice(rows, PLAIN):+.3f} ({name})" for name, rows in long.items()
+        )
+        told.append(f"{title} {' and '.join(gains)}")
+    return f"After the long trainings our Dice minus that of plain nnU-Net is {', '.join(told)}.\n"
+
+
 def readme_table(results: Mapping[str, Any]) -> str:
     """The table of README: Dice and HD95 of each row, a pair of columns per data set and length."""
     lines = header("", *(h for name in results for h in (f"{name}: Dice", "HD95 (mm)")))

@@ -35,7 +35,9 @@ def scores(**dice: float) -> dict[str, dict[str, float]]:
 def test_readmes_numbers_are_those_of_the_results(benchmarks: Any) -> None:
     report = benchmarks("real_report")
     results = json.loads(RECORD.read_text())
-    assert report.readme_table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert report.readme_table(results) in readme
+    assert report.readme_sentence(results) in readme
     assert RECORD.with_suffix(".md").read_text(encoding="utf-8").splitlines()[2:] == [
         line if not line.startswith("Python ") else found
         for line, found in zip(
