@@ -15,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
+from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.ranking.ranks import DECIMALS, Floats
 from nnunet_prompt.evaluation.ranking.values import TIME, Column, Values
 
@@ -46,7 +47,7 @@ class PairTest:
 def pair_tests(values: Values, columns: Sequence[Column]) -> list[PairTest]:
     """Every pair of teams in every column; run times have one value per team and no test."""
     found: list[PairTest] = []
-    for column in columns:
+    for column in progress(columns, "test", unit="column"):
         if column.metric == TIME:
             continue
         scores = values.of_cases(column)

@@ -57,6 +57,18 @@ def test_run_time_with_the_weights_of_fugc() -> None:
         rank_evaluations(THREE, None, {"A": 1, "B": 2}, _options(weights=weights))
 
 
+def test_the_weight_of_a_metric_is_shared_by_its_columns() -> None:
+    """Two structures: 0.4 x 1 + 0.4 x 1 + 0.2 x 2 for A, not (0.8 + 0.8 + 0.2 x 2) / 1.8."""
+    teams = {
+        "A": evaluation({"x": {1: (0.9, 1.0), 2: (0.9, 1.0)}}),
+        "B": evaluation({"x": {1: (0.8, 1.0), 2: (0.8, 1.0)}}),
+    }
+    options = _options(weights={"dice": 8, "time": 2})
+    found = rank_evaluations(teams, None, {"A": 2.0, "B": 1.0}, options)
+    assert _places(found) == {"A": (1, 1.2), "B": (2, 1.8)}
+    assert [column["weight"] for column in found["columns"]] == [4, 4, 2]
+
+
 def test_run_times_without_a_weight_are_shown() -> None:
     found = rank_evaluations(THREE, None, {"A": 2.0}, _options())
     assert _places(found)["B"] == (1, 1.25)
