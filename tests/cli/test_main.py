@@ -27,6 +27,7 @@ VERBS = (
         "simulate",
         "submit",
         "evaluate",
+        "leaderboard",
         "interact",
     ),
     *("env", "trainers-dir", "demo"),
