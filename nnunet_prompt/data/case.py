@@ -42,6 +42,12 @@ ImageSource = Path | FileVolume | Source | npt.NDArray[Any]
 LabelSource = Path | Source | npt.NDArray[Any]
 
 
+def file_of(source: ImageSource | LabelSource | None) -> Path | None:
+    """The file that a volume comes from: itself, or the `path` of its source; None for arrays and other sources."""
+    path = source if isinstance(source, Path) else getattr(source, "path", None)
+    return path if isinstance(path, Path) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One case: its channels, its label map and what is known about it. Files are read only when they are needed.

@@ -26,7 +26,7 @@ from typing import Any
 
 from nnunet_prompt.common.errors import DatasetError, OutputError
 from nnunet_prompt.common.log import progress_bar
-from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.case import Case, file_of
 from nnunet_prompt.data.raw_case import DESCRIPTION, FILE_ENDING, Place, WrittenCase, write_case
 from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
@@ -228,8 +228,8 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
 
 def _keep_apart(folder: Path, case: Case) -> None:
     for source in (*case.images, case.label):
-        path = source if isinstance(source, Path) else getattr(source, "path", None)
-        if isinstance(path, Path):
+        path = file_of(source)
+        if path is not None:
             _keep_file_apart(folder, path)
 
 

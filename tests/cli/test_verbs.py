@@ -166,7 +166,7 @@ def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[s
 def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.challenge.simulate import SimulateOptions
 
-    call = fake("nnunet_prompt.challenge.simulate.simulate_prompts")
+    call = fake("nnunet_prompt.challenge.simulate.simulate_prompts_json")
     assert run("simulate labels -o p.json") == 0
     call.assert_called_once_with(Path("labels"), Path("p.json"), options=SimulateOptions())
     line = "simulate labels -o p.json --max-points 3 --jitter 2 --seed 7 --order yx --base 1 --inclusive"
