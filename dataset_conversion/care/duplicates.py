@@ -36,7 +36,7 @@ WORKERS = min(4, os.cpu_count() or 1)  # each holds an image in memory
 def merge_patients(examined: Sequence[Examined]) -> list[Examined]:
     """The same, with one patient (the first of their names) for all cases of patients who share an image.
 
-    A note on each case that changes its patient says so. Files that cannot be read are no duplicates.
+    A note on each case that changes its patient reports it. Files that cannot be read are no duplicates.
     """
     written = [e.case for e in examined if e.case is not None]
     patients = sorted({c.patient for c in written if c.patient})
@@ -102,7 +102,7 @@ def _seen(case: Case) -> npt.NDArray[np.float32]:
     path = file_of(case.images[0])
     try:
         return thumbnail(read_nifti(path)) if path is not None else _nothing()
-    except ImageError:  # the writer will say so
+    except ImageError:  # the writer will report it
         return _nothing()
 
 

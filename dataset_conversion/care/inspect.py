@@ -1,6 +1,6 @@
 """The findings of a converter in a download, case by case, before a data set is written.
 
-A converter examines its cases one by one. `inspect_download` prints what it found and says whether all of it is
+A converter examines its cases one by one. `inspect_download` prints what it found and states whether all of it is
 documented; `write_examined` writes the data set and a report of what was done to each case.
 """
 

@@ -223,7 +223,7 @@ class CaseRun:
         for path in paths:
             with suppress(
                 ImageError
-            ):  # what cannot be opened takes no memory, and who reads it says why
+            ):  # what cannot be opened takes no memory, and reading it raises why
                 sizes.append(math.prod(read_mended_grid(path).shape))
         needed = IMAGE_BYTES * sum(sizes) + BYTES_PER_VOXEL * max(sizes)
         if needed > free:

@@ -121,7 +121,7 @@ def given_convention(parser: argparse.ArgumentParser) -> None:
 
 
 def required_unless(variable: str | None) -> dict[str, Any]:
-    """An option that must be given, unless a container's environment says what it is."""
+    """An option that must be given, unless a container's environment states it."""
     value = os.environ.get(variable) if variable else None
     return {"default": Path(value)} if value else {"required": True}
 

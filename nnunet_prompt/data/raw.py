@@ -111,7 +111,7 @@ def write_raw_dataset(
 ) -> Path:
     """Writes a data set in canonical orientation, several cases at once (`workers`), and returns its folder.
 
-    The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
+    The orientation of `table` and what it states about cases are replaced by those of the data set and its cases.
     Cases whose files are all there, whole and of its shape, are kept, so a stopped run resumes; `on_written`
     hears of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
     themselves are logged), and `on_complete` of the folder when all cases are in it. `dataset.json` is
@@ -195,7 +195,7 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
 def _checked(
     case: Case, place: Place, target: RawTarget, table: StructureTable, written: _Written
 ) -> Case:
-    """The case, which is in order, after what the JSON files will say about it has been noted."""
+    """The case, which is in order, after what the JSON files will state about it has been noted."""
     _keep_apart(place.folder, case)
     _check_case(case, target, table, written)
     if place.part == "Tr" and case.label is None:

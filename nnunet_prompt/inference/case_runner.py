@@ -104,7 +104,7 @@ def each_case(
 ) -> Run[Written]:
     """Loads, does and writes named cases, side by side as in `pipelined`; failures are also logged.
 
-    A case that fails, for whatever reason (out of memory, say), does not cost the others.
+    A case that fails, for whatever reason (such as out of memory), does not cost the others.
     """
     run: Run[Written] = Run()
     named = list(cases)

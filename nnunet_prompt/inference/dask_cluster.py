@@ -246,7 +246,7 @@ def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], No
                 raise NNUNetPromptError(
                     "--dask: the scheduler is gone or was restarted; run the same command again to resume"
                 )
-            error = future.exception()  # of a case that kills its workers, say
+            error = future.exception()  # such as of a case that kills its workers
             yield job, Done(reason=reason_of(error)) if error else future.result()
             begin()
     finally:

@@ -158,7 +158,7 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
 
 
 def _unsaid(prompts: CasePrompts) -> list[str]:
-    """A line for each label of which the prompts do not say where it is."""
+    """A line for each label of which the prompts do not state where it is."""
     return [
         f"label {label}: only negative prompts, so that its mask is empty; give at least one that is positive"
         for label, said in prompts.labels.items()

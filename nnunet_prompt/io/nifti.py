@@ -39,8 +39,8 @@ class NiftiVolume:
     """One three-dimensional volume and where it lies.
 
     `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels (or narrower integers, where a
-    function says so); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
-    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` says in a line each what the header
+    function states it); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
+    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` states in a line each what the header
     contradicts, and what had to be done to a damaged file (`mended.read_mended`; the other readers refuse it).
     """
 

@@ -1,7 +1,7 @@
 """Prompts as a file has them, in the space in which it has them, and the way from there into an image.
 
 A file is read before its image is known, and the model's structures may be known later still. So readers make `Located`
-prompts, and `place` turns those of one case into prompts of the image file's array.
+prompts, and `place` makes of those of one case prompts of the image file's array.
 """
 
 from __future__ import annotations
