@@ -148,10 +148,8 @@ class _Stages:
 
     def load(self, entry: Entry) -> _Image:
         volume = read_stored(entry.image)
-        for note in volume.notes:
-            _log.warning(f"{entry.image}: {note}")
-        if volume.replaced:
-            _log.warning(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
+        for line in volume.remarks():
+            _log.warning(line)
         return _Image(entry, volume)
 
     def predict(self, image: _Image) -> _Image:

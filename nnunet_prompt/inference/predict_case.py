@@ -110,12 +110,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     notes: list[str] = []
     files = files_of_model(predictor, case.images)
     volumes = fusion.read_case(files, warn=notes.append, read=predictor.reader.read)
-    notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
-    notes += [
-        f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
-        for v in volumes.values()
-        if v.replaced
-    ]
+    notes += [line for volume in volumes.values() for line in volume.remarks()]
     first = next(iter(volumes.values()))
     reference = first.without_voxels()
     prompts, automatic = None, None
