@@ -133,6 +133,13 @@ def prompt_dice(fold: Path, kinds: Iterable[str]) -> dict[str, float]:
     return {kind: found[kind]["foreground_mean"]["Dice"] for kind in kinds}
 
 
+def prompt_dices(folds: Sequence[Path], kinds: Iterable[str]) -> dict[str, list[float]]:
+    """The same for each kind of prompt, one number per fold."""
+    kinds = list(kinds)
+    found = [prompt_dice(fold, kinds) for fold in folds]
+    return {kind: [one[kind] for one in found] for kind in kinds}
+
+
 def unpack(archive: Path, target: Path, name: str) -> Path:
     """The folder `name` of an archive of raw data below `target`, unpacked once."""
     source = target / name

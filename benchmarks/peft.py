@@ -23,7 +23,7 @@ from typing import Any
 import harness
 import numpy as np
 import real
-from harness import Record, label_only, prompt_dice
+from harness import Record, label_only, prompt_dices
 from peft_report import report
 from rich.console import Console
 
@@ -137,10 +137,7 @@ def train_base(seed: int, output: Path, console: Console) -> None:
     real.train(base, console)
     start = start_file(seed, output)
     if not start.is_file():
-        source = str(base.fold / "checkpoint_final.pth")
-        options = ["-d", str(NEW.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
-        command = ["nnunet-prompt", "weights", "adapt", source, *options, "-o", str(start)]
-        real.run(command, base.variables(), console)
+        real.run(real.adapt_command(base.fold, NEW, start), base.variables(), console)
 
 
 def command_of(run: Run) -> list[str] | None:
@@ -164,9 +161,11 @@ def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
     dice: dict[str, Any] = {}
     for shots in SHOTS:
         dice[str(shots)] = {
-            NOTHING: by_kind([untuned(seed, output) for seed in seeds]),
+            NOTHING: prompt_dices([untuned(seed, output) for seed in seeds], VALIDATION_KINDS),
             **{
-                row: by_kind([Run(row, shots, seed, output).folder for seed in seeds])
+                row: prompt_dices(
+                    [Run(row, shots, seed, output).folder for seed in seeds], VALIDATION_KINDS
+                )
                 for row in ROWS
             },
         }
@@ -188,12 +187,6 @@ def cost(run: Run) -> dict[str, Any]:
     numbers = next(([int(n) for n in m.groups()] for m in found if m), None)
     size = adapter if adapter.is_file() else start_file(run.seed, run.output)
     return {"parameters": numbers and numbers[0], "bytes": size.stat().st_size}
-
-
-def by_kind(folders: Sequence[Path]) -> dict[str, list[float]]:
-    """The validation's Dice for each kind of prompt, one number per folder."""
-    found = [prompt_dice(folder, VALIDATION_KINDS) for folder in folders]
-    return {kind: [one[kind] for one in found] for kind in VALIDATION_KINDS}
 
 
 def trainer_of(name: str, output: Path, results: str) -> Any:

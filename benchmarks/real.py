@@ -171,6 +171,12 @@ def train(training: Training, console: Console) -> None:
         run(command, training.variables(), console)
 
 
+def adapt_command(fold: Path, task: Task, start: Path) -> list[str]:
+    """The command that makes of a finished training the checkpoint `start` for a training of `task`."""
+    options = ["-d", str(task.dataset_id), "-p", PLANS, "-c", CONFIGURATION, "-o", str(start)]
+    return ["nnunet-prompt", "weights", "adapt", str(fold / "checkpoint_final.pth"), *options]
+
+
 def folders(output: Path, length: str, seed: int) -> dict[str, str]:
     """nnU-Net's folders; each length and seed has results of its own."""
     return harness.folders(output, f"nnUNet_results_{length}_seed{seed}") | harness.ONE_WORKER

@@ -18,7 +18,7 @@ from typing import Any
 
 import harness
 import real
-from harness import Record, machine, prompt_dice
+from harness import Record, machine, prompt_dices
 from peft_report import dice_table
 from rich.console import Console
 
@@ -72,10 +72,7 @@ def pretrain(output: Path, console: Console) -> Path:
     command = harness.training_command(fold, training)
     if command is not None and not (fold / "checkpoint_final.pth").is_file():
         real.run(command, variables, console)
-    options = ["-d", str(TARGET.dataset_id), "-p", real.PLANS, "-c", real.CONFIGURATION]
-    final = str(fold / "checkpoint_final.pth")
-    command = ["nnunet-prompt", "weights", "adapt", final, *options, "-o", str(start)]
-    real.run(command, variables, console)
+    real.run(real.adapt_command(fold, TARGET, start), variables, console)
     return start
 
 
@@ -132,10 +129,10 @@ def train(row: str, start: Path | None, seed: int, output: Path, console: Consol
 
 def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str, Any]:
     """Per row and kind of prompt the Dice of each seed."""
-    dice = {}
-    for row in rows:
-        found = [prompt_dice(fold_of(row, seed, output), VALIDATION_KINDS) for seed in seeds]
-        dice[row] = {kind: [one[kind] for one in found] for kind in VALIDATION_KINDS}
+    dice = {
+        row: prompt_dices([fold_of(row, seed, output) for seed in seeds], VALIDATION_KINDS)
+        for row in rows
+    }
     return {
         "iterations": TARGET.iterations[LENGTH],
         "source iterations": SOURCE.iterations[LENGTH],

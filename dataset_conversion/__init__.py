@@ -1,1 +1,1 @@
-"""One script per source data set: each turns a download into a stream of `Case` and writes nnU-Net raw data."""
+"""One script per source data set: each makes of a download a stream of `Case` and writes nnU-Net raw data."""

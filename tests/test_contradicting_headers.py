@@ -15,7 +15,7 @@ import pytest
 import SimpleITK
 
 from nnunet_prompt.challenge.check import check_output
-from nnunet_prompt.challenge.simulate import simulate_prompts
+from nnunet_prompt.challenge.simulate import simulate_prompts_json
 from nnunet_prompt.dataset_conversion import msd, nnunet_raw
 from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
 from nnunet_prompt.dataset_conversion.care.inspect import Examined
@@ -132,7 +132,7 @@ def test_simulate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "bad").mkdir()
     contradict(good, tmp_path / "bad" / "a.nii.gz")
     for name in ("good", "bad"):
-        simulate_prompts(tmp_path / name, tmp_path / f"{name}.json")
+        simulate_prompts_json(tmp_path / name, tmp_path / f"{name}.json")
     one, other = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("good", "bad"))
     assert one == other
     assert SAID in caplog.text

@@ -33,6 +33,7 @@ OWN = '{"format": "nnunet-prompt", "version": 1, "cases": {"a": {"500": [[1, 2, 
         (lambda: predict_folder(ANY, "o", model="m"), "images: expected a path"),
         (lambda: predict_folder("i", "o", model=5), "model: expected a path"),  # type: ignore[arg-type]
         (lambda: predict_folder("i", "o", model="m", options=ANY), "options: expected PredictOp"),
+        (lambda: predict_folder("i", "o", model="m", run_options=ANY), "expected RunOptions"),
         (lambda: predict_folder("i", "o", model="m", structures=ANY), "names or values of struct"),
         (lambda: predict_folder("i", "o", model="m"), "i: no such folder or file"),
         (lambda: predict_folder("i", "o", model="m", refine="x"), "give prompts with -p"),

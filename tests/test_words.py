@@ -1,14 +1,17 @@
 """The words that users read: help texts, messages, README and docs keep to the glossary of CONTRIBUTING.md.
 
 `AVOID` is the right-hand column of the glossary, one pattern per row. A message is every string with a blank in it
-that is no docstring: raised, logged, printed or written to a report.
+that is no docstring: raised, logged, printed or written to a report. Docstrings and comments keep to those rows whose
+words mean nothing else there (`IN_PROSE`).
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +49,25 @@ AVOID = {
     "unexpected file": r"\bstrangers?\b",
     "validate, check": r"\blook(s|ed|ing)? over\b",
 }
+# In docstrings and comments the others have a second meaning: a round end, a random number that is drawn, a mask that
+# grows, two heads that are kept apart.
+IN_PROSE = (
+    "report, log, state",
+    "repair, repaired, correct",
+    "resume, continue",
+    "trainer",
+    "reorient",
+    "mock challenge data",
+    "inject a defect",
+    "annotates",
+    "ignores prompts",
+    "prompt input channels of the first convolution",
+    "newly initialised head",
+    "export",
+    "unexpected file",
+    "validate, check",
+)
+PROSE = re.compile("|".join(f"(?:{AVOID[row]})" for row in IN_PROSE), re.IGNORECASE)
 PATTERN = re.compile("|".join(f"(?:{p})" for p in AVOID.values()), re.IGNORECASE)
 
 DOCUMENTS = (
@@ -55,10 +77,10 @@ DOCUMENTS = (
 )
 
 
-def found_in(text: str) -> list[str]:
+def found_in(text: str, pattern: re.Pattern[str] = PATTERN) -> list[str]:
     """The words to avoid in a text, each with its surroundings."""
     text = " ".join(text.split())
-    return [text[max(0, m.start() - 40) : m.end() + 40] for m in PATTERN.finditer(text)]
+    return [text[max(0, m.start() - 40) : m.end() + 40] for m in pattern.finditer(text)]
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -88,6 +110,25 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
         ):
             if " " in node.value.strip():
                 yield node.lineno, node.value
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of each docstring and comment, without `code` and examples."""
+    source = path.read_text(encoding="utf-8")
+    texts = [
+        (node.lineno, node.value.value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+    texts += [
+        (token.start[0], token.string)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for line, text in texts:
+        yield line, re.sub(r"`[^`]*`|^\s*>>>.*$", "``", text, flags=re.MULTILINE)
 
 
 MODULES = sorted(
@@ -147,6 +188,24 @@ def test_messages_keep_to_the_glossary(module: str) -> None:
         for hit in found_in(text)
     ]
     assert found == []
+
+
+@each("module", [m for m in MODULES if not m.startswith("nnunet_prompt/evaluation/")])
+def test_docstrings_and_comments_keep_to_the_glossary(module: str) -> None:
+    found = [
+        f"{module}:{line}: {hit}"
+        for line, text in prose(ROOT / module)
+        for hit in found_in(text, PROSE)
+    ]
+    assert found == []
+
+
+def test_words_of_docstrings_and_comments_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        '"""What it says."""\nx = 1  # mended\n\n\ndef f():\n    """`told`\n\n    >>> said = 1\n    """\n'
+    )
+    hits = [(line, found_in(text, PROSE)) for line, text in prose(tmp_path / "a.py")]
+    assert hits == [(1, ["What it says."]), (6, []), (2, ["# mended"])]
 
 
 @each("document", DOCUMENTS)

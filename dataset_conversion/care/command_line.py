@@ -113,7 +113,7 @@ def care_options(args: argparse.Namespace) -> CareOptions:
 def run_care(
     args: argparse.Namespace, examine: Callable[[], Iterable[Examined]], convert: Callable[[], Path]
 ) -> int:
-    """Inspects or converts, as the arguments of a `care_parser` say; returns the exit code."""
+    """Inspects or converts, as the arguments of a `care_parser` state; returns the exit code."""
     from nnunet_prompt.data.conversion import run_converter
 
     if args.inspect is None:

@@ -74,7 +74,7 @@ def stem(path: Path) -> str:
 def files_by_case(
     source: Path, options: CareOptions, *, name: re.Pattern[str], part: Callable[[str], str]
 ) -> tuple[dict[str, dict[str, Path]], list[Path]]:
-    """The files of each case by what they hold, cases by name, and the files whose names say neither.
+    """The files of each case by what they hold, cases by name, and the files whose names show neither.
 
     `name` matches the stem of a file and has the groups `case` and `part`; `part` gives the one spelling of the
     latter. Blanks in the name of a case become underscores. Raises like `nifti_files` and `one_each`.

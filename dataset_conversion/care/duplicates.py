@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -23,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.common.log import progress_bar
-from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.case import Case, file_of
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
 
 from .inspect import Examined
@@ -37,7 +36,7 @@ WORKERS = min(4, os.cpu_count() or 1)  # each holds an image in memory
 def merge_patients(examined: Sequence[Examined]) -> list[Examined]:
     """The same, with one patient (the first of their names) for all cases of patients who share an image.
 
-    A note on each case that changes its patient says so. Files that cannot be read are no duplicates.
+    A note on each case that changes its patient reports it. Files that cannot be read are no duplicates.
     """
     written = [e.case for e in examined if e.case is not None]
     patients = sorted({c.patient for c in written if c.patient})
@@ -100,11 +99,10 @@ def _pairs(examined: Sequence[Examined]) -> list[tuple[str, str]]:
 
 def _seen(case: Case) -> npt.NDArray[np.float32]:
     """The thumbnail of the file of a case; all zeros, which is like nothing, where it cannot be read."""
-    image = case.images[0]
-    path = image if isinstance(image, Path) else getattr(image, "path", None)
+    path = file_of(case.images[0])
     try:
         return thumbnail(read_nifti(path)) if path is not None else _nothing()
-    except ImageError:  # the writer will say so
+    except ImageError:  # the writer will report it
         return _nothing()
 
 

@@ -1,6 +1,6 @@
 """The findings of a converter in a download, case by case, before a data set is written.
 
-A converter examines its cases one by one. `inspect_download` prints what it found and says whether all of it is
+A converter examines its cases one by one. `inspect_download` prints what it found and states whether all of it is
 documented; `write_examined` writes the data set and a report of what was done to each case.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nnunet_prompt.common.errors import DatasetError, ImageError
 from nnunet_prompt.common.log import progress
-from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.case import Case, file_of
 from nnunet_prompt.data.grids import Agreement
 from nnunet_prompt.data.raw import RawTarget, write_raw_dataset
 from nnunet_prompt.data.structures import StructureTable
@@ -247,7 +247,7 @@ def _count_not_finite(case: Case) -> int:
 
 def _image_files(case: Case | None) -> Iterator[Path]:
     for image in () if case is None else case.images:
-        path = image if isinstance(image, Path) else getattr(image, "path", None)
+        path = file_of(image)
         if path is not None:
             yield path
 

@@ -5,7 +5,7 @@
 
 A number may occur at two vendors, so the case keeps its vendor: `LiQA_A_1009`. S1 to S4 is the stage of the fibrosis
 and no part of the name. The other phases have no labels and are not registered with GED4: they are neither stacked nor
-written. Which axis runs through the slices is for the affine to say, not for the sizes.
+written. Which axis runs through the slices is for the affine to state, not for the sizes.
 """
 
 from __future__ import annotations

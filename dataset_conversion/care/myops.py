@@ -48,7 +48,7 @@ TASK: Task = "myops"
 NAME = "MyoPS"
 SEQUENCES = ("C0", "LGE", "T2")
 THIN_MM = (
-    2.0  # the thinnest documented slices have 5 mm; one case says 1 mm, which is a suspect header
+    2.0  # the thinnest documented slices have 5 mm; one case states 1 mm, which is a suspect header
 )
 _PARTS = {"DE": "LGE", "GD": "gd"}
 

@@ -1,7 +1,7 @@
 """The annotated structures of a MyoPS case: by its label values, then its sequences, then a table per release.
 
 A structure whose value is present is annotated. Scar is looked for in LGE, edema in T2 only; LGE alone without
-myocardium and cavity shows scar and nothing else. Of the rest the table of the release says whether the centre draws
+myocardium and cavity shows scar and nothing else. Of the rest the table of the release states whether the centre draws
 it; where there is no table, a structure that is not seen is unknown. Letters of centres mean other sites in other
 releases, so a letter without its release decides nothing.
 """
@@ -79,7 +79,7 @@ def annotation_of(
 
 
 def release_and_centre(case: str, path: str) -> tuple[str, str | None]:
-    """The release that names and folders belong to, and the centre that they tell.
+    """The release that names and folders belong to, and the centre that they show.
 
     Without a folder of a centre its letter is read from the number of the case (Case2013: B), which holds for training
     cases only: names of validation cases are anonymous.

@@ -1,6 +1,6 @@
 """The names of files and folders in CARE downloads, as converters and uploads both read them.
 
-Patterns match the whole of a file's stem unless they are said to be searched for.
+Patterns match the whole of a file's stem unless they are documented as searched for.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ DIGITS = 5
 def anonymous(examined: Sequence[Examined]) -> list[Examined]:
     """The same with names such as `case00012_LGE`, one number for the sequences of a scan.
 
-    Numbers are those of all scans in an order that is shuffled in the same way each time, so that neighbours tell
+    Numbers are those of all scans in an order that is shuffled in the same way each time, so that neighbours show
     nothing about each other; the same cases get the same names, in any order.
     """
     scans = sorted({_scan(e.case) for e in examined if e.case is not None})
@@ -37,9 +37,9 @@ def anonymous(examined: Sequence[Examined]) -> list[Examined]:
 
 
 def reserve_names(target: RawTarget, cases: Sequence[Case]) -> None:
-    """Writes the side file of a data set before its first case, so that a stopped run goes on with the same names.
+    """Writes the side file of a data set before its first case, so that a stopped run continues with the same names.
 
-    Raises `DatasetError` when the folder holds images of which the side file says something else: a name would stand
+    Raises `DatasetError` when the folder holds images of which the side file states something else: a name would stand
     for two scans. Does nothing where another data set has the id, which the writer refuses.
     """
     folder = target.folder

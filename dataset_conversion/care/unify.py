@@ -3,7 +3,7 @@
 Cases come from the converters of the tasks (`nnunet_prompt.dataset_conversion`) and take the labels of the unified
 set. A structure that none of the given tasks has is left out, because a head that no case annotates answers at random.
 Names are anonymous; who is who stands in the side file. Beside it lie `conversion_report.json` and
-`nnunet_prompt_folds.json`, which says what each fold holds out. Plans and `splits_final.json` go to
+`nnunet_prompt_folds.json`, which states what each fold holds out. Plans and `splits_final.json` go to
 nnUNet_preprocessed.
 """
 
@@ -164,7 +164,7 @@ def _unified(examined: Examined, task: Task, ids: Mapping[int, int]) -> Examined
 
 
 def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
-    """Says, in JSON and in the log, what each fold of nnU-Net's command line is.
+    """Reports, in JSON and in the log, what each fold of nnU-Net's command line is.
 
     It names centres, so it stays with the raw data.
     """
@@ -181,7 +181,7 @@ def _write_folds(path: Path, folds: Sequence[Fold]) -> None:
 
 
 def _plan(dataset_id: int, dataset: str, folds: Sequence[Fold]) -> None:
-    """Splits and both plans where nnU-Net looks for them, or one line that says what to do later."""
+    """Splits and both plans where nnU-Net looks for them, or one line that states what to do later."""
     try:
         root = preprocessed_root()
     except DatasetError:

@@ -186,7 +186,8 @@ class CaseRun:
         read = read_case(paths, warn=partial(self._trouble, "image"))
         volumes = {tag: mended_place(volume) for tag, volume in read.items()}
         for volume in volumes.values():
-            self._tell(volume)
+            for line in volume.remarks():
+                self._note(line)
         return volumes
 
     def _rescue(self) -> NiftiVolume | None:
@@ -197,7 +198,8 @@ class CaseRun:
                 volume = read_mended(path)
             except Exception:  # another file may do, and the reason is that of `_read`
                 continue
-            self._tell(volume)
+            for line in volume.remarks():
+                self._note(line)
             return volume
         return None
 
@@ -223,7 +225,7 @@ class CaseRun:
         for path in paths:
             with suppress(
                 ImageError
-            ):  # what cannot be opened takes no memory, and who reads it says why
+            ):  # what cannot be opened takes no memory, and reading it raises why
                 sizes.append(math.prod(read_mended_grid(path).shape))
         needed = IMAGE_BYTES * sum(sizes) + BYTES_PER_VOXEL * max(sizes)
         if needed > free:
@@ -247,12 +249,6 @@ class CaseRun:
 
     def _visible(self, loaded: Loaded) -> npt.NDArray[Any] | None:
         return None if loaded.seen is None else loaded.to_pls.apply(loaded.seen.array)
-
-    def _tell(self, volume: NiftiVolume) -> None:
-        for note in volume.notes:
-            self._note(f"{volume.path}: {note}")
-        if volume.replaced:
-            self._note(f"{volume.path}: {volume.replaced} voxels are not finite and taken as 0")
 
     def _note(self, line: str) -> None:
         self.notes.append(textwrap.shorten(line, LONGEST_REASON, placeholder=" ..."))

@@ -1,4 +1,4 @@
-"""Looks over a finished output folder before it is handed in: is it what `submit` writes for these inputs?
+"""Checks a finished output folder before it is handed in: is it what `submit` writes for these inputs?
 
 No model is needed. The cases, their prompts and how these are read come from the same functions as in `submit`.
 """
@@ -101,7 +101,7 @@ class Expected:
         """Whether the mask is there and nothing is wrong with it; what `submit` keeps when it is started again."""
         try:
             there = target.is_file() and target.stat().st_size > 0
-        except OSError:  # a name that is too long, say
+        except OSError:  # such as a name that is too long
             return False
         return there and next(self.problems(target), None) is None
 

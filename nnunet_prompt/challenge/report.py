@@ -3,7 +3,7 @@
     {"output": "...", "notes": ["..."], "cases": {"Case7": {"status": "degraded", "seconds": 3.1, "tiles": 4,
      "troubles": [{"stage": "image", "reason": "..."}], "notes": []}}}
 
-A status is "done", "degraded", "kept" (there before, and no report says how it was made) or "missing" (no mask).
+A status is "done", "degraded", "kept" (there before, and no report states how it was made) or "missing" (no mask).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def entry_of(
 class Report:
     """The outcomes of the cases of a run, kept in a file if it has a `path`.
 
-    What the file says of cases of the same output folder from an earlier run is in `earlier`.
+    What the file reports of cases of the same output folder from an earlier run is in `earlier`.
     """
 
     def __init__(self, path: Path | None, output_folder: Path, notes: Sequence[str] = ()) -> None:

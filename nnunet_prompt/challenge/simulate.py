@@ -70,7 +70,7 @@ class SimulateOptions:
         return JsonConvention(self.order, self.base, self.inclusive)
 
 
-def simulate_prompts(
+def simulate_prompts_json(
     labels: Path | str, output: Path | str, *, options: SimulateOptions = SimulateOptions()
 ) -> int:
     """Writes the prompts of the label maps in a folder, or of one file, to `output` and returns their number.

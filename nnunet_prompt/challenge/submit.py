@@ -2,7 +2,7 @@
 
 A case never stops the others. Where its image, its prompts or its prediction fail, the mask comes from what is left:
 the prompts alone, or zeros. stderr reports which case, at which stage and why, in one line each. A run that was stopped
-goes on where it was: a mask appears under its name only when it is complete, and is kept if it is what `--check` wants.
+resumes: a mask appears under its name only when it is complete, and is kept if it is what `--check` wants.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def run_cases(
 ) -> list[Trouble]:
     """Writes the mask of every case and returns what went wrong, which it also logs.
 
-    Masks that are there already are kept unless `overwrite` is set. Keys of `prompts` without an image are troubles
+    Existing masks are kept unless `overwrite` is set. Keys of `prompts` without an image are troubles
     too. Raises `NNUNetPromptError` before the first case if the report cannot be written or, if `strict`, the prompts
     leave something to guess.
     """
@@ -203,7 +203,7 @@ def _settle(
     keys: Mapping[str, str | None],
     submission: SubmitOptions,
 ) -> Reading:
-    """How prompts.json is to be read; also finished cases have their say, so that a restart changes nothing."""
+    """How prompts.json is to be read; finished cases count, too, so that a restart changes nothing."""
     named = [(key, case.first) for case in cases if (key := keys[case.case]) is not None]
     reading = settle(prompts, named, submission.convention)
     report_reading(reading)

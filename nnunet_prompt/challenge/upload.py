@@ -43,7 +43,7 @@ _ZIP_TIME = (
     0,
     0,
     0,
-)  # the earliest that a zip can say: the same masks make the same zip
+)  # the earliest that a zip can state: the same masks make the same zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def predict_upload(
 ) -> Upload:
     """Predicts every image of a download and packs the masks; `form` is a key of `FORMS`.
 
-    Masks that are there are kept, so that a stopped run continues; another model needs another output folder. Raises
+    Existing masks are kept, so that a stopped run continues; another model needs another output folder. Raises
     `NNUNetPromptError` for a download or a model that does not fit the form, before anything is predicted, and after
     the last case if one failed: then there is no zip, an earlier one is removed, and the other cases keep their masks.
     """
@@ -148,10 +148,8 @@ class _Stages:
 
     def load(self, entry: Entry) -> _Image:
         volume = read_stored(entry.image)
-        for note in volume.notes:
-            _log.warning(f"{entry.image}: {note}")
-        if volume.replaced:
-            _log.warning(f"{entry.image}: {volume.replaced} voxels are not finite and taken as 0")
+        for line in volume.remarks():
+            _log.warning(line)
         return _Image(entry, volume)
 
     def predict(self, image: _Image) -> _Image:

@@ -10,13 +10,13 @@ images went to containers, and here their masks take the same places (ct_test, t
 folder above those shown, like uploads that were scored.
 
 The left atrium of CARE-Cardiac is the cavity alone; the scar folder is written for the cases that a download has for
-it. Which value stands for the cavity is nowhere said: label maps hold 420 or 255, masks of scar 1, and the published
+it. Which value stands for the cavity is nowhere stated: label maps hold 420 or 255, masks of scar 1, and the published
 evaluation counts whatever is above 0.5. Uploads of 1 were scored on the board of 2026, so it is 1 (`ATRIUM_VALUE`).
 The page of the uploads writes `val_****/****_pred.nii.gz`, and so do we; `val_1/val_1_pred.nii.gz` was scored, too.
 
 The centres of the pathology downloads are anonymous: their folder AnonymousCenter is `Anonymous Center` in the upload,
 and where no folder names a centre it is the same. The muscle is written whole, as 200 but for its scar. Edema is
-muscle, too, and its own head is not asked: no LGE image ever taught it. A voxel that the right ventricle claims more
+muscle, too, and its own head is not asked: no LGE image ever annotates it. A voxel that the right ventricle claims more
 than the left one is background, because the upload has no right ventricle.
 """
 

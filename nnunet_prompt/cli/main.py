@@ -148,7 +148,7 @@ def _one_line(error: BaseException) -> str:
 
 @contextmanager
 def _ctrl_c() -> Iterator[list[int]]:
-    """Notes that Ctrl-C was pressed; some libraries turn the `KeyboardInterrupt` into an error of their own."""
+    """Notes that Ctrl-C was pressed; some libraries make of the `KeyboardInterrupt` an error of their own."""
     pressed: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -90,7 +90,7 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
 
 
 def predict_options(args: argparse.Namespace) -> PredictOptions:
-    """The options of `model`, and those of `predict` where it has them."""
+    """The values of the options of `model`."""
     from nnunet_prompt.inference.options import PredictOptions
 
     return PredictOptions(
@@ -104,14 +104,6 @@ def predict_options(args: argparse.Namespace) -> PredictOptions:
         bfloat16=args.bfloat16,
         consistent=args.consistent,
         one_component=args.one_component,
-        # the others are options of `predict` alone
-        overwrite=not getattr(args, "continue_prediction", False),
-        num_parts=getattr(args, "num_parts", 1),
-        part_id=getattr(args, "part_id", 0),
-        verbose=getattr(args, "verbose", False),
-        dask=getattr(args, "dask", None),
-        whole_names=getattr(args, "whole_names", False),
-        axes=getattr(args, "axes", None),
     )
 
 
@@ -129,7 +121,7 @@ def given_convention(parser: argparse.ArgumentParser) -> None:
 
 
 def required_unless(variable: str | None) -> dict[str, Any]:
-    """An option that must be given, unless a container's environment says what it is."""
+    """An option that must be given, unless a container's environment states it."""
     value = os.environ.get(variable) if variable else None
     return {"default": Path(value)} if value else {"required": True}
 

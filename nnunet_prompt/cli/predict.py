@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nnunet_prompt.cli.arguments import UPLOADS
 from nnunet_prompt.cli.hints import count, next_command, note
 from nnunet_prompt.cli.options import at_least, given_convention, model, names, predict_options
 from nnunet_prompt.common.errors import NNUNetPromptError
+
+if TYPE_CHECKING:
+    from nnunet_prompt.inference.run_options import RunOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
     from nnunet_prompt.inference.predict_folder import predict_folder
-    from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
 
-    convention = given_convention(args.order, args.base, args.inclusive)
     made = predict_folder(
         args.images,
         args.output,
@@ -117,12 +118,29 @@ def run(args: argparse.Namespace) -> int:
         prompts=args.prompts,
         structures=args.structures,
         refine=args.refine,
-        options=replace(predict_options(args), convention=convention),
+        options=predict_options(args),
+        run_options=_run_options(args),
     )
     kept = f"; kept {count(made.kept, 'existing mask')}" if made.kept else ""
     print(f"wrote {count(made.written, 'mask')} to {args.output}{kept}")
     next_command("nnunet-prompt", "evaluate", "LABELS", args.output, "-o", "metrics.json")
     return 0
+
+
+def _run_options(args: argparse.Namespace) -> RunOptions:
+    from nnunet_prompt.inference.run_options import RunOptions
+    from nnunet_prompt.prompt_files.prompts_json_convention import given_convention
+
+    return RunOptions(
+        overwrite=not args.continue_prediction,
+        num_parts=args.num_parts,
+        part_id=args.part_id,
+        verbose=args.verbose,
+        dask=args.dask,
+        whole_names=args.whole_names,
+        axes=args.axes,
+        convention=given_convention(args.order, args.base, args.inclusive),
+    )
 
 
 def _predict_upload(args: argparse.Namespace) -> int:

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write_input(folder: Path, n_channels: int) -> str:
     """Writes a challenge input with one phantom and returns its case id."""
-    from nnunet_prompt.challenge.simulate import simulate_prompts
+    from nnunet_prompt.challenge.simulate import simulate_prompts_json
     from nnunet_prompt.io.image_cases import without_ending
     from nnunet_prompt.phantom.heart import write_phantoms
 
@@ -76,7 +76,7 @@ def _write_input(folder: Path, n_channels: int) -> str:
         for channel in range(n_channels):
             shutil.copy(image, image.with_name(f"{case}_{channel:04d}.nii.gz"))
         image.unlink()
-    simulate_prompts(folder / "labels", folder / "prompts.json")
+    simulate_prompts_json(folder / "labels", folder / "prompts.json")
     return case
 
 

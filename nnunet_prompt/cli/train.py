@@ -31,7 +31,7 @@ _KNOWN = {  # words of an error that nnU-Net lets through: what the user can do
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Our own options, then those of nnUNetv2_train, which go on to it."""
+    """Our own options, then those of nnUNetv2_train, which are passed to it."""
     parser.set_defaults(misuse=parser.error)
     parser.add_argument(
         "dataset", metavar="DATASET", help="id or name of the data set, such as 901"

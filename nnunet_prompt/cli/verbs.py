@@ -123,7 +123,7 @@ def plan(args: argparse.Namespace) -> int:
 
 
 def simulate(args: argparse.Namespace) -> int:
-    from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
+    from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts_json
 
     options = SimulateOptions(
         max_points=args.max_points,
@@ -133,7 +133,7 @@ def simulate(args: argparse.Namespace) -> int:
         base=args.base,
         inclusive=args.inclusive,
     )
-    simulate_prompts(args.labels, args.output, options=options)
+    simulate_prompts_json(args.labels, args.output, options=options)
     print(f"wrote {args.output}")
     words = ("-i", "IMAGES", "-p", args.output, "-o", "MASKS", "-m", "MODEL")
     next_command("nnunet-prompt", "predict", *words)

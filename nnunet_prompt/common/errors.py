@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 
 class NNUNetPromptError(ValueError):
-    """Something the user gave is wrong, and the message says what and how to repair it.
+    """Something the user gave is wrong, and the message states what and how to repair it.
 
     All errors of the package are of this class, so that one `except` catches them:
 
@@ -93,7 +93,7 @@ def raise_system_error(error: BaseException) -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns what a check of ours raises into the refusal of a training."""
+    """Makes of what a check of ours raises the refusal of a training."""
     try:
         yield
     except NNUNetPromptError as error:

@@ -78,9 +78,9 @@ ALIASES: Mapping[str, Mapping[int, int]] = MappingProxyType(
     {"myops": {1: 2221}, "whs": {421: 420}, "lascarqs": {}, "liqa": {}}
 )
 
-# Which structure heads a sequence can teach; a sequence that is not listed teaches every annotated structure. The
+# Which structure heads a sequence annotates; a sequence that is not listed annotates every annotated structure. The
 # object head may be prompted for any structure in any sequence. No single sequence shows both scar and edema: LGE
-# teaches `myocardium_healthy`, since a head that no case annotates would answer at random.
+# annotates `myocardium_healthy`, since a head that no case annotates would answer at random.
 _ANATOMY = frozenset({"myocardium", "lv", "rv"})
 TAUGHT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -149,7 +149,7 @@ def label_values(task: str, atoms: Mapping[int, str], *, aliases: bool = True) -
 def atoms_on_disk(task: str, *, pathology_read: bool = True) -> dict[int, str]:
     """The atom that each official value stands for in a label file of a task.
 
-    `pathology_read` says whether scar and edema were both looked for: it decides what 200 means in MyoPS. A left
+    `pathology_read` states whether scar and edema were both looked for: it decides what 200 means in MyoPS. A left
     atrium has two files, which `la_labels` joins, and only its cavity value here.
     """
     found: dict[int, str] = {}
@@ -211,7 +211,7 @@ def la_labels(
 
 
 def taught_by(annotated: Iterable[str], sequences: Iterable[str]) -> frozenset[str]:
-    """The annotated structures that images of these sequences can teach to the structure heads."""
+    """The annotated structures that images of these sequences annotate for the structure heads."""
     annotated, sequences = frozenset(annotated), list(sequences)
     if any(s not in TAUGHT for s in sequences):
         return annotated

@@ -42,6 +42,12 @@ ImageSource = Path | FileVolume | Source | npt.NDArray[Any]
 LabelSource = Path | Source | npt.NDArray[Any]
 
 
+def file_of(source: ImageSource | LabelSource | None) -> Path | None:
+    """The file that a volume comes from: itself, or the `path` of its source; None for arrays and other sources."""
+    path = source if isinstance(source, Path) else getattr(source, "path", None)
+    return path if isinstance(path, Path) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One case: its channels, its label map and what is known about it. Files are read only when they are needed.
@@ -88,7 +94,7 @@ class CanonicalCase:
 
     `images` is (C, D, H, W), float32 or integers of at most 16 bits; `label` is (D, H, W), integers, and holds label
     ids; `affine` (4x4, RAS+, mm) belongs to the axes D, H, W; `replaced` counts voxels that were NaN or infinite and
-    are 0 now; `notes` say what the headers contradict. The arrays may be views of each other's memory: they are for
+    are 0 now; `notes` state what the headers contradict. The arrays may be views of each other's memory: they are for
     reading.
     """
 
@@ -100,9 +106,9 @@ class CanonicalCase:
 
 
 def load_canonical(case: Case) -> CanonicalCase:
-    """Reads a case, checks that its parts share one grid, and turns it to the canonical orientation.
+    """Reads a case, checks that its parts share one grid, and reorients it to the canonical orientation.
 
-    A label map that lies on the same world grid in another orientation is turned along. Raises `DatasetError` for a
+    A label map that lies on the same world grid in another orientation is reoriented, too. Raises `DatasetError` for a
     case without images and for a label value that `label_values` does not list, `ImageError` for what cannot be read
     and for grids that differ.
     """
@@ -222,7 +228,7 @@ def _to_ids(case: Case, volume: NiftiVolume) -> npt.NDArray[Any]:
 
 
 def _moved(volume: NiftiVolume, turn: AxisMap) -> Lattice:
-    """Where the voxels of a volume lie once its axes are turned."""
+    """Where the voxels of a volume lie once it is reoriented."""
     return Lattice(turn.target_shape, volume.affine @ np.linalg.inv(turn.matrix()))
 
 
@@ -237,7 +243,7 @@ def _in_memory(case: Case, array: npt.NDArray[Any], replaced: int) -> NiftiVolum
 
 
 def _differ(found: NiftiVolume, expected: NiftiVolume) -> str:
-    """One line that says how two grids differ."""
+    """One line on how two grids differ."""
     if found.shape != expected.shape:
         return f"{expected.path} has shape {expected.shape}, {found.path} {found.shape}"
     return (

@@ -43,9 +43,9 @@ def read_mask(path: Path) -> NiftiVolume:
 class OnGrid:
     """A file brought to the grid of another file when it is loaded: a `Source` for images and for label maps.
 
-    Files that agree ("same") are turned to the axes of the other at most. Of one shape, the voxels are taken to
+    Files that agree ("same") are reoriented to the axes of the other at most. Of one shape, the voxels are taken to
     correspond and the affine is copied. Otherwise the file is resampled: images linearly, labels by nearest
-    neighbour, 0 outside of its own field of view; `by_affine` does so with files of one shape, too. `read` says what
+    neighbour, 0 outside of its own field of view; `by_affine` does so with files of one shape, too. `read` states what
     the file holds: an image, label values, or a mask that is read as `> 0`.
     """
 

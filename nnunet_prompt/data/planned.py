@@ -106,8 +106,8 @@ def plans_of(folder: Path) -> list[str]:
 def settings_in(plans: Mapping[str, Any], configuration: str, where: str) -> dict[str, Any]:
     """A configuration with what it inherits, as nnU-Net reads it.
 
-    Raises `DatasetError` where the plans are not of nnU-Net 2 or have no such configuration; of a cascade it says that
-    nnU-Net plans one only for some data sets.
+    Raises `DatasetError` where the plans are not of nnU-Net 2 or have no such configuration; of a cascade it states
+    that nnU-Net plans one for some data sets only.
     """
     known = plans.get("configurations")
     if not isinstance(known, Mapping) or not known:

@@ -97,7 +97,7 @@ def no_resampling_plans(
     within the box of what is not 0. So the functions that resample are nnU-Net's own that do nothing, the axes stay
     as the reader gives them (transpose_forward 0, 1, 2) and no mask is used for normalisation; the spacing stays the
     median, for the shape of patch and network. Preprocessed data are kept apart from those of `source` by their
-    data identifier. Where `source` transposes, patch, spacing, strides and kernels are turned back, and 2d
+    data identifier. Where `source` transposes, patch, spacing, strides and kernels are transposed back, and 2d
     configurations are left out, because they would cut slices along another axis; left out as well are low
     resolutions and cascades, which would hold the same voxels. Splits are written as in `reduce_plans`. Raises
     `DatasetError` where the data set is not planned yet, for an unusable name, and where no configuration is left.
@@ -185,7 +185,7 @@ def _keep_voxels(configuration: dict[str, Any], data_identifier: str) -> None:
 
 
 def _turn_back(configuration: dict[str, Any], back: Sequence[int]) -> None:
-    """Puts everything that one configuration says per axis into the reader's order, in place."""
+    """Puts everything that one configuration states per axis into the reader's order, in place."""
     for key in ("patch_size", "spacing", "median_image_size_in_voxels"):
         if len(configuration.get(key, ())) == 3:
             configuration[key] = [configuration[key][axis] for axis in back]

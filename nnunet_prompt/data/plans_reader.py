@@ -125,7 +125,7 @@ class ImageReader:
     def _sizes(self, volume: NiftiVolume, turn: AxisMap) -> list[float]:
         """The voxel size along the axes of the file.
 
-        nnU-Net takes flat images for very thick. nibabel's readers take pixdim where they do not turn an image, and the
+        nnU-Net takes flat images for very thick. nibabel's readers take pixdim where they do not reorient, and the
         affine where they do, which is another size where a header contradicts itself.
         """
         sizes = list(volume.spacing_mm)

@@ -26,7 +26,7 @@ from typing import Any
 
 from nnunet_prompt.common.errors import DatasetError, OutputError
 from nnunet_prompt.common.log import progress_bar
-from nnunet_prompt.data.case import Case
+from nnunet_prompt.data.case import Case, file_of
 from nnunet_prompt.data.raw_case import DESCRIPTION, FILE_ENDING, Place, WrittenCase, write_case
 from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.data.structures import BLOCK, StructureTable
@@ -111,7 +111,7 @@ def write_raw_dataset(
 ) -> Path:
     """Writes a data set in canonical orientation, several cases at once (`workers`), and returns its folder.
 
-    The orientation of `table` and what it says about cases are replaced by those of the data set and its cases.
+    The orientation of `table` and what it states about cases are replaced by those of the data set and its cases.
     Cases whose files are all there, whole and of its shape, are kept, so a stopped run resumes; `on_written`
     hears of the others in their order, with the number of voxels that became 0 (without it, headers that contradict
     themselves are logged), and `on_complete` of the folder when all cases are in it. `dataset.json` is
@@ -195,7 +195,7 @@ def _prepare(folder: Path, target: RawTarget, description: Mapping[str, Any]) ->
 def _checked(
     case: Case, place: Place, target: RawTarget, table: StructureTable, written: _Written
 ) -> Case:
-    """The case, which is in order, after what the JSON files will say about it has been noted."""
+    """The case, which is in order, after what the JSON files will state about it has been noted."""
     _keep_apart(place.folder, case)
     _check_case(case, target, table, written)
     if place.part == "Tr" and case.label is None:
@@ -228,8 +228,8 @@ def _check_case(case: Case, target: RawTarget, table: StructureTable, written: _
 
 def _keep_apart(folder: Path, case: Case) -> None:
     for source in (*case.images, case.label):
-        path = source if isinstance(source, Path) else getattr(source, "path", None)
-        if isinstance(path, Path):
+        path = file_of(source)
+        if path is not None:
             _keep_file_apart(folder, path)
 
 

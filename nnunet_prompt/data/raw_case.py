@@ -74,7 +74,7 @@ def _has_voxels_of(case: Case, written: NiftiVolume) -> bool:
 class WrittenCase:
     """A case that was written; `replaced` voxels were not finite and are 0 now, None for one that is kept unread.
 
-    `notes` say what the headers of its files contradict.
+    `notes` state what the headers of its files contradict.
     """
 
     name: str

@@ -129,10 +129,10 @@ def _check_fold(where: str, fold: Fold, cases: Collection[str]) -> None:
 
 
 def write_splits(path: Path, folds: Sequence[Fold]) -> None:
-    """Writes nnU-Net's `splits_final.json`, unless it says the same already; more folds may follow those it has.
+    """Writes nnU-Net's `splits_final.json`, unless it holds the same already; more folds may follow those it has.
 
-    Raises `DatasetError` when it says something else: trainings may rest on it, and a fold that changes its cases
-    between two of them puts what one has learnt from among what the other is measured by.
+    Raises `DatasetError` when it holds something else: trainings may rest on it, and a fold that changes its cases
+    between two of them puts what one is trained on among what the other is measured by.
     """
     wanted = [{"train": list(fold.train), "val": list(fold.val)} for fold in folds]
     if path.is_file():

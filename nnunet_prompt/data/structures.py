@@ -9,7 +9,7 @@
     }
 Structure k (label k) is output k of the network, k = 1..K; output 0 is the object head. A structure is the union of
 its members, which always hold its own label. A case that is not listed annotates every structure. A label map may show
-more than its image can teach (scar in a sequence without contrast agent): `prompted` then names all that may be
+more than its image can annotate (scar in a sequence without contrast agent): `prompted` then names all that may be
 pointed at. `weight` is the relative chance of a case to be drawn for training; all cases have one, or none. A data set
 without the block has one structure per label, and its images are used in the orientation of its files.
 """
@@ -47,7 +47,7 @@ class Structure:
 class StructureTable:
     """The structures of a data set in the order of their labels 1..K, and which case annotates which.
 
-    `annotated` names the structures whose heads a case teaches; `prompted` those that its label map shows, for cases
+    `annotated` names the structures whose heads a case annotates; `prompted` those that its label map shows, for cases
     where these are more. `weights` are the relative chances of cases to be drawn for training; empty: all alike.
 
     `priority` decodes overlaps: of two structures that both claim a voxel, the one named first gets it; structures

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.object_logits import ObjectLogits
     from nnunet_prompt.prompt_files.infer_convention import Reading
+    from nnunet_prompt.sliding_window.sliding_window import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class Predictor(Protocol):
     @property
     def table(self) -> StructureTable:
         """The structures that it knows without prompts, and their values."""
+
+    @property
+    def engine(self) -> Engine:
+        """Its networks and how they are slid over a volume."""
 
     def predict_prompts(self, images: Sequence[NiftiVolume], prompts: CasePrompts) -> LabelMap:
         """Predicts the objects that the prompts point at, with their label ids."""
@@ -99,7 +104,7 @@ def each_case(
 ) -> Run[Written]:
     """Loads, does and writes named cases, side by side as in `pipelined`; failures are also logged.
 
-    A case that fails, for whatever reason (out of memory, say), does not cost the others.
+    A case that fails, for whatever reason (such as out of memory), does not cost the others.
     """
     run: Run[Written] = Run()
     named = list(cases)

@@ -1,4 +1,4 @@
-"""Prompt-consistent decoding: what a prompt says holds in the mask, as far as the network's own logits can show it.
+"""Prompt-consistent decoding: what a prompt states holds in the mask, as far as the network's own logits can show it.
 
 A positive point or scribble ends inside its label's mask, a negative one outside, and a label with something positive
 is never empty. Nothing is painted: what is added or taken away are connected parts of the network's logits. All arrays
@@ -73,7 +73,7 @@ def keep_pointed_at(found: LabelLogits, boxes: Boxes) -> LabelLogits:
 def settle_points(labels: LabelMap, prompts: CasePrompts, to_array: AxisMap) -> None:
     """Sets the voxels of positive points and scribbles to their label and clears those of negative ones, in place.
 
-    `to_array` leads from the frame of the prompts to the label map. Where a rule says in which slices a label may
+    `to_array` leads from the frame of the prompts to the label map. Where a rule states in which slices a label may
     appear, it goes before.
     """
     for label, said in prompts.labels.items():

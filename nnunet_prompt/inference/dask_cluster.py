@@ -32,6 +32,7 @@ from nnunet_prompt.inference.predict_case import (
     predict_case,
     write_mask,
 )
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.atomic import PARTIAL, write_once
 
 if TYPE_CHECKING:
@@ -64,15 +65,20 @@ class Done:
 
 
 def predict_on_cluster(
-    cases: Sequence[CaseToDo], asked: Asked, *, model: Path, options: PredictOptions
+    cases: Sequence[CaseToDo],
+    asked: Asked,
+    *,
+    model: Path,
+    options: PredictOptions,
+    run_options: RunOptions,
 ) -> Run[Tally | None]:
-    """Has the workers of the scheduler `options.dask` predict cases; like `inference.predict_folder.predict_cases`.
+    """Has the workers of the scheduler `run_options.dask` predict cases; like `inference.predict_folder.predict_cases`.
 
     `cases` are those without a finished mask; what else has its name is removed first. Ctrl-C cancels what has not
     begun; what has begun is done and written. Raises `NNUNetPromptError` without Dask, and where no scheduler answers
     or it goes away.
     """
-    assert options.dask is not None
+    assert run_options.dask is not None
     run: Run[Tally | None] = Run()
     for case in cases:  # what is there is not finished, and workers keep what is there
         case.target.unlink(missing_ok=True)
@@ -80,12 +86,12 @@ def predict_on_cluster(
     if not jobs:
         return run
     with (
-        _client(options.dask) as client,
+        _client(run_options.dask) as client,
         progress_bar("predict", total=len(jobs)) as bar,
         closing(_as_done(client, jobs)) as outcomes,
     ):
         for job, done in outcomes:
-            _note(run, job.case.images.case, done, verbose=options.verbose)
+            _note(run, job.case.images.case, done, verbose=run_options.verbose)
             bar.update()
     for folder in {job.case.target.parent for job in jobs}:
         for leftover in folder.glob(f"{PARTIAL}*{jobs[0].run}*"):  # of workers that died
@@ -107,7 +113,6 @@ def make_jobs(
 ) -> list[Job]:
     """Makes a job of each case, with its own prompts, and with paths that mean the same everywhere."""
     run = uuid.uuid4().hex[:12]
-    there = replace(options, dask=None, num_parts=1, part_id=0, verbose=False)
     if asked.prompts is not None:
         asked = replace(asked, prompts=replace(asked.prompts, path=asked.prompts.path.absolute()))
     if asked.refine is not None:
@@ -119,7 +124,7 @@ def make_jobs(
             for tag, paths in case.images.files.items()
         }
         here = CaseToDo(replace(case.images, files=files), case.target.absolute())
-        jobs.append(Job(here, asked.of(case.images.case), model.absolute(), there, run))
+        jobs.append(Job(here, asked.of(case.images.case), model.absolute(), options, run))
     return jobs
 
 
@@ -241,7 +246,7 @@ def _as_done(client: Any, jobs: Sequence[Job]) -> Generator[tuple[Job, Done], No
                 raise NNUNetPromptError(
                     "--dask: the scheduler is gone or was restarted; run the same command again to resume"
                 )
-            error = future.exception()  # of a case that kills its workers, say
+            error = future.exception()  # such as of a case that kills its workers
             yield job, Done(reason=reason_of(error)) if error else future.result()
             begin()
     finally:

@@ -40,7 +40,7 @@ class Grid:
     def restore(self, logits: Tensor, resampler: Callable[..., Any], decode: Decode) -> LabelMap:
         """The label map in the reader frame; zero outside nnU-Net's crop.
 
-        `logits` (L, *grid) are resampled to the crop as nnU-Net's `resampler` does it before `decode` turns them into
+        `logits` (L, *grid) are resampled to the crop as nnU-Net's `resampler` does it before `decode` makes of them
         labels; `decode` is given the map from its part of the crop to the reader frame.
         """
         labels = np.zeros(self.to_crop.source_shape, np.int32)

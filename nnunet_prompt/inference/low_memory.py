@@ -1,6 +1,6 @@
 """A prediction that runs out of memory is tried again with less, and one that runs out of time is stopped.
 
-Both look at the predictor's `engine`. A predictor without one, such as a stand-in in a test, is asked once.
+Both look at the predictor's `engine`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Watch:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory left, on the processor or on a GPU."""
+    """Whether an error reports that there was no memory left, on the processor or on a GPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
@@ -83,9 +83,7 @@ def lighter(predictor: Predictor) -> Generator[Lighter, None, None]:
 
     They share its network. Close the generator when one will do: on the CPU the network lies there until then.
     """
-    engine: Any = getattr(predictor, "engine", None)
-    if engine is None:
-        return
+    engine = predictor.engine
     if engine.max_batch > 1:
         yield Lighter("with one tile at a time", _with(predictor, max_batch=1), True)
     patches = list(_smaller_patches(predictor))
@@ -107,27 +105,20 @@ def without_mirroring(predictor: Predictor) -> Predictor:
 
 
 def passes_per_tile(predictor: Predictor) -> int:
-    """How often mirroring lets a tile through the network; 1 for none."""
-    engine: Any = getattr(predictor, "engine", None)
-    return 1 if engine is None else 2 ** len(engine.mirror_axes)
+    """How often mirroring lets a tile through the network; once without."""
+    return int(2 ** len(predictor.engine.mirror_axes))
 
 
 @contextmanager
 def watched(predictor: Predictor, stop: Callable[[], None]) -> Iterator[Watch]:
     """Calls `stop` before each batch of tiles, which may raise to end the prediction, and counts the tiles."""
-    engine: Any = getattr(predictor, "engine", None)
-    watch = Watch()
-    if engine is None:
-        stop()
-        yield watch
-        return
-    watch.per_tile = passes_per_tile(predictor)  # the first fold counts for all
+    watch = Watch(per_tile=passes_per_tile(predictor))  # the first fold counts for all
 
     def look(network: Any, inputs: tuple[Any, ...]) -> None:
         stop()
         watch.samples += len(inputs[0])
 
-    hook = engine.network.register_forward_pre_hook(look)
+    hook = predictor.engine.network.register_forward_pre_hook(look)
     try:
         yield watch
     finally:

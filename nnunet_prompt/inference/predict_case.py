@@ -110,12 +110,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     notes: list[str] = []
     files = files_of_model(predictor, case.images)
     volumes = fusion.read_case(files, warn=notes.append, read=predictor.reader.read)
-    notes += [f"{v.path}: {note}" for v in volumes.values() for note in v.notes]
-    notes += [
-        f"{v.path}: {v.replaced} voxels are not finite and taken as 0"
-        for v in volumes.values()
-        if v.replaced
-    ]
+    notes += [line for volume in volumes.values() for line in volume.remarks()]
     first = next(iter(volumes.values()))
     reference = first.without_voxels()
     prompts, automatic = None, None
@@ -158,7 +153,7 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
 
 
 def _unsaid(prompts: CasePrompts) -> list[str]:
-    """A line for each label of which the prompts do not say where it is."""
+    """A line for each label of which the prompts do not state where it is."""
     return [
         f"label {label}: only negative prompts, so that its mask is empty; give at least one that is positive"
         for label, said in prompts.labels.items()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_prompt.common.arguments import as_path
+from nnunet_prompt.common.arguments import as_path, check_type
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference.case_runner import (
@@ -29,6 +29,7 @@ from nnunet_prompt.inference.predict_case import (
     predict_case,
     write_mask,
 )
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.atomic import check_writable, make_folder
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
@@ -57,6 +58,7 @@ def predict_folder(
     structures: Sequence[str | int] = (),
     refine: Path | str | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+    run_options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> Predicted:
     """Writes OUTPUT/CASE.nii.gz for each case of a folder, on its own grid and with its own header.
 
@@ -67,40 +69,41 @@ def predict_folder(
     that they do not name is an error of that case; how a prompts.json is read is inferred from all images and reported.
     With `refine`, a folder of automatic masks, prompts correct these: each prompted label begins with its part of the
     automatic mask, the others stay as they are, and a case without prompts keeps its mask.
-    Without prompts the structure heads answer, all or those in `structures`. Masks that are there are kept without
-    `options.overwrite`, and always with `options.dask`. Raises `NNUNetPromptError` for arguments that do not fit, and
-    after the last case, if a case failed; the others keep their masks.
+    Without prompts the structure heads answer, all or those in `structures`. Existing masks are kept without
+    `run_options.overwrite`, and always with `run_options.dask`. Raises `NNUNetPromptError` for arguments that do not
+    fit, and after the last case, if a case failed; the others keep their masks.
     """
     from nnunet_prompt.inference.predictor import PromptPredictor
 
     images, output = as_path("images", images), as_path("output", output)
     model, options = as_path("model", model), as_options(options)
+    check_type("run_options", run_options, RunOptions, "RunOptions(overwrite=False)")
     asked = _ask(prompts, as_names(structures), refine)
     check_there(images)  # before the model is loaded
-    asked = replace(asked, prompts=_load(prompts, options))
+    asked = replace(asked, prompts=_load(prompts, run_options))
     _check_output(output, images=images, model=model, asked=asked)
-    here = options if options.dask is None else replace(options, device="cpu")
+    here = options if run_options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     files = input_files(images, predictor.reader)
     for name in asked.structures:
         predictor.table.find(name)
-    found, asked = _group(files, asked, predictor, options)
-    cases = options.part(
+    found, asked = _group(files, asked, predictor, run_options)
+    cases = run_options.part(
         [CaseToDo(o, output / mask_name(o.case, o.first, predictor.reader)) for o in found]
     )
     _check_targets(cases, asked)
     make_folder(output)
     kept = Kept(predictor.table, asked)
-    todo = [one for one in cases if options.overwrites or not kept.is_done(one)]
+    todo = [one for one in cases if run_options.overwrites or not kept.is_done(one)]
     if todo:
         check_writable(output)
-    if options.dask is None:
-        run = predict_cases(predictor, todo, asked, verbose=options.verbose)
+    if run_options.dask is None:
+        run = predict_cases(predictor, todo, asked, verbose=run_options.verbose)
     else:
         from nnunet_prompt.inference.dask_cluster import predict_on_cluster
 
         del predictor  # the workers have their own
-        run = predict_on_cluster(todo, asked, model=model, options=options)
+        run = predict_on_cluster(todo, asked, model=model, options=options, run_options=run_options)
     return _conclude(run, cases=len(cases), done=len(todo))
 
 
@@ -198,18 +201,18 @@ def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:
     return Predicted(done, cases - done)
 
 
-def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> PromptFile | None:
-    if prompts is None and options.convention != ALL_OPEN:
+def _load(prompts: Path | str | PromptFile | None, run_options: RunOptions) -> PromptFile | None:
+    if prompts is None and run_options.convention != ALL_OPEN:
         raise NNUNetPromptError(
             "--order, --base and --inclusive state the convention of a prompts.json: give prompts with -p, too"
         )
     if isinstance(prompts, (str, Path)):
-        return load_prompts(prompts, convention=options.convention, axes=options.axes)
+        return load_prompts(prompts, convention=run_options.convention, axes=run_options.axes)
     if prompts is not None and not isinstance(prompts, PromptFile):
         raise NNUNetPromptError(
             f"prompts: expected a path or what load_prompts returns, found {type(prompts).__name__}"
         )
-    if prompts is not None and (options.convention, options.axes) != (ALL_OPEN, None):
+    if prompts is not None and (run_options.convention, run_options.axes) != (ALL_OPEN, None):
         raise NNUNetPromptError(
             "prompts: they are loaded already; give convention and axes to load_prompts"
         )
@@ -217,13 +220,13 @@ def _load(prompts: Path | str | PromptFile | None, options: PredictOptions) -> P
 
 
 def _group(
-    files: Sequence[Path], asked: Asked, predictor: StagedPredictor, options: PredictOptions
+    files: Sequence[Path], asked: Asked, predictor: StagedPredictor, run_options: RunOptions
 ) -> tuple[list[ImageCase], Asked]:
     """The cases of a folder, sorted by name, and what is asked of them, its prompts assigned to them."""
     cases = group_channels(
         files,
         keys=asked.named,
         n_channels=predictor.n_image_channels,
-        whole_names=options.whole_names,
+        whole_names=run_options.whole_names,
     )
     return cases, asked.with_images(cases, predictor.table)

@@ -202,7 +202,7 @@ def _on_one_grid(volumes: Mapping[str, NiftiVolume], warn: Warn) -> dict[str, Ni
         if turned is not None:
             here[tag] = turned
         elif volume.shape == reference.shape:
-            # as `convert myops` does it: the aligned copy of the data is registered, whatever its headers say
+            # as `convert myops` does it: the aligned copy of the data is registered, whatever its headers state
             warn(f"{volume.path}: its affine differs from {reference.path.name}, whose is taken")
             here[tag] = replace(volume, affine=reference.affine)
         else:

@@ -101,7 +101,7 @@ class PromptSession:
         self.reset()
 
     def add(self, prompt: Prompt | Triple, label: Label = 1) -> None:
-        """Adds a prompt to what is said about a label: a value, or the name of a structure for its official value.
+        """Adds a prompt to what is known about a label: a value, or the name of a structure for its official value.
 
         Three numbers are a point. Raises `NNUNetPromptError` without an image, and `PromptError` for what is no
         prompt or no label and for a prompt outside the image.

@@ -1,8 +1,8 @@
 """How stock `nnUNetv2_predict` reads images for a model of a canonical data set: brought to that orientation first.
 
 nnU-Net finds readers by name among its own modules only. But it asks our trainer to build the network and hands it the
-plans that it goes on to read and write with, in worker processes, too. So the plans of such a model say that they are
-canonical, and where they do, they name the reader below from then on. The plans of a training never say so.
+plans that it continues to read and write with, in worker processes, too. So the plans of such a model state that they
+are canonical, and where they do, they name the reader below from then on. The plans of a training never do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def plain_plans(plans: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_as_trained(plans: PlansManager) -> None:
-    """Gives plans that say that they are canonical the reader for it; leaves all others as they are."""
+    """Gives plans that state that they are canonical the reader for it; leaves all others as they are."""
     said = getattr(plans, "plans", {}).get(BLOCK)
     if isinstance(said, dict) and said.get("orientation") == "canonical":
         plans.__class__ = CanonicalPlans
@@ -57,7 +57,7 @@ class CanonicalPlans(PlansManager):
 
 
 class CanonicalReader(BaseReaderWriter):
-    """Reads images of any orientation as `reader` says, and writes masks with the grid and header of the image."""
+    """Reads images of any orientation as `reader` does, and writes masks with the grid and header of the image."""
 
     def __init__(self, reader: ImageReader) -> None:
         self.reader = reader

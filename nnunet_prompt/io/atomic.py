@@ -121,10 +121,10 @@ def cannot_write(path: Path, reason: str) -> OutputError:
 
 
 def _reason(error: Exception, partial: Path) -> str | None:
-    """Why the system refused to write, also where a library (torch, ITK) says only that it failed; None if it did not.
+    """Why the system refused to write, also where a library (torch, ITK) reports only a failure; None if it did not.
 
     What such a library hides shows when a block is written to the same folder. An error of another file, an input
-    that is gone, say, is none of writing.
+    that is gone, for instance, is none of writing.
     """
     known = system_reason(error)
     if isinstance(error, OSError) and error.filename not in (None, partial, str(partial)):
@@ -198,7 +198,7 @@ def unpack(path: Path, size: int) -> bytes | None:
         return None
     try:
         content = bytes(gzip_decode(path.read_bytes(), out=size))
-    except (RuntimeError, ValueError):  # another reader may know more, or say what is wrong
+    except (RuntimeError, ValueError):  # another reader may know more, or report what is wrong
         return None
     return content if len(content) == size else None
 

@@ -12,12 +12,12 @@ from nnunet_prompt.io.itk_file import run_itk, volumes_of
 from nnunet_prompt.io.nifti import NiftiVolume
 
 UNEVEN = 0.02  # distances between slices may differ by this share of their median
-_MAGIC = (128, b"DICM")  # where a DICOM file says what it is
+_MAGIC = (128, b"DICM")  # what marks a DICOM file, and where
 _POSITION, _ORIENTATION = "0020|0032", "0020|0037"
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The files of a folder that say they are DICOM, sorted; subfolders are not searched."""
+    """The files of a folder that are marked as DICOM, sorted; subfolders are not searched."""
     return sorted(p for p in folder.iterdir() if p.is_file() and _is_dicom(p))
 
 
@@ -51,7 +51,7 @@ def _check_distances(folder: Path, paths: Sequence[str]) -> None:
         return
     places = [_place(Path(path)) for path in paths]
     if any(place is None for place in places):
-        return  # no positions, no distances: secondary captures, say
+        return  # no positions, no distances, such as in secondary captures
     normal = np.cross(places[0][1][:3], places[0][1][3:])  # type: ignore[index]
     along = np.sort([float(normal @ place[0]) for place in places])  # type: ignore[index]
     steps = np.diff(along)

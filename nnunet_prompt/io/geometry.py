@@ -46,7 +46,7 @@ def same_geometry(a: HasGeometry, b: HasGeometry) -> bool:
 
 
 def geometry_difference(found: HasGeometry, expected: HasGeometry) -> str:
-    """One phrase that says how the first of two grids differs from the second."""
+    """One phrase on how the first of two grids differs from the second."""
     if found.shape != expected.shape:
         return f"shape {found.shape}, expected {expected.shape}"
     return f"affine {rounded_rows(found.affine)}, expected {rounded_rows(expected.affine)}"

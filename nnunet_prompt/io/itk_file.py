@@ -134,7 +134,7 @@ def finite(array: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int
 
 
 def _check_gipl(path: Path, image: Any) -> None:
-    """ITK reads a GIPL file that ends too early as if it went on."""
+    """ITK reads a GIPL file that ends too early as if it continued."""
     if not path.name.lower().endswith(".gipl"):
         return
     needed = _GIPL_HEADER + image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()

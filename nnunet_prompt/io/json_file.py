@@ -1,4 +1,4 @@
-"""Reads JSON files, with one line of error that says what to do, and writes them complete or not at all."""
+"""Reads JSON files, with one line of error that states what to do, and writes them complete or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_json(
 ) -> Any:
     """What a JSON file holds.
 
-    Raises `error`, the caller's class, with one line: `missing` says what to do where there is no file, and `way_out`,
+    Raises `error`, the caller's class, with one line: `missing` states what to do without a file, and `way_out`,
     which begins with its punctuation, where a file holds something else.
     """
     try:

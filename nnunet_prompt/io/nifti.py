@@ -39,9 +39,9 @@ class NiftiVolume:
     """One three-dimensional volume and where it lies.
 
     `array` is (X, Y, Z) in the file frame, float32 for images and int32 for labels (or narrower integers, where a
-    function says so); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
-    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` says in a line each what the header
-    contradicts, and what had to be done to a damaged file (`mended.read_mended`; the other readers refuse it).
+    function states it); `affine` is 4x4, RAS+, mm; `file_shape` is the shape on disk (two to seven axes); `replaced`
+    counts the voxels that were NaN or infinite on disk and are 0 here; `notes` states in a line each what the header
+    contradicts, and what had to be done to a damaged file (`io.repair.read_mended`; the other readers refuse it).
     """
 
     path: Path
@@ -62,6 +62,13 @@ class NiftiVolume:
         """Voxel size along each axis of `array`, from the affine."""
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
+
+    def remarks(self) -> list[str]:
+        """A line on each of `notes` and on the voxels that were replaced, with the name of the file."""
+        lines = [f"{self.path}: {note}" for note in self.notes]
+        if self.replaced:
+            lines.append(f"{self.path}: {self.replaced} voxels are not finite and taken as 0")
+        return lines
 
     def without_voxels(self) -> NiftiVolume:
         """The same grid and header with zeros that take no memory."""

@@ -39,7 +39,7 @@ UNREADABLE = (
 
 
 class _Quiet(logging.Filter):
-    """Silences nibabel in the thread that has entered it, for what it says of a header has no name of a file."""
+    """Silences nibabel in the thread that has entered it, for what it reports of a header has no name of a file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ _QUIET = _Quiet()
 def open_checked(path: Path) -> Any:
     """The image with its header read and checked, its voxels still on disk; raises `ImageError`.
 
-    What the header says of where voxels lie is as it is on disk, and `image.affine` is not to be trusted.
+    What the header states of where voxels lie is as it is on disk, and `image.affine` is not to be trusted.
     """
     check_is_file(path)
     if not path.name.lower().endswith(ENDINGS):

@@ -25,7 +25,7 @@ from nnunet_prompt.io.geometry import Lattice, same_geometry
 FIELDS = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
-)  # all that says where voxels lie
+)  # all that states where voxels lie
 UNITS = {1: "metres", 3: "micrometres"}  # by xyzt_units; anything else is read as mm
 UNIT_BITS = 7  # of xyzt_units; the others are for time
 _CLOSE = 1e-4  # headers that agree this well leave nothing to choose
@@ -76,7 +76,7 @@ class _Stated:
 
 
 def taken_geometry(header: Any, shape: tuple[int, int, int], path: Path) -> Taken:
-    """The affine that nnU-Net's reader takes, and a note for all that the header says otherwise.
+    """The affine that nnU-Net's reader takes, and a note for all that the header states otherwise.
 
     `header` is a nibabel header with its fields as they are on disk (`restore_fields`). Where SimpleITK refuses it, a
     sheared sform is taken with the voxel sizes of pixdim. Raises `ImageError` if SimpleITK has to be asked and there
@@ -138,7 +138,7 @@ def _read(header: Any, shape: tuple[int, int, int]) -> _Stated:
 
 
 def _with_thickness(sform: Affine, sizes: Affine, shape: tuple[int, int, int]) -> Affine:
-    """The sform, a single slice without thickness being 1 mm thick, which `sizes` then say as well."""
+    """The sform, a single slice without thickness being 1 mm thick, which `sizes` then state as well."""
     normal = np.cross(sform[:3, 0], sform[:3, 1])
     length = np.linalg.norm(normal)
     if shape[2] == 1 and not sform[:3, 2].any() and np.isfinite(length) and length > 0:
@@ -180,7 +180,7 @@ def _ask_itk(stated: _Stated, path: Path) -> Affine | None:
             reader = itk.ImageFileReader()
             reader.SetImageIO("NiftiImageIO")
             reader.SetFileName(str(file))
-            with _WARNINGS:  # what ITK has to say about the header it prints without a name
+            with _WARNINGS:  # what ITK reports about the header it prints without a name
                 told = display.GetGlobalWarningDisplay()
                 display.SetGlobalWarningDisplay(False)
                 try:
@@ -201,7 +201,7 @@ def _ask_itk(stated: _Stated, path: Path) -> Affine | None:
 
 
 def _one_voxel(stated: _Stated) -> bytes:
-    """A NIfTI file of one voxel that lies as the header says."""
+    """A NIfTI file of one voxel that lies as the header states."""
     header = nib.Nifti1Header()
     header.set_data_shape((1, 1, 1))
     header.set_data_dtype(np.uint8)
@@ -247,7 +247,9 @@ def _notes(stated: _Stated, taken: Affine) -> Iterator[str]:
     if stated.unit is not None:
         sizes = " x ".join(f"{s:.6g}" for s in stated.sizes)
         yield f"xyzt_units states {stated.unit}: pixdim {sizes} is taken as {found}, as nnU-Net's reader does"
-        taken = np.diag([1 / _FACTORS[stated.unit]] * 3 + [1.0]) @ taken  # to compare what is said
+        taken = (
+            np.diag([1 / _FACTORS[stated.unit]] * 3 + [1.0]) @ taken
+        )  # to compare what is stated
     if not stated.transforms:
         broken = int(stated.header["qform_code"]) > 0
         what = "a qform without a rotation" if broken else "neither sform nor qform"

@@ -20,14 +20,14 @@ from nnunet_prompt.io.nifti_geometry import corrected, restore_fields
 
 MAX_EXTENSIONS = 2**26  # bytes before the voxels
 _GZIP = b"\x1f\x8b"
-_KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by what they say of their own size
+_KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by what they state of their own size
 _LARGEST = 540
 _MAGIC = (b"n+1\0", b"ni1\0")
 _PIECE = 2**20
 
 
 def open_plain(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """A file for reading, unpacked on the way if its bytes, not its name, say that it is compressed."""
+    """A file for reading, unpacked on the way if its bytes, not its name, show that it is compressed."""
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")
@@ -57,7 +57,7 @@ def check_is_file(path: Path) -> None:
         if path.is_file():
             return
         there = path.exists()
-    except OSError as error:  # of a folder that may not be searched, say
+    except OSError as error:  # such as of a folder that may not be searched
         raise ImageError(f"{path}: cannot be opened: {system_reason(error)}") from error
     raise ImageError(
         f"{path}: expected a file, found something else" if there else f"{path}: no such file"
@@ -67,7 +67,7 @@ def check_is_file(path: Path) -> None:
 def bare_header(path: Path) -> Any:
     """The header without its extensions: nibabel's object, repaired as nibabel does, but with nothing refused.
 
-    Any field may still be wrong, and what says where voxels lie is as it is on disk. Raises `ImageError` if the file
+    Any field may still be wrong, and what states where voxels lie is as it is on disk. Raises `ImageError` if the file
     is missing, cannot be read, or does not begin like a NIfTI file.
     """
     stored = _parse(path, _start(path))
@@ -77,10 +77,10 @@ def bare_header(path: Path) -> Any:
 
 
 def check_extensions(path: Path) -> Any:
-    """The header as it is on disk, without its extensions, or None where it cannot be told.
+    """The header as it is on disk, without its extensions, or None where it cannot be known.
 
     Raises `ImageError` if the extensions claim more than `MAX_EXTENSIONS` or than there is room for. A file without a
-    header that can be told is left to nibabel, which says what is wrong with it.
+    header that can be known is left to nibabel, which reports what is wrong with it.
     """
     start = _start(path)
     try:

@@ -1,7 +1,7 @@
 """Image files that one of nnU-Net's own readers reads and writes: natural images, 3D TIFF, and any other reader.
 
 The reader hands over (C, Z, Y, X) and its `properties`; here arrays are (X, Y, Z) as everywhere, so a voxel of a PNG
-is (column, row, 0). Such files say nothing about the patient: their axes count as left, posterior, superior, which is
+is (column, row, 0). Such files state nothing about the patient: their axes count as left, posterior, superior, which is
 what ITK takes for them.
 """
 

@@ -1,7 +1,7 @@
 """Images that have to be answered, whatever is wrong with their files.
 
 A damaged file should be repaired by who owns it, and `read_nifti` refuses it. Where there is nobody to ask, these
-readers take the voxels that are there and what is left of the geometry, and say in `notes` what they did:
+readers take the voxels that are there and what is left of the geometry, and report in `notes` what they did:
 
     an affine that is not finite, singular, without spacing or     `mended_affine` finds the nearest one
     with one that no image has

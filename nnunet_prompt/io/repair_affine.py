@@ -1,4 +1,4 @@
-"""Where the voxels of a file may lie whose header does not say it, or says what cannot be."""
+"""Where the voxels of a file may lie whose header does not state it, or states what cannot be."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _candidates(header: Any) -> list[Affine]:
             stated = [_placed(np.array(header.get_qform(), np.float64))]
         except (ValueError, ArithmeticError):
             pass
-    return [*stated, *completed]  # a whole qform says more than half an sform
+    return [*stated, *completed]  # a whole qform states more than half an sform
 
 
 def _completed(sform: Affine, sizes: Affine) -> Affine:

@@ -17,7 +17,7 @@ ROOT = Path("/")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`cpus` are whole processors, at least 1; `memory` is in bytes, None where nobody says how much there is."""
+    """`cpus` are whole processors, at least 1; `memory` is in bytes, None where it is unknown."""
 
     cpus: int
     memory: int | None
@@ -35,7 +35,7 @@ def container_limits(root: Path = ROOT) -> Limits:
 
 
 def bound_threads() -> None:
-    """Lets torch use no more threads than there are processors for them, or as many as OMP_NUM_THREADS says.
+    """Lets torch use no more threads than there are processors for them, or as many as OMP_NUM_THREADS states.
 
     Others may have changed it meanwhile: `nnUNetv2_train` takes all processors of the machine.
     """

@@ -24,7 +24,7 @@ from nnunet_prompt.networks.tunable import Tuning
 
 ADAPTER_FILE: Final = "adapter.pth"
 ADAPTER_VERSION: Final = 1
-# what a whole checkpoint says beside its weights, and an adapter too, so that the two make a checkpoint
+# what a whole checkpoint states beside its weights, and an adapter too, so that the two make a checkpoint
 ABOUT: Final = ("trainer_name", "init_args", "inference_allowed_mirroring_axes")
 _LORA: Final = {DOWN: ".lora_down", UP: ".lora_up"}
 

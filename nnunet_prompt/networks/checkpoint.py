@@ -94,7 +94,7 @@ def _unreadable(path: Path, error: OSError) -> ModelError:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what torch says, without its advice to load the file unsafely."""
+    """The first line of what torch reports, without its advice to load the file unsafely."""
     text = str(error).split("WeightsUnpickler error:")[-1].strip()
     return next(iter(text.splitlines()), type(error).__name__)
 

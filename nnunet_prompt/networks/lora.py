@@ -53,7 +53,7 @@ def add_lora(network: nn.Module, *, rank: int, alpha: float) -> None:
 
 
 def lora_state(network: nn.Module) -> dict[str, dict[str, Tensor]]:
-    """For each layer its frozen `weight`, `up` and `down`: what the folded weights alone no longer tell."""
+    """For each layer its frozen `weight`, `up` and `down`: what the folded weights alone no longer show."""
     return {
         name: {
             "weight": term.original.detach(),

@@ -106,9 +106,9 @@ def make_promptable(network: nn.Module, n_image_channels: int) -> nn.Module:
 
 
 def start_from_images(network: nn.Module, n_image_channels: int) -> None:
-    """Initialises a fresh network so that training begins where plain nnU-Net begins.
+    """Initialises a new network so that training begins where plain nnU-Net begins.
 
-    The stem's image columns get the scale they would have without prompt columns. The prompt columns keep
+    The stem's image channels get the scale they would have without prompt channels. The prompt channels keep
     `PROMPT_SCALE` of nnU-Net's own: with zero, short trainings hardly learn to be pointed at; with all of it, they
     learn the structures worse where nothing is pointed at. (Adapted weights start from zero instead, because they have
     something to lose.) Every head starts from a probability of 0.05 (Lin et al. 2017, section 3.3), because nearly
@@ -170,7 +170,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
             weights = super().state_dict(*args, **kwargs)
             prefix = args[1] if len(args) > 1 else kwargs.get("prefix", "")
             rename_start(weights, prefix + SEG_LAYERS, prefix + HEADS)
-            # last, so that nnU-Net's loader says of a stock checkpoint that its stem has another shape
+            # last, so that nnU-Net's loader reports of a stock checkpoint that its stem has another shape
             weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
             write_saved(self, weights, prefix)
             return weights

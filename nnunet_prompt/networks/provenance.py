@@ -87,9 +87,9 @@ def provenance_of(weights: Mapping[str, Any]) -> tuple[Origin, ...]:
 
 
 def points_of(weights: Mapping[str, Any]) -> Points | None:
-    """How points were drawn for a state dict, None where it does not tell.
+    """How points were drawn for a state dict, None where it does not show.
 
-    Where it says only that nnInteractive is among its origins, these are nnInteractive's: one radius in voxels.
+    Where it states only that nnInteractive is among its origins, these are nnInteractive's: one radius in voxels.
     """
     if PROVENANCE not in weights:
         return None

@@ -1,4 +1,4 @@
-"""A network of which few parameters are trained: which ones, and what its state dict says meanwhile."""
+"""A network of which few parameters are trained: which ones, and what its state dict holds meanwhile."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def keep_statistics(network: nn.Module) -> None:
 
 
 def is_deaf(network: nn.Module) -> bool:
-    """Whether the network ignores prompts and will go on so: its prompt columns are zero, and nothing trains them."""
+    """Whether the network ignores prompts for good: its prompt input channels are zero, and nothing trains them."""
     inputs = int(network.n_image_channels) + N_PROMPT_CHANNELS  # type: ignore[arg-type]
     stem: Any = next(
         m for m in network.modules() if isinstance(m, _ConvNd) and m.in_channels == inputs

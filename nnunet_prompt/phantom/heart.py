@@ -142,7 +142,7 @@ def phantom_case(rng: np.random.Generator, *, centre: str, complete: bool = True
 
 
 def write_phantoms(target: Path, cases: int, *, seed: int = 0, part: Part = "train") -> Path:
-    """Writes phantoms of centres A, B, C in turn to `target` in the layout above, and returns `target`.
+    """Writes phantoms of centres A, B, C by rotation to `target` in the layout above, and returns `target`.
 
     A test case is labelled completely, whatever its centre; training and test cases of one seed are different hearts.
     Case i does not depend on how many there are. Existing files are kept, so a stopped run resumes;

@@ -163,7 +163,7 @@ def _tilted(volume: Volume) -> Volume:
 
 
 def _moved(volume: Volume) -> Volume:
-    """An affine that says another place, by less than a voxel."""
+    """An affine that states another place, by less than a voxel."""
     affine = volume.affine.copy()
     affine[:3, 3] += (0.9, -0.7, 0.5)
     return replace(volume, affine=affine)

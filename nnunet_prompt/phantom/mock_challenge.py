@@ -71,7 +71,7 @@ class MockChallenge:
     """How the downloads of a task are made.
 
     `centres` are those with training cases and how many the real download has; `test_centres` those of the test set,
-    in turn. `draw` makes a case from a generator, a centre of either and the number of the case in it, from 1.
+    by rotation. `draw` makes a case from a generator, a centre of either and the number of the case in it, from 1.
     `rename` is a defect of the whole training download: another path for each of its files.
     """
 
@@ -121,7 +121,7 @@ def write_mock_challenge(
     """Writes so many training cases, a validation and a test set to `target` as above, and returns `target`.
 
     `centres` narrow each part to those of them that it has. A part that has none of them keeps all of its own, which
-    a note says: so `B` for a task whose training data are all of A trains on A and tests on B. Training cases are in
+    a note states: so `B` for a task whose training data are all of A trains on A and tests on B. Training cases are in
     the shares of the real download. With `defects`, `rename` counts and each known defect is given to one training
     case, in the order of the cases. Existing files are kept, so a stopped run resumes; more cases may be asked
     for later. Raises `DatasetError` for fewer than one case, for a centre that no part has, and for a folder of
@@ -184,7 +184,7 @@ def places(
 
 
 def in_turn(centres: Sequence[str], cases: int) -> list[Place]:
-    """The validation or test cases beside so many training cases: of these centres in turn, at least two."""
+    """The validation or test cases beside so many training cases: of these centres by rotation, at least two."""
     count = max(2, -(-cases // SHARE))
     return [Place(centres[i % len(centres)], i // len(centres) + 1) for i in range(count)]
 

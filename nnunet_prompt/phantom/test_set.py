@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
+from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts_json
 from nnunet_prompt.phantom.scanner import Volume
 
 IMAGES = "test/images"
@@ -29,4 +29,4 @@ def files_of(case_id: str, sequences: Mapping[str, Volume], labels: Volume) -> d
 
 def write_prompts(target: Path, *, seed: int) -> None:
     """Writes the prompts of all hidden label maps: what is random in a case depends on the seed and the case alone."""
-    simulate_prompts(target / LABELS, target / PROMPTS, options=SimulateOptions(seed=seed))
+    simulate_prompts_json(target / LABELS, target / PROMPTS, options=SimulateOptions(seed=seed))

@@ -39,7 +39,7 @@ def _one_series(centre: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ValSet:
-    """How the validation download of a task is made, of its `centres` in turn.
+    """How the validation download of a task is made, of its `centres` by rotation.
 
     Names are anonymous and count from 1 in each series: `series` gives those that a case of a centre is in (default:
     all are in one, ""). `draw` makes a case from a generator, its centre and its number in each of its series.

@@ -83,7 +83,7 @@ def whole_heart(
 
 
 def _places(rng: np.random.Generator, shape: Shape, spacing_mm: Spacing) -> Field:
-    """The place of each voxel in the frame of the heart, (3, R, C, S): turned, scaled, shifted and warped."""
+    """The place of each voxel in the frame of the heart, (3, R, C, S): rotated, scaled, shifted and warped."""
     in_scan = np.stack(
         [
             np.broadcast_to(p, shape) + 2.5 * smooth_field(rng, shape)

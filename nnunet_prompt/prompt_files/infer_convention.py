@@ -1,8 +1,9 @@
 """Settles what a prompts.json leaves open, once per file, from its numbers and the images they belong to.
 
-The order of x and y is told, strongest first, by prompts that leave the image under one order, by where the structures
-of a whole heart or the liver lie, and by the tissue that the prompts point at; votes of all cases are added. What the
-user gives is never asked. What nothing states is taken as the challenge's own page suggests (`DEFAULT`), and reported.
+The order of x and y is inferred, strongest first, by prompts that leave the image under one order, by where the
+structures of a whole heart or the liver lie, and by the tissue that the prompts point at; votes of all cases are added.
+What the user gives is never asked. What nothing states is taken as the challenge's own page suggests (`DEFAULT`), and
+reported.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def settle(
 ) -> Reading:
     """Reads the headers of the images, and up to twenty small images where nothing stronger decides the order.
 
-    `cases` are keys of `prompts`, each with the path of one image. Images that cannot be read say nothing; without
+    `cases` are keys of `prompts`, each with the path of one image. Images that cannot be read decide nothing; without
     any, the reading is the default. The same files give the same reading. Raises nothing.
     """
     log = _Log(prompts.source)

@@ -39,7 +39,7 @@ class LabelText:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A label, what the text says of the sign (None for nothing), and the number of the candidate that meant it."""
+    """A label, what the text states of the sign (None for nothing), and the number of the candidate that meant it."""
 
     label: int
     positive: bool | None = None

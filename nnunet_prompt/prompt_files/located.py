@@ -1,7 +1,7 @@
 """Prompts as a file has them, in the space in which it has them, and the way from there into an image.
 
 A file is read before its image is known, and the model's structures may be known later still. So readers make `Located`
-prompts, and `place` turns those of one case into prompts of the image file's array.
+prompts, and `place` makes of those of one case prompts of the image file's array.
 """
 
 from __future__ import annotations
@@ -181,16 +181,15 @@ class _Gathered:
         """The box of these edges within the image."""
         lower = np.asarray(edges.lower) + 0.5
         upper = np.asarray(edges.upper) + 0.5
-        size = np.asarray(self.image.shape, float)
-        low, high = np.clip(lower, 0, size), np.clip(upper, 0, size)
-        if (low >= high).any():
+        corners = edges.cut_to(self.image.shape)
+        if corners is None:
             raise PromptError(
                 f"the box lies outside the image: it covers the voxels {_rounded(lower)} to {_rounded(upper)} of"
                 f" the shape {self.image.shape}"
             )
-        if max((low - lower).max(), (upper - high).max()) > AT_MOST_CUT:
+        if max((corners[0] - lower).max(), (upper - corners[1]).max()) > AT_MOST_CUT:
             self.warn(f"{where}: the box leaves the image and is cut off at its border")
-        return Box(_three(low), _three(high), positive)
+        return Box(*corners, positive)
 
     def _add_mask(self, mask: BoolArray, positive: bool) -> None:
         before = self.masks.get(positive)
@@ -205,8 +204,3 @@ def _hint(space: Space) -> str:
 
 def _rounded(values: Any) -> list[float]:
     return [round(float(v), 2) + 0.0 for v in values]
-
-
-def _three(values: npt.NDArray[np.float64]) -> Coordinate:
-    a, b, c = (float(v) for v in values)
-    return a, b, c

@@ -6,8 +6,8 @@
     track_id,axis-0,axis-1,axis-2,axis-3                   here axis-0 is the time
 
 Axes are those of the array as it was shown. Most readers show the reversed axes of a NIfTI file, z, y, x; a program
-that showed nibabel's array had x, y, z: the caller says which. Columns named z, y and x are the file's own axes.
-Further columns may say of each row which label it is (`label`) and whether it is positive (`positive`).
+that showed nibabel's array had x, y, z: the caller states which. Columns named z, y and x are the file's own axes.
+Further columns may state of each row which label it is (`label`) and whether it is positive (`positive`).
 
 A rectangle or an ellipse is a box, the smallest around it, one slice thick where it is flat; a line or a path is a
 scribble, and so is a polygon, back to its beginning.
@@ -48,7 +48,7 @@ class _Row:
 
 
 def parse_napari(text: str, source: str, names: tuple[str, ...], axes: Axes) -> list[Located]:
-    """The prompts of a CSV file; `source` is its name, `names` what that says of a label.
+    """The prompts of a CSV file; `source` is its name, `names` what that states of a label.
 
     Raises `PromptFileError` in one line with a sample for anything that is none of the three forms.
     """

@@ -16,7 +16,7 @@ from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.prompt_files.case_view import CaseView
 
 BAD = 0.05  # share of prompts that may lie anywhere
-MOST = 6.0  # what a case can say by its bounds, and
+MOST = 6.0  # what a case can decide by its bounds, and
 ANATOMY = 2.0  # by its anatomy
 LIVER_MM = 90.0  # no left atrium is as wide, whose label might be 1 too
 _WHS = {s.name: s.official for s in table_for("whs").structures}
@@ -59,14 +59,14 @@ def by_anatomy(view: CaseView, labels: frozenset[int]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class EndVotes:
-    """How many boxes and points say that the second corner is the last pixel, and that it is one past it."""
+    """How many boxes and points show that the second corner is the last pixel, and that it is one past it."""
 
     inclusive: int
     exclusive: int
 
     @property
     def answer(self) -> bool | None:
-        """Whether it is inclusive; None if too few say so, or too many the other."""
+        """Whether it is inclusive; None if too few show it, or too many the other."""
         low, high = sorted((self.inclusive, self.exclusive))
         return None if high < 3 or high < 4 * low else self.inclusive > self.exclusive
 

@@ -63,7 +63,7 @@ class PromptFile:
 
     cases    what is known of each case by its key: prompts, or the files that hold them
     loose    whether the path holds files that are not assigned to cases yet
-    given    what the user says of the convention of a prompts.json
+    given    what the user states of the convention of a prompts.json
     reading  the convention, None until the images are known
     axes     what axis-0, axis-1 and axis-2 of a napari file are, None for the default, which is reported
     table    the structures that labels may be named by
@@ -109,7 +109,7 @@ class PromptFile:
         try:
             located = [one for each in found for one in self._read(each, case)]
             return frozenset(understand(one.label, self.table).label for one in located)
-        except NNUNetPromptError:  # an error of this case, when its turn comes
+        except NNUNetPromptError:  # an error of this case, later
             return frozenset()
 
     def without_prompts(self, cases: Iterable[str]) -> list[str]:
@@ -229,7 +229,7 @@ class PromptFile:
             if len(several) == 1 and several[0].path.name.lower().endswith(".json"):
                 try:
                     cases[case] = several[0].read(case, self.axes or DEFAULT_AXES)
-                except NNUNetPromptError:  # an error of this case, when its turn comes
+                except NNUNetPromptError:  # an error of this case, later
                     continue
         return cases
 

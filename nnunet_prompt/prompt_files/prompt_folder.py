@@ -41,7 +41,7 @@ FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class FileOfCase:
-    """A file with prompts of one case; `names` is what its name says of a label, if anything."""
+    """A file with prompts of one case; `names` is what its name states of a label, if anything."""
 
     path: Path
     names: tuple[str, ...] = ()

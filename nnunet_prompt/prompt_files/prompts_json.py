@@ -83,7 +83,7 @@ def write_prompts_json(
 ) -> None:
     """Writes the prompts of cases (PLS frame): every slice that `CasePrompts.slices` names, empty ones as null.
 
-    The file appears when it is complete. Raises `PromptFileError` for prompts that it cannot say (`raw_slices`) and if
+    The file appears when it is complete. Raises `PromptFileError` for prompts it cannot state (`raw_slices`) and if
     it cannot be written.
     """
     lines = []

@@ -165,7 +165,7 @@ def raw_slices(
 ) -> dict[int, dict[int, RawPrompt]]:
     """The way back: the slices that `prompts.slices` names, by their numbers in the file, empty ones included.
 
-    Raises `PromptError` for what the file cannot say: another frame, negative prompts, scribbles, masks, boxes of more
+    Raises `PromptError` for what no file can state: another frame, negative prompts, scribbles, masks, boxes of more
     than one slice, two boxes or six points of a label in a slice, a prompt in a slice that is not named.
     """
     if prompts.frame != "PLS" or prompts.slices is None:

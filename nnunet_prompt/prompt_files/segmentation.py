@@ -1,6 +1,6 @@
 """Rough masks from label maps (ITK-SNAP and others, NIfTI) and from segmentations of 3D Slicer (.seg.nrrd, .nrrd).
 
-A .seg.nrrd has one or several layers; `SegmentN_Name`, `SegmentN_LabelValue` and `SegmentN_Layer` in its header say
+A .seg.nrrd has one or several layers; `SegmentN_Name`, `SegmentN_LabelValue` and `SegmentN_Layer` in its header state
 which voxels are which segment. It may hold only a part of the image's grid, or lie on another one: then nearest
 neighbour decides.
 """
@@ -81,7 +81,7 @@ def read_mask(path: Path, value: int | None, image: NiftiVolume, warn: Warn) -> 
 
 
 def masks_of(path: Path, names: tuple[str, ...]) -> list[Located]:
-    """The masks of a label map or a segmentation, one for each segment; `names` are what the file name says of a label.
+    """The masks of a label map or a segmentation, one per segment; `names` are what the file name states of a label.
 
     A label map without names in it has one mask for each value, which is its label; one that has a single value may be
     named by the file. Raises `ImageError` for a file that cannot be read or has no segment.

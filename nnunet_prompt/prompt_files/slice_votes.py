@@ -1,6 +1,6 @@
 """How a prompts.json counts slices: along which axis of a case, and from 0 or from 1.
 
-Slices lie along the third PLS axis, as the challenge says. For an oblique stack that axis may lie in the plane of its
+Slices lie along the third PLS axis, as the challenge states. For an oblique stack that axis may lie in the plane of its
 slices, and whoever made the prompts may have seen that and taken the other (datasets.md 2.3): then the numbers of the
 slices run over another axis, or the prompts leave the slices.
 """

@@ -41,7 +41,7 @@ def is_markups(content: Any) -> bool:
 
 
 def parse_markups(content: Any, source: str, names: tuple[str, ...]) -> list[Located]:
-    """The prompts of a `.mrk.json`; `source` is its name, `names` what that says of a label.
+    """The prompts of a `.mrk.json`; `source` is its name, `names` what that states of a label.
 
     Raises `PromptFileError` in one line with a sample for what cannot be read, and for markups that are no prompts.
     """
@@ -89,7 +89,7 @@ class _Markup:
             )
 
     def _label(self, points: list[tuple[str, Coordinate, tuple[str, ...]]]) -> LabelText:
-        """Of a markup that is one prompt: what its first control point says, then its own name."""
+        """Of a markup that is one prompt: what its first control point states, then its own name."""
         said = points[0][2] if points else ()
         return LabelText((*said, *self.names))
 
@@ -140,7 +140,7 @@ class _Markup:
         return x, y, z
 
     def _space(self) -> Space:
-        """Slicer writes LPS, and means it where nothing is said (its schema's default)."""
+        """Slicer writes LPS, and means it where nothing is stated (its schema's default)."""
         system = self.content.get("coordinateSystem", "LPS")
         space = _FCSV_SPACES.get(str(system))
         if space is None:
@@ -159,7 +159,7 @@ class _Markup:
 
 
 def parse_fcsv(text: str, source: str, names: tuple[str, ...]) -> list[Located]:
-    """The points of an `.fcsv`, whose comments say what its columns and coordinates are. Raises `PromptFileError`."""
+    """The points of an `.fcsv`, whose comments state what its columns and coordinates are. Raises `PromptFileError`."""
     said = dict(
         line.lstrip("# ").split("=", 1) for line in text.splitlines() if re.match("#.*=", line)
     )

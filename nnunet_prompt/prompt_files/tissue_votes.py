@@ -1,6 +1,6 @@
 """Which order of x and y puts the prompts on the structures that the images show.
 
-The prompts of a label point at one kind of tissue (liver, blood, muscle), and what lies round their boxes is another.
+The prompts of a label point at one kind of tissue (liver, blood, muscle), and what lies around their boxes is another.
 With x and y swapped they fall on whatever lies there: the intensities of a label scatter more, and inside and outside
 of its boxes differ less.
 """
@@ -46,10 +46,10 @@ def pick(views: Iterable[CaseView]) -> list[CaseView]:
 
 
 def by_tissue(view: CaseView, base: Base) -> float | None:
-    """Above 0 where the image fits "xy" better, below where "yx"; None if it says nothing.
+    """Above 0 where the image fits "xy" better, below where "yx"; None if it shows nothing.
 
     The sum of two logarithms of ratios: of contrasts between inside and outside of boxes, and of scatters within
-    labels. Reads the image; one that cannot be read says nothing.
+    labels. Reads the image; one that cannot be read shows nothing.
     """
     try:
         image = view.to_pls.apply(read_image_file(view.path).array)
@@ -76,7 +76,7 @@ def by_tissue(view: CaseView, base: Base) -> float | None:
 
 
 def weigh(ratios: Sequence[float]) -> float:
-    """One vote from those of cases: 1.7 times the root of their number if all agree, 0 if they say little.
+    """One vote from those of cases: 1.7 times the root of their number if all agree, 0 if they show little.
 
     So four cases that agree decide the order (`evidence.DECIDED`), and three do not.
     """
@@ -88,7 +88,7 @@ def weigh(ratios: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Places:
-    """Voxels (N, 3) as x, y, slice: points or middles of boxes, and where `ring` is set, round boxes.
+    """Voxels (N, 3) as x, y, slice: points or middles of boxes, and where `ring` is set, around boxes.
 
     `prompt` counts slices with a label, and `label` is that label.
     """

@@ -89,7 +89,7 @@ def corrective_clicks(
 ) -> tuple[Point, ...]:
     """A click in each of the `count` largest errors of `mask`: positive where the target is missed, else negative.
 
-    Each lies as `deep_point` says it; a mask without errors gets none.
+    Each lies as `deep_point` places it; a mask without errors gets none.
     """
     clicks = []
     for component, positive in error_components(target, mask, count):

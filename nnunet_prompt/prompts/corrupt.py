@@ -1,4 +1,4 @@
-"""Masks that serve as prompts: rough ones, and those that stop where the object goes on."""
+"""Masks that serve as prompts: rough ones, and those that stop where the object continues."""
 
 from __future__ import annotations
 

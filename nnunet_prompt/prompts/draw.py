@@ -45,7 +45,7 @@ def jittered_box(
 ) -> Box:
     """The box of three spans, its edges jittered inside `shape` along the axes of more than one voxel.
 
-    An edge on the border stays there, because the object may go on behind it. Empty results are drawn again, axis by
+    An edge on the border stays there, because the object may continue behind it. Empty results are drawn again, axis by
     axis, which favours neither direction.
     """
     lower, upper = [], []

@@ -246,7 +246,7 @@ def ras_map(affine: npt.NDArray[np.floating[Any]], shape: Shape) -> AxisMap:
 
 
 def codes_map(codes: str, wanted: str, shape: Shape) -> AxisMap:
-    """From axes that grow towards `codes` ("LPS", say, one letter per axis) to axes that grow towards `wanted`."""
+    """From axes that grow towards `codes` ("LPS", one letter per axis) to axes that grow towards `wanted`."""
     opposite = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
     axes, flips = [], []
     for letter in wanted:

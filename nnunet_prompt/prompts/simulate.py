@@ -162,7 +162,7 @@ def _with_negative_area(
     others: Sequence[BoolArray],
     options: SimulationOptions,
 ) -> PromptSet:
-    """The other structures as forbidden area: their masks, or boxes round what of them no box of the target meets."""
+    """The other structures as forbidden area: their masks, or boxes around what of them no box of the target meets."""
     areas = [other & ~target for other in others]
     areas = [area for area in areas if area.any() and rng.random() < 0.7]
     if not areas:

@@ -116,7 +116,7 @@ class Scribble:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptSet:
-    """All that is said about one object: its points, boxes, scribbles, a rough mask and a negative mask.
+    """All that is stated about one object: its points, boxes, scribbles, a rough mask and a negative mask.
 
     `mask` and `negative_mask` are boolean with the shape of the array that the set belongs to. The negative mask is
     where the object is not, other structures for example; it shares the channel of the negative boxes. Raises
@@ -153,7 +153,7 @@ class PromptSet:
 
     @property
     def says_where(self) -> bool:
-        """Whether anything positive is said: a point, a box, a scribble or a mask that is not empty."""
+        """Whether anything positive is stated: a point, a box, a scribble or a mask that is not empty."""
         given: tuple[Point | Box | Scribble, ...] = (*self.points, *self.boxes, *self.scribbles)
         return any(p.positive for p in given) or (self.mask is not None and bool(self.mask.any()))
 

@@ -62,6 +62,12 @@ class Edges:
     upper: Coordinate
     rotated: bool = False
 
+    def cut_to(self, shape: Shape) -> tuple[Coordinate, Coordinate] | None:
+        """The corners of the block as a half-open box within an array of this shape; None where it lies outside."""
+        low = np.clip(np.asarray(self.lower) + 0.5, 0, shape)
+        high = np.clip(np.asarray(self.upper) + 0.5, 0, shape)
+        return (_three(low), _three(high)) if (low < high).all() else None
+
 
 def to_voxels(space: Space, affine: npt.NDArray[Any]) -> ToVoxels:
     """The map from `space` to the voxels of an array with this affine (nibabel's: RAS+, 4x4).
@@ -120,14 +126,13 @@ class FromWorld:
         ends = np.array([corner, opposite], np.float64)
         corners = [(float(x), float(y), float(z)) for x, y, z in itertools.product(*ends.T)]
         edges = enclosing(to_voxels("RAS", self.affine)(corners))
-        low = np.clip(np.asarray(edges.lower) + 0.5, 0, self.shape)
-        high = np.clip(np.asarray(edges.upper) + 0.5, 0, self.shape)
-        if not (low < high).all():
+        corners_inside = edges.cut_to(self.shape)
+        if corners_inside is None:
             raise PromptError(
                 f"box {tuple(corner)} to {tuple(opposite)} mm lies outside the image, whose shape is {self.shape};"
                 " world coordinates are RAS mm"
             )
-        return Box(_three(low), _three(high), positive)
+        return Box(*corners_inside, positive)
 
     def prompts(self, given: PromptSet) -> PromptSet:
         """A whole set; masks, which are arrays of voxels already, and extents stay as they are."""

@@ -49,7 +49,7 @@ class MeasuredTrainer(CheckedTrainer):
             warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
             super().on_validation_epoch_end(val_outputs)
         moving = self.logger.get_value("ema_fg_dice", step=None)
-        if np.isnan(moving[-1]):  # an epoch that showed nothing at all says nothing, now or later
+        if np.isnan(moving[-1]):  # an epoch that showed nothing at all shows nothing, now or later
             moving[-1] = moving[-2] if len(moving) > 1 else 0.0
         counts = np.sum([output["object"] for output in val_outputs], axis=0)
         log_object(self.logger, counts, self.current_epoch, ddp=self.is_ddp)

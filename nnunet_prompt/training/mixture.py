@@ -14,7 +14,7 @@ from nnunet_prompt.prompts.options import Kind, SimulationOptions
 class PromptMixture:
     """Shares and weights of the kinds of prompts, and the noise they are drawn with. `p_` are probabilities.
 
-    promptless: share of the samples that are shown no prompt and teach the structure heads
+    promptless: share of the samples that are shown no prompt and train the structure heads
     prompts_after: iterations at the beginning in which all samples are such ones (0: it costs points and masks more
         than it brings, see benchmarks/results/mixtures.md)
     few, slices, scribbles, mask, continued: weights of the kinds among the prompted samples (see `prompts.simulate`;
@@ -67,7 +67,7 @@ class PromptMixture:
     def is_promptless(self, sample: int, iteration: int | None = None) -> bool:
         """Whether the sample of this running number is shown no prompt: evenly spread, without chance.
 
-        `iteration` says how far the training is, None that this does not matter.
+        `iteration` is how far the training is, None that this does not matter.
         """
         if iteration is not None and iteration < self.prompts_after:
             return True

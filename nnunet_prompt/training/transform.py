@@ -79,7 +79,7 @@ class Targets:
     mixture: how often which prompts are shown
     slice_axis: the axis of the patch through the slices
     ignore_label: unknown in every head
-    batch_size: samples of a batch, whose slots take turns in being shown prompts
+    batch_size: samples of a batch, whose slots are shown prompts by rotation
     """
 
     table: StructureTable
@@ -91,14 +91,14 @@ class Targets:
 
 
 class SimulatePrompts(BasicTransform):
-    """Adds the seven prompt channels to the image and turns the label map into the targets of 1 + K heads.
+    """Adds the seven prompt channels to the image and makes of the label map the targets of 1 + K heads.
 
     In: image (C, *patch) and segmentation (1, *patch). Out: image (C + 7, *patch) and segmentation (1 + K, *patch),
     int8 with -1 for unknown. It runs after every spatial and intensity augmentation, so prompts are never resampled
     or augmented, and before the downsampling for deep supervision. Patches of two axes are one slice.
 
-    Supervision follows what is shown: a sample without prompts teaches the structure heads and leaves the object head
-    unknown; one with prompts teaches the object head, and the heads of the structures that it does not point at. A
+    Supervision follows what is shown: a sample without prompts trains the structure heads and leaves the object head
+    unknown; one with prompts trains the object head, and the heads of the structures that it does not point at. A
     head that saw its own structure pointed at would learn to copy the prompt, and be lost without one. Both kinds of
     sample alternate over the slots of the batch, because nnU-Net centres some slots on foreground and others not.
     """
@@ -185,7 +185,7 @@ def draw_object(
 
     `heads` are those of `head_targets`, with an empty object head. The object is a structure that its own head knows,
     or one of those in `prompted` (labels of structures that the label map shows although their heads do not learn
-    them). Heads of structures that prompts point at, positive or negative, become unknown, unless the mixture says
+    them). Heads of structures that prompts point at, positive or negative, become unknown, unless the mixture states
     otherwise.
 
     A structure that is a union is drawn whole or as its own label alone, since prompts files do either. Without a
@@ -217,7 +217,7 @@ def draw_object(
 
 
 def _says_no(prompts: PromptSet) -> bool:
-    """Whether something negative is said, which shows where other structures are."""
+    """Whether something negative is stated, which shows where other structures are."""
     said: list[Point | Box | Scribble] = [*prompts.points, *prompts.boxes, *prompts.scribbles]
     return prompts.negative_mask is not None or not all(p.positive for p in said)
 

@@ -1,6 +1,6 @@
 """Makes a start checkpoint for a promptable training from the weights of another model.
 
-Every tensor of the new network is copied, widened or new; the report says which, and what of the source found no use.
+Every tensor of the new network is copied, widened or new; the report states which, and what of the source found no use.
 `nnUNetv2_train ... -pretrained_weights` takes the result as it is.
 """
 
@@ -33,8 +33,8 @@ SHAPELESS = ("strides", "norm_op", "norm_op_kwargs", "nonlin", "dropout_op")
 def adapt(source: SourceModel, target: Target) -> tuple[dict[str, Tensor], AdaptReport]:
     """The weights of `target`'s network taken from `source`, in the names of our checkpoints, and the report.
 
-    Copied tensors are those of the source, not copies of them; all names of one tensor share it. The prompt columns of
-    the stem are zero, unless the source has prompt columns itself: at the start prompts then change nothing. Image
+    Copied tensors are those of the source, not copies of them; all names of one tensor share it. The prompt channels of
+    the first convolution are zero, unless the source has some itself: at the start prompts then change nothing. Image
     columns go by channel name, else in order; extra ones repeat the source's, divided by how often each is used. The
     object head is the source's if it has one, a structure head that of the source's label of the same name
     (`weights.source_model.rows_of_labels`), every other head is newly initialised by nnU-Net. Raises `ModelError` where
@@ -113,7 +113,7 @@ def image_columns(source: Sequence[str], target: Sequence[str], n_source: int) -
     """For each image channel of the target the one of the source that it starts from.
 
     By name where the source names them all, else in order, and round again for extra channels. Raises `ModelError`
-    where the target has fewer channels and their names do not say which.
+    where the target has fewer channels and their names do not show which.
     """
     known = [name.lower() for name in source]
     wanted = [name.lower() for name in target]

@@ -1,4 +1,4 @@
-"""Gives a trained model back: to the viewers that serve nnInteractive's models, or to stock nnU-Net."""
+"""Exports a trained model: to the viewers that serve nnInteractive's models, or to stock nnU-Net."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Licence:
 
     @property
     def line(self) -> str:
-        """One line: every licence once, the nearest source first. It says so where none is known."""
+        """One line: every licence once, the nearest source first. It states where none is known."""
         named = [*(o.licence for o in self.origins), *([self.given] if self.given else [])]
         return " and ".join(dict.fromkeys(" ".join(n.split()) for n in named)) or UNKNOWN_LICENCE
 

@@ -1,8 +1,8 @@
 """The families of models whose weights we take: how each is distinguished from the others, and how its tensors are
 named.
 
-nnunet_prompt      ours: prompt columns, object head and structure heads are kept
-nninteractive      nnInteractive: its stem ends with the seven prompt columns, its outputs are background, object
+nnunet_prompt      ours: prompt input channels, object head and structure heads are kept
+nninteractive      nnInteractive: its stem ends with the seven prompt channels, its outputs are background, object
 nnssl              nnssl / OpenMind: an encoder, found by the adaptation plan in the checkpoint
 multitalent        MultiTalent 2: stems and heads per data set, a trunk as in nnU-Net
 totalsegmentator   nnU-Net with trainers of its own, which nobody has to know
@@ -56,7 +56,7 @@ def open_source(path: Path, *, stem: str | None = None, licence: str | None = No
     """The model at `path`, a checkpoint or the folder of a model.
 
     `stem` chooses among the stems of a multi-stem MultiTalent model. `licence` replaces what is known: the first line
-    of a LICENSE file in the model folder, else what `weights.source_table` says of the family. Raises `ModelError`.
+    of a LICENSE file in the model folder, else what `weights.source_table` states of the family. Raises `ModelError`.
     """
     files = find_source(path)
     _refuse_adapters(files)
@@ -78,7 +78,7 @@ def open_source(path: Path, *, stem: str | None = None, licence: str | None = No
 
 
 def family_of(files: SourceFiles) -> str:
-    """The family that a checkpoint belongs to, "nnunet" where nothing says otherwise."""
+    """The family that a checkpoint belongs to, "nnunet" where nothing states otherwise."""
     names, trainer = files.weights, files.trainer.lower()
     if NNSSL_PLAN in files.checkpoint:
         return "nnssl"
@@ -102,7 +102,7 @@ def adapter_of(files: SourceFiles) -> Mapping[str, Any] | None:
 
 
 def stems_of(files: SourceFiles) -> list[str]:
-    """The names of the stems of a multi-stem model, none for the others."""
+    """The names of the stems in a multi-stem model, none for the others."""
     return sorted(_members(files.weights, _STEM_OF))
 
 

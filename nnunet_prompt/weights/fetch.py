@@ -25,7 +25,7 @@ BLOCK = 1 << 20
 def fetch(source: KnownSource, folder: Path) -> Path:
     """Downloads `source` into `folder`/<name>, unpacks an archive, and returns that model folder.
 
-    A file that is there is not downloaded again; one that stopped half-way goes on. Hashes are checked against the
+    A file that is there is not downloaded again; one that stopped half-way is resumed. Hashes are checked against the
     table's, else against those in `sha256.json`, which the first download writes. The licence is written to LICENSE,
     unless the owners' files hold one. Raises `ModelError` where there is no network, for a source that has to be
     fetched by hand, and for a file that is not what it was.

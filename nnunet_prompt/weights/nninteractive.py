@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 INFO_FILE: Final = "inference_info.json"
 FAMILY: Final = "nninteractive"
-TRAINER: Final = "nnInteractiveTrainer_stub"  # its own name for "build what the plans say"
+TRAINER: Final = "nnInteractiveTrainer_stub"  # its own name for "build what the plans state"
 TRIED_WITH: Final = "2.6.0"
 MARGIN: Final = (
     24  # its refinement trusts a patch only where it is that many voxels away from every border

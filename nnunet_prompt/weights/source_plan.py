@@ -119,7 +119,7 @@ def source_configuration(
 
 
 def _checked(source: SourceModel) -> dict[str, Any]:
-    """The architecture, all of whose classes are torch's: nnU-Net imports by name whatever plans say."""
+    """The architecture, all of whose classes are torch's: nnU-Net imports by name whatever plans state."""
     architecture: dict[str, Any] = deepcopy(dict(source.settings["architecture"]))
     kwargs = architecture["arch_kwargs"]
     needed = [str(key) for key in architecture.get("_kw_requires_import", ())]

@@ -85,7 +85,7 @@ def plain_weights(
     heads: Sequence[int],
     background: bool,
 ) -> dict[str, Tensor]:
-    """Weights by nnU-Net's names without prompt columns, and with the rows `heads` in every head of the decoder.
+    """Weights by nnU-Net's names without prompt channels, and with the rows `heads` in every head of the decoder.
 
     A `background` is one more row of zeros, the first.
     """

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nnunet_prompt.challenge.budget import Budget
 from nnunet_prompt.challenge.case_run import Trouble
-from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts
+from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts_json
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
@@ -22,6 +22,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 from tests.helpers.models import TABLE
+from tests.helpers.predictors import idle_engine
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -32,6 +33,7 @@ class BoxFiller:
     """Predicts filled boxes on the file grid, and says too much: `stray` in every voxel of the rest."""
 
     table = TABLE
+    engine = idle_engine()
 
     def __init__(self, n_image_channels: int = 1, fails_at: float | None = None, stray: int = 9):
         self.n_image_channels = n_image_channels
@@ -84,7 +86,7 @@ class Challenge:
         for i, case in enumerate(cases):
             save(folder / "labels" / f"{case}.nii.gz", bricks())
             save(self.images / f"{case}.nii.gz", np.full(SHAPE, i, np.float32))
-        simulate_prompts(folder / "labels", self.json, options=SimulateOptions(**options))
+        simulate_prompts_json(folder / "labels", self.json, options=SimulateOptions(**options))
 
     def edit(self, change: Any) -> None:
         content = json.loads(self.json.read_text())

@@ -24,7 +24,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts
-from tests.helpers.predictors import TABLE
+from tests.helpers.predictors import TABLE, idle_engine
 
 SHAPE = (6, 4, 3)
 LPS = np.diag([-1.0, -1.5, 4.0, 1.0])
@@ -69,6 +69,7 @@ class Babbler:
 
     n_image_channels = 1
     table = TABLE
+    engine = idle_engine()
 
     @classmethod
     def from_folder(cls, model: Path, options: Any) -> Babbler:

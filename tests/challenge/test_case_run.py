@@ -16,7 +16,7 @@ from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from tests.challenge.folders import SHAPE, BoxFiller, Challenge, bricks, save
 from tests.helpers.each import each
-from tests.helpers.predictors import Answers, predictor
+from tests.helpers.predictors import Answers, idle_engine, predictor
 
 
 class Counts(Answers):
@@ -52,7 +52,7 @@ def test_a_prediction_on_another_grid_falls_back(two: Challenge) -> None:
     def turned(images: Any, prompts: Any) -> npt.NDArray[Any]:
         return np.zeros(SHAPE[::-1], int)
 
-    predictor = SimpleNamespace(n_image_channels=1, predict_prompts=turned)
+    predictor = SimpleNamespace(n_image_channels=1, engine=idle_engine(), predict_prompts=turned)
     assert [t.stage for t in two.run(predictor)] == ["prediction", "prediction"]
     assert all(np.array_equal(mask, bricks()) for mask in two.written().values())
 

@@ -22,6 +22,7 @@ from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
 from tests.helpers.each import each
+from tests.helpers.predictors import idle_engine
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])
@@ -186,6 +187,7 @@ def test_what_submit_writes_is_in_order_whatever_the_inputs_are(tmp_path: Path) 
     folder.say({case: prompts() for case in cases} | {"other": {"1": {"7": [[0, 0, 99, 99], []]}}})
     loud = SimpleNamespace(
         n_image_channels=1,
+        engine=idle_engine(),
         predict_prompts=lambda images, _: np.full(images[0].shape, 500),
         object_logits=lambda images, said: ObjectLogits(
             tuple(said.labels),

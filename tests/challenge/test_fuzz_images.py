@@ -244,7 +244,7 @@ def test_many_mutated_files(run: Callable[[], Any], bad: Path, capsys: Any) -> N
     run_mutated(run, bad, 300, capsys)
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling", "device", "loop"])
+@each("kind", ["folder", "pipe", "dangling", "device", "loop"])
 def test_what_is_no_file(
     run: Callable[[], Any], bad: Path, kind: str, caplog: pytest.LogCaptureFixture, capsys: Any
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts, slice_prompts
+from nnunet_prompt.challenge.simulate import SimulateOptions, simulate_prompts_json, slice_prompts
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json import read_prompts_json
 from nnunet_prompt.prompts.frames import pls_map
@@ -50,7 +50,7 @@ def save(path: Path, labels: npt.NDArray[Any], affine: Any = LPS) -> Path:
 
 def simulate(tmp_path: Path, labels: Path, **options: Any) -> dict[str, Any]:
     output = tmp_path / "out" / "prompts.json"
-    simulate_prompts(labels, output, options=SimulateOptions(**options))
+    simulate_prompts_json(labels, output, options=SimulateOptions(**options))
     content: dict[str, Any] = json.loads(output.read_text())
     return content
 
@@ -178,7 +178,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_written(tmp_path: Path) 
     with pytest.raises(
         NNUNetPromptError, match=r"b\.nii\.gz.*\(and 1 more\); 2 case\(s\) written"
     ) as error:
-        simulate_prompts(folder, output)
+        simulate_prompts_json(folder, output)
     assert "\n" not in str(error.value)
     assert list(read_prompts_json(output).cases) == ["a", "c"]
 
@@ -187,17 +187,17 @@ def test_the_same_case_twice_is_refused(tmp_path: Path) -> None:
     for ending in (".nii", ".nii.gz"):
         save(tmp_path / f"a{ending}", two_structures())
     with pytest.raises(NNUNetPromptError, match="'a' is there with two file endings"):
-        simulate_prompts(tmp_path, tmp_path / "p.json")
+        simulate_prompts_json(tmp_path, tmp_path / "p.json")
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NNUNetPromptError, match="no such file or folder"):
-        simulate_prompts(tmp_path / "labels", tmp_path / "p.json")
+        simulate_prompts_json(tmp_path / "labels", tmp_path / "p.json")
     with pytest.raises(NNUNetPromptError, match=r"no \.nii"):
-        simulate_prompts(tmp_path, tmp_path / "p.json")
+        simulate_prompts_json(tmp_path, tmp_path / "p.json")
     (tmp_path / "a.txt").touch()
     with pytest.raises(NNUNetPromptError, match=r"a\.txt: expected a \.nii"):
-        simulate_prompts(tmp_path / "a.txt", tmp_path / "p.json")
+        simulate_prompts_json(tmp_path / "a.txt", tmp_path / "p.json")
 
 
 @each("options", [{"max_points": 0}, {"max_points": 6}, {"jitter": -1}, {"seed": -1}, {"base": 2}])
@@ -212,9 +212,11 @@ def test_arguments_that_nobody_means(tmp_path: Path) -> None:
         refuses(lambda v, name=name: SimulateOptions(**{name: v}), bad)  # type: ignore[misc]
     refuses(lambda v: SimulateOptions(order=v), ["zy", None, 0, ("x", "y")])
     refuses(lambda v: SimulateOptions(inclusive=v), ["yes", None, 1])
-    refuses(lambda v: simulate_prompts(v, tmp_path / "p.json"), [None, 3, ["a"], ""])
-    refuses(lambda v: simulate_prompts(tmp_path, v), [None, 3, ["a"], ""])
-    refuses(lambda v: simulate_prompts(tmp_path, tmp_path / "p.json", options=v), [None, {}, 3])
+    refuses(lambda v: simulate_prompts_json(v, tmp_path / "p.json"), [None, 3, ["a"], ""])
+    refuses(lambda v: simulate_prompts_json(tmp_path, v), [None, 3, ["a"], ""])
+    refuses(
+        lambda v: simulate_prompts_json(tmp_path, tmp_path / "p.json", options=v), [None, {}, 3]
+    )
     rng, labels = np.random.default_rng(0), np.ones((3, 4, 5), int)
     refuses(lambda v: slice_prompts(v, rng), [None, labels[0], labels * 0.5, labels.tolist()])
     refuses(lambda v: slice_prompts(labels, v), [None, 0, np.random])
@@ -234,7 +236,7 @@ def test_label_maps_of_another_format(tmp_path: Path) -> None:
         folder = tmp_path / ending[1:]
         folder.mkdir()
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(folder / f"a{ending}"))
-        simulate_prompts(folder, tmp_path / "p.json")
+        simulate_prompts_json(folder, tmp_path / "p.json")
         written.append((tmp_path / "p.json").read_text())
     assert written[0] == written[1] == written[2]
     assert list(read_prompts_json(tmp_path / "p.json").cases) == ["a"]

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.challenge.simulate import simulate_prompts, slice_prompts
+from nnunet_prompt.challenge.simulate import simulate_prompts_json, slice_prompts
 from nnunet_prompt.challenge.submit import SubmitOptions, run_cases, submit
 from nnunet_prompt.common.errors import NNUNetPromptError, OutputError, PromptFileError
 from nnunet_prompt.inference.options import PredictOptions
@@ -39,7 +39,7 @@ def test_the_mask_is_on_the_grid_of_its_own_file(
     affine[:3, :3] = np.array(about_x) @ (np.eye(3)[list(axes)].T * signs * (1.0, 2.0, 8.0))
     affine[:3, 3] = (5, -7, 11)
     save(tmp_path / "images" / "a.nii.gz", np.zeros(SHAPE, np.float32), affine)
-    simulate_prompts(save(tmp_path / "a.nii.gz", bricks(), affine), tmp_path / "prompts.json")
+    simulate_prompts_json(save(tmp_path / "a.nii.gz", bricks(), affine), tmp_path / "prompts.json")
     troubles = run_cases(
         BoxFiller(),
         read_prompts_json(tmp_path / "prompts.json"),

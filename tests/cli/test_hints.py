@@ -62,7 +62,7 @@ def test_words_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "simulate L -o P",
-            "nnunet_prompt.challenge.simulate.simulate_prompts",
+            "nnunet_prompt.challenge.simulate.simulate_prompts_json",
             None,
             "nnunet-prompt predict -i IMAGES -p P -o MASKS -m MODEL",
         ),

@@ -72,6 +72,7 @@ def test_evaluate_fails_where_a_case_could_not_be_scored(
 def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predict_folder import Predicted
+    from nnunet_prompt.inference.run_options import RunOptions
 
     call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(1))
     assert run("predict -i images -o out -m model") == 0
@@ -83,6 +84,7 @@ def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None
         structures=(),
         refine=None,
         options=PredictOptions(),
+        run_options=RunOptions(),
     )
     assert capsys.readouterr().out == "wrote 1 mask to out\n"
 
@@ -90,6 +92,7 @@ def test_predict_defaults(fake: Any, capsys: pytest.CaptureFixture[str]) -> None
 def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predict_folder import Predicted
+    from nnunet_prompt.inference.run_options import RunOptions
 
     call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(12, kept=2))
     line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --refine auto --structures LV,2221"
@@ -109,45 +112,43 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
             use_mirroring=False,
             step_size=0.7,
             checkpoint="checkpoint_best.pth",
-            overwrite=False,
             window="full",
             grow=False,
-            num_parts=3,
-            part_id=2,
-            verbose=True,
-            dask="tcp://host:8786",
+        ),
+        run_options=RunOptions(
+            overwrite=False, num_parts=3, part_id=2, verbose=True, dask="tcp://host:8786"
         ),
     )
     assert capsys.readouterr().out == "wrote 12 masks to out; kept 2 existing masks\n"
 
 
 def test_predict_takes_nnunets_spellings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predict_folder import Predicted
+    from nnunet_prompt.inference.run_options import RunOptions
 
     call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(1))
     assert run("predict -i images -o out -m model --c -num_parts 3 -part_id 1") == 0
-    options = PredictOptions(overwrite=False, num_parts=3, part_id=1)
-    assert call.call_args.kwargs["options"] == options
+    options = RunOptions(overwrite=False, num_parts=3, part_id=1)
+    assert call.call_args.kwargs["run_options"] == options
     assert run("predict -i images -o out -m model -num_parts 3 -part_id 3") == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert "part id: expected a number from 0 to 2" in said and "found 3" in said
 
 
 def test_predict_is_told_how_prompts_are_read(fake: Any) -> None:
-    from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.inference.predict_folder import Predicted
+    from nnunet_prompt.inference.run_options import RunOptions
     from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 
     call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(1))
     line = "predict -i images -o out -m model -p folder --order yx --base 1 --inclusive"
     assert run(f"{line} --axes xyz --whole-names") == 0
-    assert call.call_args.kwargs["options"] == PredictOptions(
+    assert call.call_args.kwargs["run_options"] == RunOptions(
         axes="xyz", whole_names=True, convention=GivenConvention("yx", 1, True)
     )
     assert run("predict -i images -o out -m model -p folder --inclusive no --order auto") == 0
-    options = PredictOptions(convention=GivenConvention(inclusive=False))
-    assert call.call_args.kwargs["options"] == options
+    options = RunOptions(convention=GivenConvention(inclusive=False))
+    assert call.call_args.kwargs["run_options"] == options
 
 
 @each("more", ["--order yx", "--base 1", "--inclusive", "--whole-names"])
@@ -165,7 +166,7 @@ def test_an_upload_is_made_in_one_run(more: str, capsys: pytest.CaptureFixture[s
 def test_simulate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.challenge.simulate import SimulateOptions
 
-    call = fake("nnunet_prompt.challenge.simulate.simulate_prompts")
+    call = fake("nnunet_prompt.challenge.simulate.simulate_prompts_json")
     assert run("simulate labels -o p.json") == 0
     call.assert_called_once_with(Path("labels"), Path("p.json"), options=SimulateOptions())
     line = "simulate labels -o p.json --max-points 3 --jitter 2 --seed 7 --order yx --base 1 --inclusive"

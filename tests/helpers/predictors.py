@@ -18,7 +18,9 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.networks.capability import Capability
 from nnunet_prompt.prompts.channels import BOX
+from nnunet_prompt.prompts.encode import PromptStyle
 from nnunet_prompt.prompts.types import Box, CasePrompts, PromptSet
+from nnunet_prompt.sliding_window.sliding_window import Engine
 from tests.helpers.models import hand_made_dataset_json, hand_made_plans
 from tests.helpers.orientations import ALL, EIGHT
 
@@ -80,6 +82,11 @@ def predictor(
         device=torch.device("cpu"),
     )
     return PromptPredictor(replace(model, **changes))
+
+
+def idle_engine() -> Engine:
+    """The engine of a stand-in that answers without a network: one tile at a time on the CPU, no mirroring."""
+    return Engine(nn.Identity(), (4, 4, 4), PromptStyle(), torch.device("cpu"), max_batch=1)
 
 
 def stored(

@@ -25,6 +25,7 @@ from nnunet_prompt.inference.dask_cluster import do_job, make_jobs, open_model
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import Predicted, predict_folder
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
 from tests.helpers.each import each
@@ -84,13 +85,11 @@ class TestJobs:
         prompts_file(Path("p.json"), "a", "b")
         asked = Asked(load_prompts(Path("p.json")), refine=Path("auto"))
         case = ImageCase("b", {"": (Path("in/b.nii.gz"),)})
-        options = PredictOptions(dask="tcp://x:1", num_parts=3, part_id=1, verbose=True)
         (job,) = make_jobs(
-            [CaseToDo(case, Path("out/b.nii.gz"))], asked, model=Path("m"), options=options
+            [CaseToDo(case, Path("out/b.nii.gz"))], asked, model=Path("m"), options=PredictOptions()
         )
         assert job.model == tmp_path / "m" and job.case.target == tmp_path / "out" / "b.nii.gz"
         assert job.case.images.first == tmp_path / "in" / "b.nii.gz"
-        assert job.options == PredictOptions()  # so that one loaded model serves all runs
         assert job.asked.prompts is not None and list(job.asked.prompts.cases) == ["b"]
         assert job.asked.prompts.path == tmp_path / "p.json"
         assert job.asked.refine == tmp_path / "auto"
@@ -168,9 +167,9 @@ class TestWithoutACluster:
     ) -> None:
         monkeypatch.setitem(sys.modules, "distributed", None)
         image(tmp_path / "in" / "a.nii.gz")
-        options = PredictOptions(dask="tcp://127.0.0.1:1")
+        options = RunOptions(dask="tcp://127.0.0.1:1")
         with pytest.raises(NNUNetPromptError, match=r"pip install 'nnunet-prompt\[dask\]'"):
-            predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
+            predict_folder(tmp_path / "in", tmp_path, model=model, run_options=options)
 
     @each("address", ["tcp://127.0.0.1:1", "localhost", "foo://x:1", ""])
     def test_where_no_scheduler_answers(
@@ -179,15 +178,15 @@ class TestWithoutACluster:
         pytest.importorskip("distributed")
         monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
         image(tmp_path / "in" / "a.nii.gz")
-        options = PredictOptions(dask=address)
+        options = RunOptions(dask=address)
         with pytest.raises(NNUNetPromptError, match=f"--dask {address}: no Dask scheduler answers"):
-            predict_folder(tmp_path / "in", tmp_path, model=model, options=options)
+            predict_folder(tmp_path / "in", tmp_path, model=model, run_options=options)
 
     def test_nothing_left_to_do_needs_no_scheduler(self, tmp_path: Path, model: Path) -> None:
         image(tmp_path / "in" / "a.nii.gz")
         saved_mask(tmp_path / "out" / "a.nii.gz")
-        options = PredictOptions(dask="tcp://127.0.0.1:1")
-        made = predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
+        options = RunOptions(dask="tcp://127.0.0.1:1")
+        made = predict_folder(tmp_path / "in", tmp_path / "out", model=model, run_options=options)
         assert made == Predicted(written=0, kept=1)
 
 
@@ -288,7 +287,7 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
     saved_mask(out / "case_0.nii.gz")
     before = (out / "case_0.nii.gz").read_bytes()
     prompts = prompts_file(tmp_path / "prompts.json", *names)
-    options = replace(CPU, dask=str(cluster_of_two.file), verbose=True)
+    run_options = RunOptions(dask=str(cluster_of_two.file), verbose=True)
     killed: list[str] = []
 
     def kill() -> None:
@@ -300,7 +299,9 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    made = predict_folder(tmp_path / "in", out, model=model, prompts=prompts, options=options)
+    made = predict_folder(
+        tmp_path / "in", out, model=model, prompts=prompts, options=CPU, run_options=run_options
+    )
     killer.join(PATIENCE)
     assert made == Predicted(written=7, kept=1)
     assert (out / "case_0.nii.gz").read_bytes() == before
@@ -315,7 +316,12 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
     assert f"case {killed[0]}: label 500: " in said and "for 7 labels in 7 cases" in said
     # the survivor has the model, and goes on to work for others
     again = predict_folder(
-        tmp_path / "in", tmp_path / "again", model=model, structures=("ball",), options=options
+        tmp_path / "in",
+        tmp_path / "again",
+        model=model,
+        structures=("ball",),
+        options=CPU,
+        run_options=run_options,
     )
     assert again == Predicted(written=8)
 
@@ -324,7 +330,7 @@ def test_a_worker_is_killed_and_another_one_does_its_cases(
 def test_the_scheduler_goes_away(tmp_path: Path, model: Path, cluster_of_two: Cluster) -> None:
     image(tmp_path / "in" / "a.nii.gz")
     cluster_of_two.survivor.kill()
-    options = replace(CPU, dask=str(cluster_of_two.file))
+    run_options = RunOptions(dask=str(cluster_of_two.file))
 
     def kill() -> None:
         wait_for((cluster_of_two.folder / "stuck").exists, cluster_of_two)
@@ -335,5 +341,7 @@ def test_the_scheduler_goes_away(tmp_path: Path, model: Path, cluster_of_two: Cl
     with pytest.raises(
         NNUNetPromptError, match=r"scheduler is gone or was restarted; run the same command again"
     ):
-        predict_folder(tmp_path / "in", tmp_path / "out", model=model, options=options)
+        predict_folder(
+            tmp_path / "in", tmp_path / "out", model=model, options=CPU, run_options=run_options
+        )
     killer.join(PATIENCE)

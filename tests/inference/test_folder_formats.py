@@ -16,9 +16,9 @@ import SimpleITK as sitk
 from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.prompts.types import Box
@@ -297,6 +297,6 @@ def test_options_are_as_before(tmp_path: Path, use: Callable[..., PromptPredicto
     use(ending=".nrrd")
     image = write_itk(tmp_path / "in" / "a_0000.nrrd")
     predict_folder(image.parent, tmp_path / "out", model=tmp_path)
-    options = PredictOptions(overwrite=False)
-    again = predict_folder(image.parent, tmp_path / "out", model=tmp_path, options=options)
+    options = RunOptions(overwrite=False)
+    again = predict_folder(image.parent, tmp_path / "out", model=tmp_path, run_options=options)
     assert (again.written, again.kept) == (0, 1)

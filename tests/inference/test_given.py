@@ -14,6 +14,7 @@ from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.given import as_case_prompts, as_label, as_names, as_volumes
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.io.atomic import save_nifti
 from nnunet_prompt.io.nifti import NiftiVolume, read_nifti
@@ -182,19 +183,32 @@ NOT_TEXT = [v for v in NONSENSE if not isinstance(v, str)]
         ("step_size", [v for v in NONSENSE if not isinstance(v, np.float32)]),
         ("checkpoint", [*NOT_TEXT, ""]),
         ("window", NONSENSE),
-        ("num_parts", NONSENSE),
-        ("part_id", [v for v in NONSENSE if v is False or not isinstance(v, int) or v != 0]),
-        ("dask", NOT_TEXT[1:]),
-        *((f, NOT_BOOL) for f in ("use_mirroring", "overwrite", "grow", "verbose", "bfloat16")),
+        *((f, NOT_BOOL) for f in ("use_mirroring", "grow", "bfloat16")),
     ],
 )
 def test_options_that_are_none(name: str, values: list[Any]) -> None:
     refuses(lambda v: PredictOptions(**{name: v}), values)
 
 
+@each(
+    ("name", "values"),
+    [
+        ("num_parts", NONSENSE),
+        ("part_id", [v for v in NONSENSE if v is False or not isinstance(v, int) or v != 0]),
+        ("dask", NOT_TEXT[1:]),
+        ("axes", [v for v in NONSENSE if v is not None]),
+        ("convention", NONSENSE),
+        *((f, NOT_BOOL) for f in ("overwrite", "verbose", "whole_names")),
+    ],
+)
+def test_options_of_a_run_that_are_none(name: str, values: list[Any]) -> None:
+    refuses(lambda v: RunOptions(**{name: v}), values)
+
+
 def test_options_are_coerced() -> None:
-    options = PredictOptions(folds=[np.int64(1), "all"], step_size=1, num_parts=np.int8(2))  # type: ignore[arg-type]
+    options = PredictOptions(folds=[np.int64(1), "all"], step_size=1)  # type: ignore[list-item]
     assert options.folds == (1, "all") and type(options.folds[0]) is int
-    assert options.step_size == 1.0 and options.num_parts == 2
+    assert options.step_size == 1.0
+    assert RunOptions(num_parts=np.int8(2)).num_parts == 2  # type: ignore[arg-type]
     assert PredictOptions(folds=("0",)).folds == ("0",)  # as the folder fold_0 has it
     assert PredictOptions(folds="all").folds == ("all",)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nnunet_prompt.inference.low_memory import (
     without_mirroring,
 )
 from tests.helpers.each import each
-from tests.helpers.predictors import Answers, case, corner, filled, predictor, stored
+from tests.helpers.predictors import Answers, case, corner, filled, idle_engine, predictor, stored
 
 SMALL = (
     8 * 8 * 12 * 12 - 1
@@ -157,19 +158,17 @@ def test_unknown_strides_leave_the_tiles_as_they_are() -> None:
     assert list(lighter(one)) == []
 
 
-def test_a_predictor_without_engine_is_asked_once() -> None:
+def test_a_predictor_that_cannot_take_less_is_asked_once() -> None:
+    one: Any = SimpleNamespace(engine=idle_engine())
     calls = []
 
-    def fail(one: Any) -> None:
-        calls.append(one)
+    def fail(asked: Any) -> None:
+        calls.append(asked)
         raise MemoryError
 
     with pytest.raises(MemoryError, match="tried as it is"):
-        predict_in_memory(object(), fail)  # type: ignore[arg-type]
-    assert len(calls) == 1
-    assert without_mirroring(calls[0]) is calls[0]
-    with watched(calls[0], lambda: None) as watch:
-        assert watch.tiles == 0
+        predict_in_memory(one, fail)
+    assert calls == [one] and without_mirroring(one) is one
 
 
 def test_tiles_are_counted_once_however_often_they_are_mirrored() -> None:

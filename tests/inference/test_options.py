@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.run_options import RunOptions
 from tests.helpers.each import each
 
 
@@ -35,10 +37,10 @@ def test_a_step_within_its_range(step: float) -> None:
 
 
 def test_a_part_is_every_nth_case() -> None:
-    assert PredictOptions().part("abcde") == "abcde"
-    parts = [PredictOptions(num_parts=3, part_id=i).part("abcde") for i in range(3)]
+    assert RunOptions().part("abcde") == "abcde"
+    parts = [RunOptions(num_parts=3, part_id=i).part("abcde") for i in range(3)]
     assert parts == ["ad", "be", "c"]
-    assert PredictOptions(num_parts=6, part_id=5).part("abcde") == ""
+    assert RunOptions(num_parts=6, part_id=5).part("abcde") == ""
 
 
 @each(
@@ -52,13 +54,13 @@ def test_a_part_is_every_nth_case() -> None:
 )
 def test_a_part_that_is_none(num_parts: int, part_id: int, message: str) -> None:
     with pytest.raises(NNUNetPromptError, match=message):
-        PredictOptions(num_parts=num_parts, part_id=part_id)
+        RunOptions(num_parts=num_parts, part_id=part_id)
 
 
 def test_masks_are_overwritten_but_never_on_a_cluster() -> None:
-    assert PredictOptions().overwrites
-    assert not PredictOptions(overwrite=False).overwrites
-    assert not PredictOptions(dask="tcp://host:8786").overwrites
+    assert RunOptions().overwrites
+    assert not RunOptions(overwrite=False).overwrites
+    assert not RunOptions(dask="tcp://host:8786").overwrites
 
 
 @each("window", ["all", ""])
@@ -103,4 +105,10 @@ def test_a_device_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wan
 @each(("name", "value"), [("axes", "yxz"), ("convention", "yx")])
 def test_how_prompts_are_read_is_checked(name: str, value: Any) -> None:
     with pytest.raises(NNUNetPromptError, match=f"{name}: expected"):
-        PredictOptions(**{name: value})
+        RunOptions(**{name: value})
+
+
+def test_the_example_of_run_options() -> None:
+    names = {"RunOptions": RunOptions}
+    (test,) = doctest.DocTestFinder(recurse=False).find(RunOptions, "RunOptions", globs=names)
+    assert test.examples and doctest.DocTestRunner().run(test).failed == 0

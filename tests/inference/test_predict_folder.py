@@ -27,6 +27,7 @@ from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import Predicted, predict_cases, predict_folder
 from nnunet_prompt.inference.predictor import Answer, PromptPredictor
+from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.image_cases import group_images, image_files
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.networks.tensor_names import stock_names
@@ -224,9 +225,9 @@ class TestPredictFolder:
             image(tmp_path / "in" / f"{name}.nii.gz")
         prompts = prompts_file(tmp_path / "prompts.json", "a", "b")
         for verbose in (False, True):
-            options = PredictOptions(verbose=verbose)
+            options = RunOptions(verbose=verbose)
             predict_folder(
-                tmp_path / "in", tmp_path, model=tmp_path, prompts=prompts, options=options
+                tmp_path / "in", tmp_path, model=tmp_path, prompts=prompts, run_options=options
             )
             said = [x for x in caplog.messages if " tile" in x]
             caplog.clear()
@@ -249,7 +250,7 @@ class TestPredictFolder:
 
         def run(**options: Any) -> Predicted:
             return predict_folder(
-                tmp_path / "in", out, model=tmp_path, options=PredictOptions(**options)
+                tmp_path / "in", out, model=tmp_path, run_options=RunOptions(**options)
             )
 
         assert run(overwrite=False) == Predicted(written=1, kept=1)
@@ -262,9 +263,9 @@ class TestPredictFolder:
             image(tmp_path / "in" / f"{name}.nii.gz")
         seen = []
         for num_parts, part_id in ((3, 0), (3, 1), (3, 2), (6, 5)):
-            options = PredictOptions(num_parts=num_parts, part_id=part_id)
+            options = RunOptions(num_parts=num_parts, part_id=part_id)
             fake.seen.clear()
-            made = predict_folder(tmp_path / "in", tmp_path, model=tmp_path, options=options)
+            made = predict_folder(tmp_path / "in", tmp_path, model=tmp_path, run_options=options)
             assert made.written == len(fake.seen)
             seen.append([name[0] for name in fake.seen])
         assert seen == [["a", "d"], ["b", "e"], ["c"], []]
@@ -297,8 +298,8 @@ class TestPredictFolder:
         with pytest.raises(NNUNetPromptError, match="read in two ways"):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path)
         assert not (tmp_path / "o").exists()
-        options = PredictOptions(whole_names=True)
-        predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
+        options = RunOptions(whole_names=True)
+        predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, run_options=options)
         assert sorted(p.name for p in (tmp_path / "o").iterdir()) == names
 
     def test_a_decomposed_umlaut_is_the_same_case(self, tmp_path: Path, fake: Fake) -> None:
@@ -316,13 +317,13 @@ class TestPredictFolder:
         wide = {str(k): {"5": [[7, 0, 8, 6], [[7, 1]]]} for k in range(3)}
         said = {"a": wide, "b": {"0": {"5": [[1, 2, 3, 5], []]}}}
         (tmp_path / "p.json").write_text(json.dumps(said))
-        options = PredictOptions(num_parts=2, part_id=1, convention=given)  # case b alone
+        options = RunOptions(num_parts=2, part_id=1, convention=given)  # case b alone
         predict_folder(
             tmp_path / "in",
             tmp_path / "o",
             model=tmp_path,
             prompts=tmp_path / "p.json",
-            options=options,
+            run_options=options,
         )
         (box,) = fake.prompts[0].labels[5].boxes
         order = given.order or "yx"
@@ -331,9 +332,9 @@ class TestPredictFolder:
 
     def test_how_prompts_are_read_needs_prompts(self, tmp_path: Path) -> None:
         image(tmp_path / "in" / "a.nii.gz")
-        options = PredictOptions(convention=GivenConvention("yx"))
+        options = RunOptions(convention=GivenConvention("yx"))
         with pytest.raises(NNUNetPromptError, match="give prompts with -p"):
-            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, options=options)
+            predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, run_options=options)
 
     def test_prompts_may_be_loaded_already(self, tmp_path: Path, fake: Fake) -> None:
         image(tmp_path / "in" / "a.nii.gz")
@@ -341,15 +342,15 @@ class TestPredictFolder:
         for prompts in (str(path), load_prompts(path)):
             predict_folder(tmp_path / "in", tmp_path / "o", model=tmp_path, prompts=prompts)
         assert len(fake.prompts) == 2
-        given = PredictOptions(axes="xyz")
-        for wrong, options in ((load_prompts(path), given), ({"a": 1}, PredictOptions())):
+        given = RunOptions(axes="xyz")
+        for wrong, options in ((load_prompts(path), given), ({"a": 1}, RunOptions())):
             with pytest.raises(NNUNetPromptError, match="prompts: "):
                 predict_folder(
                     tmp_path / "in",
                     tmp_path / "o",
                     model=tmp_path,
                     prompts=wrong,  # type: ignore[arg-type]
-                    options=options,
+                    run_options=options,
                 )
 
     def test_files_of_other_tools_and_names_of_structures(
@@ -452,11 +453,11 @@ class TestPlaces:
         else:
             content = target.read_bytes()
             target.write_bytes(content[: 0 if left == "empty" else len(content) // 2])
-        options = PredictOptions(overwrite=False)
+        options = RunOptions(overwrite=False)
         monkeypatch.setattr(fake, "_answer", lambda case: np.full(case.shape, 500, np.int32))
-        made = predict_folder(tmp_path / "in", target.parent, model=tmp_path, options=options)
+        made = predict_folder(tmp_path / "in", target.parent, model=tmp_path, run_options=options)
         assert made == Predicted(written=1, kept=0)
-        again = predict_folder(tmp_path / "in", target.parent, model=tmp_path, options=options)
+        again = predict_folder(tmp_path / "in", target.parent, model=tmp_path, run_options=options)
         assert again == Predicted(written=0, kept=1)
 
     def test_labels_of_other_prompts_are_not_kept(
@@ -465,17 +466,21 @@ class TestPlaces:
         monkeypatch.setattr(fake, "_answer", lambda case: np.full(case.shape, 500, np.int32))
         image(tmp_path / "in" / "a.nii.gz")
         prompts = prompts_file(tmp_path / "prompts.json", "a")
-        options = PredictOptions(overwrite=False)
+        options = RunOptions(overwrite=False)
         for written in (1, 0):
             made = predict_folder(
-                tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts, options=options
+                tmp_path / "in",
+                tmp_path / "out",
+                model=tmp_path,
+                prompts=prompts,
+                run_options=options,
             )
             assert made.written == written
         content = json.loads(prompts.read_text())
         content["cases"]["a"] = {"3": next(iter(content["cases"]["a"].values()))}
         prompts.write_text(json.dumps(content))
         made = predict_folder(
-            tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts, options=options
+            tmp_path / "in", tmp_path / "out", model=tmp_path, prompts=prompts, run_options=options
         )
         assert made == Predicted(written=1)
 

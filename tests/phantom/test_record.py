@@ -73,7 +73,7 @@ def test_another_mock_challenge(tmp_path: Path, options: dict[str, object], mess
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ("[]", "expected a JSON object, found list: choose another folder"),

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from nnunet_prompt.challenge.simulate import simulate_prompts
+from nnunet_prompt.challenge.simulate import simulate_prompts_json
 from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.phantom.heart import write_phantoms
 from tests.helpers.models import hand_made_dataset_json, write_model_folder
@@ -242,7 +242,7 @@ def build(root: Path) -> dict[str, Path]:
     own = {"format": "nnunet-prompt", "version": 1, "cases": {c: {"1": box} for c in CASES}}
     have["prompts"] = root / "prompts.json"
     have["prompts"].write_text(json.dumps(own))
-    simulate_prompts(have["labels"], have["challenge"] / "prompts.json")
+    simulate_prompts_json(have["labels"], have["challenge"] / "prompts.json")
     write_model_folder(have["model"])
     have["automatic"] = Path(shutil.copytree(have["labels"], root / "automatic"))
     have["names"] = root / "names.json"

@@ -4,7 +4,7 @@
     <output>/nnUNet_raw, ...                 nnU-Net's three folders
     <output>/with_prompts, without_prompts   masks of the test cases
     <output>/*.json, picture.png             what came out
-    <output>/logs, .done                     what each command said, and which of them are finished
+    <output>/logs, .done                     what each command reported, and which of them are finished
 
 A finished stage is not run again, unless its command changed or a stage before it had to run.
 """
@@ -48,7 +48,7 @@ NO_WORKERS = "nnUNet_n_proc_DA=0"  # for the training alone: nnU-Net's planner d
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One command, as a user types it. `name` names its log, `title` says what it is for.
+    """One command, as a user types it. `name` names its log, `title` states what it is for.
 
     Words such as `NAME=value` may come before the program, as in a shell.
     """
@@ -59,7 +59,7 @@ class Stage:
 
 
 def run_demo(output: Path, *, seed: int = 0) -> None:
-    """Runs the demo in `output`: a few minutes on two cores. Stopped or failed, it goes on where it was.
+    """Runs the demo in `output`: a few minutes on two cores. Stopped or failed, it resumes.
 
     Raises `NNUNetPromptError` if a command fails, with its last line and the name of the file that has the others, and
     `OutputError` for a folder that cannot be written, or that has a `train` or `test` of its owner.
@@ -227,7 +227,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 
 def _executable(command: Sequence[str]) -> list[str]:
-    """The command with this interpreter's own programs, whatever the PATH says."""
+    """The command with this interpreter's own programs, whatever the PATH holds."""
     program, *arguments = command
     if program == "nnunet-prompt":
         return [sys.executable, "-m", "nnunet_prompt", *arguments]

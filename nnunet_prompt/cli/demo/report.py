@@ -25,7 +25,7 @@ def results_table(metrics: Mapping[str, Path]) -> Table:
     """The means of each structure, one group of columns per measure, one column per file of `evaluate`.
 
     A structure that a mask lacks altogether has Dice 0 and no distance: the distances are means over the other cases,
-    and the cell says in how many it was not found.
+    and the cell states in how many it was not found.
     """
     from rich.table import Table
 

@@ -7,18 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.common.errors import DatasetError
-from nnunet_prompt.data.case import Case, load_canonical
+from nnunet_prompt.data.case import load_canonical
 from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection, cases_of
+from nnunet_prompt.dataset_conversion.care.inspect import cases_of
 from nnunet_prompt.dataset_conversion.care.lascarqs import convert, examine, main
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT
 from tests.official_fixture import la_masks
@@ -27,12 +27,12 @@ SHAPE = (8, 10, 4)
 AFFINE = np.diag([0.625, 0.625, 2.5, 1.0])
 SCAR_2026 = "LA scar quantification（MRI）"
 CAVITY_2026 = "LA cavity segmentation（MRI）"
-DEFAULTS = CareOptions()
+FINDINGS = Findings(examine)
+found, only, only_case = FINDINGS.all, FINDINGS.only, FINDINGS.only_case
 
 
 def save(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64] = AFFINE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.Nifti1Image(array, affine).to_filename(path)
+    write_image(path, array, affine)
 
 
 def cavity() -> npt.NDArray[np.bool_]:
@@ -57,25 +57,6 @@ def patient(folder: Path, seed: int, *, with_scar: bool, value: float = 420) -> 
     save(folder / "atriumSegImgMO.nii.gz", (cavity() * value).astype(np.float32))
     if with_scar:
         save(folder / "scarSegImgM.nii.gz", scar().astype(np.uint8))
-
-
-def found(source: Path, options: CareOptions = DEFAULTS) -> dict[str, Examined]:
-    return {e.inspection.case: e for e in examine(source, options)}
-
-
-def only(source: Path, options: CareOptions = DEFAULTS) -> Inspection:
-    """The record of the one case of a download; no record has a line break in it."""
-    (examined,) = examine(source, options)
-    inspection = examined.inspection
-    lines = (*inspection.notes, inspection.left_out, *inspection.problems)
-    assert not any("\n" in line for line in lines)
-    assert (examined.case is None) == bool(inspection.left_out or inspection.problems)
-    return inspection
-
-
-def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
-    (case,) = cases_of(examine(source, options))
-    return case
 
 
 @pytest.fixture

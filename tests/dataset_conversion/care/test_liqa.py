@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from nnunet_prompt.common.errors import DatasetError
-from nnunet_prompt.data.case import Case, load_canonical
+from nnunet_prompt.data.case import load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, Inspection, cases_of
+from nnunet_prompt.dataset_conversion.care.inspect import cases_of
 from nnunet_prompt.dataset_conversion.care.liqa import (
     KNOWN_MASKS,
     convert,
@@ -26,18 +25,19 @@ from nnunet_prompt.dataset_conversion.care.liqa import (
     main,
 )
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT
 
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([1.0, 1.0, 2.5, 1.0])
-DEFAULTS = CareOptions()
 PHASES = ("T1", "T2", "DWI_800", "GED1", "GED2", "GED3", "GED4")
+FINDINGS = Findings(examine)
+found, only, only_case = FINDINGS.all, FINDINGS.only, FINDINGS.only_case
 
 
 def save(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64] = AFFINE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.Nifti1Image(array, affine).to_filename(path)
+    write_image(path, array, affine)
 
 
 def liver() -> npt.NDArray[np.uint8]:
@@ -58,25 +58,6 @@ def patient(folder: Path, phases: Sequence[str] = ("GED4",), *, mask: bool = Tru
     if mask:
         save(folder / "mask_GED4.nii.gz", liver())
     return folder
-
-
-def found(source: Path, options: CareOptions = DEFAULTS) -> dict[str, Examined]:
-    return {e.inspection.case: e for e in examine(source, options)}
-
-
-def only(source: Path, options: CareOptions = DEFAULTS) -> Inspection:
-    """The record of the one case of a download; no record has a line break in it."""
-    (examined,) = examine(source, options)
-    inspection = examined.inspection
-    lines = (*inspection.notes, inspection.left_out, *inspection.problems)
-    assert not any("\n" in line for line in lines)
-    assert (examined.case is None) == bool(inspection.left_out or inspection.problems)
-    return inspection
-
-
-def only_case(source: Path, options: CareOptions = DEFAULTS) -> Case:
-    (case,) = cases_of(examine(source, options))
-    return case
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import Case, load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
+from nnunet_prompt.dataset_conversion.care.inspect import cases_of
 from nnunet_prompt.dataset_conversion.care.myops import convert, examine, main
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT
 from tests.official_fixture import to_official
@@ -28,11 +29,12 @@ THREE = ("C0", "LGE", "T2")
 VALUES = (0, 200, 500, 600, 1220, 2221)
 STACK = CareOptions(stack_sequences=True)
 LEVEL = {"C0": 100.0, "LGE": 200.0, "DE": 200.0, "T2": 300.0}
+FINDINGS = Findings(examine)
+found, only_problem = FINDINGS.all, FINDINGS.only_problem
 
 
 def save(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64] = AFFINE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.Nifti1Image(array, affine).to_filename(path)
+    write_image(path, array, affine)
 
 
 def labels(
@@ -54,18 +56,6 @@ def patient(
         image = np.arange(144, dtype=np.float32).reshape(8, 6, 3) + LEVEL[sequence]
         save(folder / f"{case}_{sequence}{ending}", image)
     save(folder / f"{case}_gd{ending}", labels(values))
-
-
-def found(source: Path, options: CareOptions = CareOptions()) -> dict[str, Examined]:  # noqa: B008
-    return {e.inspection.case: e for e in examine(source, options)}
-
-
-def only_problem(source: Path) -> str:
-    problems = {p for e in found(source).values() for p in e.inspection.problems}
-    assert all(e.case is None for e in found(source).values() if e.inspection.problems)
-    (problem,) = problems
-    assert "\n" not in problem
-    return problem
 
 
 def case(source: Path, name: str, options: CareOptions = CareOptions()) -> Case:  # noqa: B008

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,7 +15,7 @@ from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.case import load_canonical
 from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.dataset_conversion.care.download import CareOptions
-from nnunet_prompt.dataset_conversion.care.inspect import Examined, cases_of
+from nnunet_prompt.dataset_conversion.care.inspect import cases_of
 from nnunet_prompt.dataset_conversion.care.whs import (
     centre_and_modality,
     convert,
@@ -24,17 +23,19 @@ from nnunet_prompt.dataset_conversion.care.whs import (
     main,
 )
 from nnunet_prompt.prompts.frames import canonical_map
+from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.official_fixture import to_official
 
 AFFINE = np.diag([1.0, -1.2, 1.4, 1.0])
 VALUES = (0, 205, 420, 500, 550, 600, 820, 850)
 SHAPE = (8, 10, 4)
+FINDINGS = Findings(examine)
+found, only_problem = FINDINGS.all, FINDINGS.only_problem
 
 
 def save(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64] = AFFINE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.Nifti1Image(array, affine).to_filename(path)
+    write_image(path, array, affine)
 
 
 def labels(values: Sequence[int] = VALUES) -> npt.NDArray[np.int16]:
@@ -47,17 +48,6 @@ def heart(
     image = np.arange(320, dtype=np.int16).reshape(SHAPE) - 100
     save(folder / f"{case}_image{ending}", image)
     save(folder / f"{case}_label{ending}", labels(values))
-
-
-def found(source: Path, options: CareOptions = CareOptions()) -> dict[str, Examined]:  # noqa: B008
-    return {e.inspection.case: e for e in examine(source, options)}
-
-
-def only_problem(source: Path) -> str:
-    (entry,) = [e for e in found(source).values() if e.inspection.problems]
-    (problem,) = entry.inspection.problems
-    assert entry.case is None and "\n" not in problem
-    return problem
 
 
 def test_the_tree_of_2026_with_blanks_in_its_folders(source: Path) -> None:
