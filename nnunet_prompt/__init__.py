@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nnunet_prompt.common.errors import PromptFileError as PromptFileError
     from nnunet_prompt.common.errors import RefusedError as RefusedError
     from nnunet_prompt.evaluation.evaluate import evaluate as evaluate
+    from nnunet_prompt.evaluation.options import EvaluateOptions as EvaluateOptions
     from nnunet_prompt.inference.options import PredictOptions as PredictOptions
     from nnunet_prompt.inference.predictor import PromptPredictor as PromptPredictor
     from nnunet_prompt.inference.session import PromptSession as PromptSession
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Box",
     "DatasetError",
+    "EvaluateOptions",
     "ImageError",
     "ModelError",
     "NNUNetPromptError",
@@ -68,6 +70,7 @@ _HOMES = {
     "PredictOptions": "inference.options",
     "PromptPredictor": "inference.predictor",
     "PromptSession": "inference.session",
+    "EvaluateOptions": "evaluation.options",
     "evaluate": "evaluation.evaluate",
     "save_mask": "io.save_mask",
     "simulate_prompts": "prompt_files.simulated",

@@ -18,6 +18,7 @@ ROOT = Path(nnunet_prompt.__file__).parent
 PUBLIC = [
     "Box",
     "DatasetError",
+    "EvaluateOptions",
     "ImageError",
     "ModelError",
     "NNUNetPromptError",
@@ -53,7 +54,10 @@ def test_every_name_is_there_and_documented(name: str) -> None:
 
 @each(
     "name",
-    ["Box", "Point", "PredictOptions", "PromptSet", "Scribble", "evaluate", "simulate_prompts"],
+    [
+        *("Box", "EvaluateOptions", "Point", "PredictOptions", "PromptSet", "Scribble"),
+        *("evaluate", "simulate_prompts"),
+    ],
 )
 def test_the_examples_of_docstrings_run(name: str) -> None:
     """Those that need a model are in docs/python.md."""

@@ -141,7 +141,9 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
+    from nnunet_prompt.cli.evaluate import evaluate_options
     from nnunet_prompt.evaluation.folders import evaluate_folders
+    from nnunet_prompt.evaluation.groups import format_groups
     from nnunet_prompt.evaluation.results import format_notes, format_table
 
     results = evaluate_folders(
@@ -152,11 +154,17 @@ def evaluate(args: argparse.Namespace) -> int:
         missing=args.missing,
         extra=args.extra,
         names=args.names,
+        num_processes=args.processes,
+        options=evaluate_options(args),
     )
     print(format_table(results))
     print(format_notes(results))
+    if "groups" in results:
+        titles = {key: row["name"] for key, row in results["structures"].items()}
+        print(f"\n{format_groups(results['groups'], titles)}\n")
     failed = len(results.get("failed", {}))
-    print(f"wrote {args.output}" + (f"; {count(failed, 'case')} not scored" if failed else ""))
+    written = " and ".join(str(path) for path in (args.output, args.csv) if path is not None)
+    print(f"wrote {written}" + (f"; {count(failed, 'case')} not scored" if failed else ""))
     return 1 if failed else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,29 +12,32 @@ import numpy.typing as npt
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.plugins import Plugin, plugins
+from nnunet_prompt.evaluation.measures import names_of
 from nnunet_prompt.evaluation.metrics import Scores
+from nnunet_prompt.evaluation.options import Key, Measures
 
-_OURS = frozenset(field.name for field in fields(Scores))
+_OURS = frozenset((*(f.name for f in fields(Scores)), *names_of(Measures())))
 
 
 def added_scores(
     reference: npt.NDArray[Any],
     prediction: npt.NDArray[Any],
     spacing_mm: Sequence[float],
-    labels: Mapping[int, Scores] | Iterable[int],
-) -> tuple[dict[int, dict[str, float | None]], tuple[str, ...]]:
-    """The value of each added metric for each label of two label maps, and a line for each metric that failed.
+    labels: Iterable[Key],
+) -> tuple[dict[Key, dict[str, float | None]], tuple[str, ...]]:
+    """The value of each added metric for each label or union of two label maps, and a line for each that failed.
 
     A metric is called with two boolean masks and the voxel size in mm along their axes. None stands for what is not
     finite, for a metric that failed, and for a label that is in neither map, about which none is asked.
     """
-    found: dict[int, dict[str, float | None]] = {}
+    found: dict[Key, dict[str, float | None]] = {}
     broken: dict[str, None] = {}
     metrics = plugins("metrics")
     if not metrics:
         return found, ()
     for label in labels:
-        masks = reference == label, prediction == label
+        members = [int(value) for value in str(label).split("+")]
+        masks = np.isin(reference, members), np.isin(prediction, members)
         found[label] = {}
         for metric in metrics:
             if metric.name in _OURS:

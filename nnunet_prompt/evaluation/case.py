@@ -10,7 +10,9 @@ import numpy as np
 
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.added import added_scores
-from nnunet_prompt.evaluation.metrics import Scores, score_label_maps
+from nnunet_prompt.evaluation.measures import measure_label_maps
+from nnunet_prompt.evaluation.metrics import Scores
+from nnunet_prompt.evaluation.options import Key, Measures
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -27,16 +29,20 @@ class Job:
     predictions: tuple[Path, ...]
     label_values: tuple[int, ...] | None
     ignore: int | None
+    measures: Measures = field(default_factory=Measures)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The scores of one case by label value, or the reason why there are none."""
+    """The scores of one case by label value and union, or the reason why there are none.
 
-    scores: Mapping[int, Scores] = field(default_factory=dict)
+    added: metrics beyond `Scores`, those of `measures` and of plug-ins.
+    """
+
+    scores: Mapping[Key, Scores] = field(default_factory=dict)
     failure: str | None = None
     notes: tuple[str, ...] = ()  # on the headers
-    added: Mapping[int, Mapping[str, float | None]] = field(default_factory=dict)  # by plug-ins
+    added: Mapping[Key, Mapping[str, float | None]] = field(default_factory=dict)
     broken: tuple[str, ...] = ()  # a line for each plug-in that failed
 
 
@@ -66,7 +72,9 @@ def score_job(job: Job) -> Outcome:
             raise ImageError(f"{names} all belong to case {job.case!r}: keep one of them")
     truth = read_label_file(job.labels[0])
     prediction = read_label_file(job.predictions[0]) if job.predictions else None
-    return score_volumes(truth, prediction, values=job.label_values, ignore=job.ignore)
+    return score_volumes(
+        truth, prediction, values=job.label_values, ignore=job.ignore, measures=job.measures
+    )
 
 
 def score_volumes(
@@ -75,6 +83,7 @@ def score_volumes(
     *,
     values: tuple[int, ...] | None,
     ignore: int | None,
+    measures: Measures,
 ) -> Outcome:
     """Scores two label maps on one grid; no prediction counts as an empty one. Raises `ImageError`."""
     notes = [f"{truth.path}: {note}" for note in truth.notes]
@@ -89,10 +98,19 @@ def score_volumes(
         ignored = reference == ignore
         reference, predicted = (np.where(ignored, 0, m) for m in (reference, predicted))
     chosen = tuple(sorted(found - {ignore})) if values is None else values
-    scores = score_label_maps(reference, predicted, spacing_mm=truth.spacing_mm, labels=chosen)
+    found_here = measure_label_maps(
+        reference,
+        predicted,
+        spacing_mm=truth.spacing_mm,
+        labels=chosen,
+        measures=measures,
+        unions=measures.keys_of(chosen),
+    )
     if ignore is not None and values is None:  # values only there were never there
-        scores = {value: s for value, s in scores.items() if not np.isnan(s.dice)}
-    added, broken = added_scores(reference, predicted, truth.spacing_mm, scores)
+        found_here = {k: m for k, m in found_here.items() if not np.isnan(m.scores.dice)}
+    plugged, broken = added_scores(reference, predicted, truth.spacing_mm, found_here)
+    added = {key: {**m.more, **plugged.get(key, {})} for key, m in found_here.items()}
+    scores = {key: m.scores for key, m in found_here.items()}
     return Outcome(scores, notes=tuple(notes), added=added, broken=broken)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -14,16 +14,18 @@ import numpy as np
 from nnunet_prompt.common.arguments import as_path, items, label_value, shown
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.case import score_volumes
+from nnunet_prompt.evaluation.extras import add_extras, check_outputs, read_facts
 from nnunet_prompt.evaluation.folders import (
+    as_evaluate_options,
     checked_output,
     checked_values,
     collect_results,
     evaluate_folders,
 )
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
+from nnunet_prompt.evaluation.options import EvaluateOptions, resolve
 from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX, Extra, Missing, Pairs, files_by_case
 from nnunet_prompt.evaluation.results import Evaluation, write_results
-from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.image_files import read_label_file, without_image_ending
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -43,8 +45,9 @@ def evaluate(
     missing: Missing = "error",
     extra: Extra = "error",
     num_processes: int = 1,
+    options: EvaluateOptions | None = None,
 ) -> Evaluation:
-    """Dice, HD, HD95, ASSD (mm) and volume error of each label; returns plain data, as metrics.json has it.
+    """Overlap, surface distances and volume errors of each label and union; returns plain data, as metrics.json has it.
 
     references, predictions: two folders of label files, named alike; or one case each: a file, a nibabel or SimpleITK
         image, (array, affine), (array, spacing), or an array (X, Y, Z) of whole numbers or booleans
@@ -55,6 +58,7 @@ def evaluate(
     output: a metrics.json to write, too
     missing, extra, num_processes: of folders; a case without a prediction is an "error", "empty" or is left out
         ("skip"), a prediction without a reference an "error" or "skip"
+    options: tolerances of the surface Dice, unions, lesion-wise structures, groups and a CSV, see `EvaluateOptions`
 
         evaluate("labelsTs", "predictions")["mean"]["500"]["dice"]
 
@@ -81,39 +85,45 @@ def evaluate(
             extra=extra,
             names=names,
             num_processes=num_processes,
+            options=options,
         )
-    return _one_case(references, predictions, spacing_mm, labels, names, output)
+    given = _Given(labels, names, checked_output(output), as_evaluate_options(options))
+    return _one_case(*_volumes(references, predictions, spacing_mm), given)
 
 
-def _one_case(
-    references: Any,
-    predictions: Any,
-    spacing_mm: Sequence[float] | None,
-    labels: Sequence[int | str] | None,
-    names: NamesLike,
-    output: Path | str | None,
-) -> Evaluation:
-    written = checked_output(output)
-    reference, prediction = _volumes(references, predictions, spacing_mm)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The arguments of `evaluate` that are of one case as of a folder."""
+
+    labels: Sequence[int | str] | None
+    names: NamesLike
+    output: Path | None
+    options: EvaluateOptions
+
+
+def _one_case(reference: NiftiVolume, prediction: NiftiVolume, given: _Given) -> Evaluation:
     paths = [v.path for v in (reference, prediction) if not str(v.path).startswith("<")]
-    if written is not None:
-        check_output_file(written, paths)
-    known = _names(names, paths)
+    check_outputs(given.output, given.options, paths)
+    known = _names(given.names, paths)
+    found = set(np.unique(reference.array).tolist())
     values = None
-    if labels is not None:
-        values = _values(labels, known, lambda: set(np.unique(reference.array).tolist()))
+    if given.labels is not None:
+        values = checked_values(_values(given.labels, known, lambda: found))
+    facts, source = read_facts(given.options, None)
+    measures = resolve(given.options, known, found, values)
     outcome = score_volumes(
-        reference, prediction, values=checked_values(values), ignore=known.ignore
+        reference, prediction, values=values, ignore=known.ignore, measures=measures
     )
     case = (
         without_image_ending(paths[0].name).removesuffix(PREDICTION_SUFFIX) if paths else IN_MEMORY
     )
     pairs = Pairs({case: [reference.path]}, {case: [prediction.path]})
-    results = collect_results(pairs, {case: outcome.scores}, {case: outcome}, known)
+    results = collect_results(pairs, {case: outcome.scores}, {case: outcome}, known, measures)
     for line in outcome.broken:
         _LOG.warning("%s", line)
-    if written is not None:
-        write_results(results, written)
+    add_extras(results, given.options, facts, source)
+    if given.output is not None:
+        write_results(results, given.output)
     return results
 
 

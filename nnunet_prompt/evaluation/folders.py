@@ -7,17 +7,20 @@ looks like, and `metrics` defines the metrics and the empty cases.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nnunet_prompt.common.arguments import as_path, items, shown, whole_number
+from nnunet_prompt.common.arguments import as_path, check_type, items, shown, whole_number
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
+from nnunet_prompt.evaluation.conventions import conventions
+from nnunet_prompt.evaluation.extras import add_extras, check_outputs, read_facts
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
+from nnunet_prompt.evaluation.options import EvaluateOptions, Key, Measures, resolve
 from nnunet_prompt.evaluation.pairs import Extra, Missing, Pairs, listed, pair_files
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import (
@@ -26,9 +29,11 @@ from nnunet_prompt.evaluation.results import (
     only_label,
     only_prediction,
     summarise,
+    weighted_by_volume,
     write_results,
 )
-from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.evaluation.resume import Finished
+from nnunet_prompt.io.image_files import read_label_file
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ def evaluate_folders(
     extra: Extra = "error",
     names: NamesLike = None,
     num_processes: int = 1,
+    options: EvaluateOptions | None = None,
 ) -> Evaluation:
     """Scores each file of `labels` with the file of the same case in `predictions`; any format of `io.image_files`.
 
@@ -54,9 +60,12 @@ def evaluate_folders(
     is not scored, and its voxels in the label map belong to nothing.
     label_values: the values to score; None scores all that occur.
 
+    options: further metrics, unions, groups and the table.
+
     Spacing is that of the label file, as nnU-Net's reader takes it. The result goes to `output`, too, if that is given.
     Logs warnings of cases that are missing, unmatched or failed, and of headers that contradict themselves.
-    `num_processes` above 1 needs `if __name__ == "__main__"`.
+    `num_processes` above 1 needs `if __name__ == "__main__"`. A run that was stopped is resumed if it has an `output`:
+    until that is written, finished cases are kept beside it.
 
     Raises `NNUNetPromptError` if an argument cannot be used, if the folders do not fit each other (`pairs`) or if they
     share no label value or hold none of `label_values`, so that nothing but zeros would come out; what is wrong with a
@@ -64,28 +73,76 @@ def evaluate_folders(
     """
     labels, predictions = as_path("labels", labels), as_path("predictions", predictions)
     output = checked_output(output)
-    if output is not None:
-        named = [Path(names)] if isinstance(names, (str, Path)) else []
-        check_output_file(output, [labels, predictions, *named])
+    options = as_evaluate_options(options)
+    named = [Path(names)] if isinstance(names, (str, Path)) else []
+    check_outputs(output, options, [labels, predictions, *named])
     values = checked_values(label_values)
     num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
     known = read_names(names, labels, predictions)
     pairs = pair_files(labels, predictions, missing=missing, extra=extra)
-    outcomes = _outcomes(_jobs(pairs, values, known.ignore, missing), num_processes)
+    facts, source = read_facts(options, labels)
+    seen = _first_values(pairs) if len(known.numberings) > 1 else set[int]()
+    measures = resolve(options, known, seen, values)
+    finished = Finished(output)
+    jobs = _jobs(pairs, values, known.ignore, missing, measures)
+    outcomes = _outcomes(jobs, num_processes, finished)
     scored = {case: o.scores for case, o in outcomes.items() if o.failure is None}
-    if values is None:
-        _check_values_meet([s for case, s in scored.items() if case in pairs.predictions])
-    else:
-        _check_values_occur(values, scored)
-    results = collect_results(pairs, scored, outcomes, known)
+    try:
+        _check_values(values, scored, pairs)
+    except NNUNetPromptError:
+        finished.forget()
+        raise
+    results = collect_results(pairs, scored, outcomes, known, measures)
     results["rules"] |= {"missing": missing, "extra": extra}
-    return _reported(results, output, outcomes)
+    _reported(results, outcomes)
+    add_extras(results, options, facts, source)
+    if output is not None:
+        write_results(results, output)
+    finished.forget()
+    return results
 
 
-def _outcomes(jobs: Sequence[Job], num_processes: int) -> dict[str, Outcome]:
-    done = run_all(run_job, jobs, num_processes, died=job_died)
-    cases = [job.case for job in jobs]
-    return dict(zip(cases, progress(done, "evaluate", total=len(jobs)), strict=True))
+def as_evaluate_options(options: EvaluateOptions | None) -> EvaluateOptions:
+    """The options, or those by default. Raises `NNUNetPromptError` for anything else."""
+    if options is not None:
+        check_type("options", options, EvaluateOptions, "EvaluateOptions(tolerances_mm=(1, 2))")
+    return options or EvaluateOptions()
+
+
+def _first_values(pairs: Pairs) -> set[int]:
+    """The values in the first label file that can be read and has some."""
+    for paths in pairs.labels.values():
+        try:
+            found = set(np.unique(read_label_file(paths[0]).array).tolist()) - {0}
+        except NNUNetPromptError:
+            continue  # its own case reports it
+        if found:
+            return found
+    return set()
+
+
+def _outcomes(jobs: Sequence[Job], num_processes: int, finished: Finished) -> dict[str, Outcome]:
+    kept = {job.case: finished.outcome(job) for job in jobs}
+    left = [job for job in jobs if kept[job.case] is None]
+    if len(left) < len(jobs):
+        _log.info("%d of %d cases are scored already", len(jobs) - len(left), len(jobs))
+    done = progress(
+        _kept_one_by_one(left, num_processes, finished),
+        "evaluate",
+        total=len(jobs),
+        initial=len(jobs) - len(left),
+    )
+    outcomes = dict(zip((job.case for job in left), done, strict=True))
+    return {job.case: kept[job.case] or outcomes[job.case] for job in jobs}
+
+
+def _kept_one_by_one(
+    jobs: Sequence[Job], num_processes: int, finished: Finished
+) -> Iterator[Outcome]:
+    done = run_all(run_job, jobs, num_processes, died=job_died) if jobs else iter(())
+    for job, outcome in zip(jobs, done, strict=True):
+        finished.keep(job, outcome)
+        yield outcome
 
 
 def checked_output(output: Path | str | None) -> Path | None:
@@ -112,10 +169,14 @@ def checked_values(label_values: Sequence[int] | None) -> tuple[int, ...] | None
 
 
 def _jobs(
-    pairs: Pairs, values: tuple[int, ...] | None, ignore: int | None, missing: Missing
+    pairs: Pairs,
+    values: tuple[int, ...] | None,
+    ignore: int | None,
+    missing: Missing,
+    measures: Measures,
 ) -> list[Job]:
     return [
-        Job(case, tuple(paths), tuple(pairs.predictions.get(case, ())), values, ignore)
+        Job(case, tuple(paths), tuple(pairs.predictions.get(case, ())), values, ignore, measures)
         for case, paths in pairs.labels.items()
         if missing == "empty" or case in pairs.predictions
     ]
@@ -123,16 +184,19 @@ def _jobs(
 
 def collect_results(
     pairs: Pairs,
-    scored: Mapping[str, Mapping[int, Scores]],
+    scored: Mapping[str, Mapping[Key, Scores]],
     outcomes: Mapping[str, Outcome],
     names: Names,
+    measures: Measures,
 ) -> Evaluation:
     """The evaluation of the cases in `scored`, whose outcomes hold what else is known of them."""
     failed = {case: o.failure for case, o in outcomes.items() if o.failure is not None}
-    found = {value for scores in scored.values() for value in scores}
+    found = {v for scores in scored.values() for v in scores if isinstance(v, int)}
+    titles: dict[Key, str] = dict(names.of(found).items())
+    titles.update(measures.names.items())
     added = {case: outcomes[case].added for case in scored}
-    cases, mean, structures = summarise(scored, names.of(found), added)
-    named = any(structure["name"] for structure in structures.values())
+    cases, mean, structures = summarise(scored, titles, added)
+    named = any(row["name"] for row in structures.values() if "members" not in row)
     results: Evaluation = {
         "cases": cases,
         "mean": mean,
@@ -151,6 +215,8 @@ def collect_results(
             "names": str(names.source) if named and names.source else None,
             "ignore_label": names.ignore,
         },
+        "weighted": weighted_by_volume(cases),
+        "conventions": conventions(measures),
     }
     if pairs.missing:
         results["missing"] = pairs.missing
@@ -162,6 +228,19 @@ def collect_results(
     if headers:
         results["headers"] = headers
     return results
+
+
+def _check_values(
+    values: Sequence[int] | None, scored: Mapping[str, Mapping[Key, Scores]], pairs: Pairs
+) -> None:
+    labels = {
+        case: {key: s for key, s in scores.items() if isinstance(key, int)}
+        for case, scores in scored.items()
+    }
+    if values is None:
+        _check_values_meet([s for case, s in labels.items() if case in pairs.predictions])
+    else:
+        _check_values_occur(values, labels)
 
 
 def _check_values_meet(scored: Sequence[Mapping[int, Scores]]) -> None:
@@ -190,9 +269,7 @@ def _numbers(values: Sequence[int]) -> str:
     return ", ".join(map(str, values[:8])) + (" ..." if len(values) > 8 else "")
 
 
-def _reported(
-    results: Evaluation, output: Path | None, outcomes: Mapping[str, Outcome]
-) -> Evaluation:
+def _reported(results: Evaluation, outcomes: Mapping[str, Outcome]) -> None:
     done = "scored as empty" if results["rules"]["missing"] == "empty" else "left out"
     lines = _about(results.get("missing", []), f"no prediction, {done}")
     lines += _about(results.get("unmatched", []), "no label file, not scored")
@@ -201,9 +278,6 @@ def _reported(
     lines += dict.fromkeys(line for o in outcomes.values() for line in o.broken)
     for line in lines:
         _log.warning(line)
-    if output is not None:
-        write_results(results, output)
-    return results
 
 
 def _about(cases: Sequence[str], what: str) -> list[str]:

@@ -34,19 +34,23 @@ How others differ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_erosion
-from scipy.spatial import cKDTree
 
 from nnunet_prompt.common.arguments import finite_number, items, shown, whole_number
 from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.surfaces import (
+    Mask,
+    SurfaceDistances,
+    bounding_box,
+    distances_between,
+    surface_of,
+)
 
 Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 _NAN = float("nan")
 
 
@@ -62,28 +66,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class SurfaceDistances:
-    """Distances in mm from each surface voxel of a mask to the surface of the other; not empty."""
-
-    truth_to_prediction: npt.NDArray[np.float64]  # (surface voxels of the reference,)
-    prediction_to_truth: npt.NDArray[np.float64]  # (surface voxels of the prediction,)
-
-    @property
-    def hd_mm(self) -> float:
-        return float(max(self.truth_to_prediction.max(), self.prediction_to_truth.max()))
-
-    @property
-    def hd95_mm(self) -> float:
-        directed = (self.truth_to_prediction, self.prediction_to_truth)
-        return float(max(np.percentile(distances, 95) for distances in directed))
-
-    @property
-    def assd_mm(self) -> float:
-        return float(np.concatenate((self.truth_to_prediction, self.prediction_to_truth)).mean())
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class Pair:
     """Two maps on one grid without axes of length one, and the diagonal of the full image."""
 
     truth: Array
@@ -99,8 +82,8 @@ def score_masks(truth: Array, prediction: Array, *, spacing_mm: Sequence[float])
     the union is worked on. Raises `NNUNetPromptError` if shapes or spacing do not fit, or if an array
     holds other than whole numbers (probabilities need a threshold first).
     """
-    pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
-    return _score(pair.truth, pair.prediction, pair)
+    pair = pair_of(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
+    return score_pair(pair.truth, pair.prediction, pair)[0]
 
 
 def score_label_maps(
@@ -112,18 +95,30 @@ def score_label_maps(
     has one sets its voxels to 0 in both maps. Raises `NNUNetPromptError` like `score_masks`, or if the
     background 0 is among the labels.
     """
+    labels = checked_labels(labels)
+    pair = map_pair(truth, prediction, spacing_mm)
+    truth, prediction = pair.truth, pair.prediction
+    return {label: score_pair(truth == label, prediction == label, pair)[0] for label in labels}
+
+
+def checked_labels(labels: Sequence[int]) -> list[int]:
+    """Label values from 1 on. Raises `NNUNetPromptError`."""
     values = items(labels)
     if values is None:
         raise NNUNetPromptError(
             f"labels: expected a list such as [500, 200], found {shown(labels)}"
         )
-    labels = [whole_number("labels", v, lowest=0, example=500) for v in values]
-    if 0 in labels:
-        raise NNUNetPromptError(f"labels must not hold the background 0, found {labels}")
-    pair = _pair(_whole("truth", truth), _whole("prediction", prediction), spacing_mm)
-    box = _bounding_box((pair.truth != 0) | (pair.prediction != 0))
-    truth, prediction = pair.truth[box], pair.prediction[box]
-    return {int(label): _score(truth == label, prediction == label, pair) for label in labels}
+    found = [whole_number("labels", v, lowest=0, example=500) for v in values]
+    if 0 in found:
+        raise NNUNetPromptError(f"labels must not hold the background 0, found {found}")
+    return found
+
+
+def map_pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> Pair:
+    """Two label maps of one shape, cut to the box that holds all that is not 0. Raises like `score_masks`."""
+    pair = pair_of(_whole("truth", truth), _whole("prediction", prediction), spacing_mm)
+    box = bounding_box((pair.truth != 0) | (pair.prediction != 0))
+    return replace(pair, truth=pair.truth[box], prediction=pair.prediction[box])
 
 
 def dice(truth: Array, prediction: Array) -> float:
@@ -150,15 +145,14 @@ def surface_dice(
     Between voxel centres, so it counts voxels and not their areas (Nikolov et al. 2021 weigh by area). NaN if both
     masks are empty, 0 if one is. Raises `ValueError` if shapes or spacing do not fit.
     """
-    pair = _pair(np.asarray(truth, bool), np.asarray(prediction, bool), spacing_mm)
+    pair = pair_of(np.asarray(truth, bool), np.asarray(prediction, bool), spacing_mm)
     if not (pair.truth.any() or pair.prediction.any()):
         return _NAN
     if not (pair.truth.any() and pair.prediction.any()):
         return 0.0
-    box = _bounding_box(pair.truth | pair.prediction)
-    distances = _distances(pair.truth[box], pair.prediction[box], pair.spacing_mm)
-    both = np.concatenate((distances.truth_to_prediction, distances.prediction_to_truth))
-    return float((both <= tolerance_mm + 1e-9).mean())
+    box = bounding_box(pair.truth | pair.prediction)
+    distances = distances_between(pair.truth[box], pair.prediction[box], pair.spacing_mm)
+    return distances.within(tolerance_mm)
 
 
 def surface(mask: Array) -> Mask:
@@ -166,8 +160,7 @@ def surface(mask: Array) -> Mask:
     inside = _mask("mask", mask)
     if inside.ndim == 0:
         raise NNUNetPromptError(f"mask: expected an array, found {shown(mask)}")
-    eroded: Mask = binary_erosion(inside, border_value=0)
-    return inside & ~eroded
+    return surface_of(inside)
 
 
 def surface_distances(
@@ -177,47 +170,28 @@ def surface_distances(
 
     Raises `NNUNetPromptError` if a mask is empty, and like `score_masks`.
     """
-    pair = _pair(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
+    pair = pair_of(_mask("truth", truth), _mask("prediction", prediction), spacing_mm)
     if not (pair.truth.any() and pair.prediction.any()):
         raise NNUNetPromptError("surface distances need two masks that are not empty")
-    box = _bounding_box(pair.truth | pair.prediction)
-    return _distances(pair.truth[box], pair.prediction[box], pair.spacing_mm)
+    box = bounding_box(pair.truth | pair.prediction)
+    return distances_between(pair.truth[box], pair.prediction[box], pair.spacing_mm)
 
 
-def _score(truth: Mask, prediction: Mask, pair: _Pair) -> Scores:
-    """Scores two masks cut from the grid of `pair` by any box that holds both."""
+def score_pair(truth: Mask, prediction: Mask, pair: Pair) -> tuple[Scores, SurfaceDistances | None]:
+    """Scores two masks cut from the grid of `pair` by any box that holds both; no distances where one is empty."""
     if not (truth.any() or prediction.any()):
-        return Scores(_NAN, _NAN, _NAN, _NAN, _NAN)
-    box = _bounding_box(truth | prediction)
+        return Scores(_NAN, _NAN, _NAN, _NAN, _NAN), None
+    box = bounding_box(truth | prediction)
     truth, prediction = truth[box], prediction[box]
     overlap, error = dice(truth, prediction), volume_error(truth, prediction)
     if not (truth.any() and prediction.any()):
-        return Scores(overlap, pair.diagonal_mm, pair.diagonal_mm, pair.diagonal_mm, error)
-    distances = _distances(truth, prediction, pair.spacing_mm)
-    return Scores(overlap, distances.hd_mm, distances.hd95_mm, distances.assd_mm, error)
+        far = pair.diagonal_mm
+        return Scores(overlap, far, far, far, error), None
+    found = distances_between(truth, prediction, pair.spacing_mm)
+    return Scores(overlap, found.hd_mm, found.hd95_mm, found.assd_mm, error), found
 
 
-def _distances(truth: Mask, prediction: Mask, spacing: npt.NDArray[np.float64]) -> SurfaceDistances:
-    """Nearest neighbours between point sets: unlike a distance map of the box, this stays fast and
-    small when two structures lie far apart in a large image."""
-    points_t = np.argwhere(surface(truth)) * spacing  # (N, axes), mm
-    points_p = np.argwhere(surface(prediction)) * spacing  # (M, axes), mm
-    to_prediction, _ = cKDTree(points_p).query(points_t)
-    to_truth, _ = cKDTree(points_t).query(points_p)
-    return SurfaceDistances(to_prediction, to_truth)
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds the mask; an empty box if the mask is empty."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0))
-    return tuple(box)
-
-
-def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair:
+def pair_of(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> Pair:
     _check_one_shape(truth, prediction)
     try:
         numbers = [finite_number("spacing_mm", s, 1.5) for s in items(spacing_mm) or ()]
@@ -231,7 +205,7 @@ def _pair(truth: Array, prediction: Array, spacing_mm: Sequence[float]) -> _Pair
     diagonal = float(np.linalg.norm(np.array(truth.shape) * spacing))
     keep = [axis for axis, length in enumerate(truth.shape) if length != 1] or [0]
     shape = tuple(truth.shape[axis] for axis in keep)
-    return _Pair(truth.reshape(shape), prediction.reshape(shape), spacing[keep], diagonal)
+    return Pair(truth.reshape(shape), prediction.reshape(shape), spacing[keep], diagonal)
 
 
 def _check_one_shape(truth: Array, prediction: Array) -> None:

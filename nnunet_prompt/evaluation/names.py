@@ -27,16 +27,24 @@ class Names:
 
     source: the file they are from; None for names of the caller.
     ignore: the value whose voxels are not scored.
+    unions: of each numbering, the structures that are unions of several values.
     """
 
     numberings: tuple[Mapping[int, str], ...] = ()
     source: Path | None = None
     ignore: int | None = None
+    unions: tuple[Mapping[str, tuple[int, ...]], ...] = ()
+
+    def numbering(self, values: Iterable[int]) -> int:
+        """The index of the numbering that knows the most of `values`; 0 if there is none."""
+        wanted = set(values)
+        counts = [len(wanted & n.keys()) for n in self.numberings]
+        return counts.index(max(counts)) if counts else 0
 
     def of(self, values: Iterable[int]) -> dict[int, str]:
         """The names in the numbering that knows the most of `values`."""
         wanted = set(values)
-        known = max(self.numberings, key=lambda n: len(wanted & n.keys()), default={})
+        known = self.numberings[self.numbering(wanted)] if self.numberings else {}
         return {value: known[value] for value in sorted(wanted & known.keys())}
 
 
@@ -114,7 +122,8 @@ def _of_file(path: Path) -> Names:
     official = _officials(content.get(BLOCK))
     ignore = None if ignore in official else ignore
     own = {value: name for name, value in labels.items()}
-    return Names((own, official) if official and official != own else (own,), path, ignore)
+    both = (own, official) if official and official != own else (own,)
+    return Names(both, path, ignore, _unions(content.get(BLOCK), len(both)))
 
 
 def _labels(block: Any) -> dict[str, int]:
@@ -137,3 +146,20 @@ def _officials(block: Any) -> dict[int, str]:
         if isinstance(value, int):
             found[value] = str(name) if value not in found else f"{found[value]} / {name}"
     return found
+
+
+def _unions(block: Any, numberings: int) -> tuple[dict[str, tuple[int, ...]], ...]:
+    """The structures with several members, in labels and in official values; none of a block in another form."""
+    structures = block.get("structures") if isinstance(block, Mapping) else None
+    entries = structures if isinstance(structures, Mapping) else {}
+    try:
+        officials = {entry["label"]: entry["official"] for entry in entries.values()}
+        members = {name: sorted(set(entry["members"])) for name, entry in entries.items()}
+        found = (
+            members,
+            {name: sorted({officials[m] for m in own}) for name, own in members.items()},
+        )
+    except (KeyError, TypeError, AttributeError):
+        return ()
+    wide = ({n: tuple(own) for n, own in one.items() if len(own) > 1} for one in found)
+    return tuple(wide)[:numberings]

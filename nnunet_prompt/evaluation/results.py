@@ -5,8 +5,13 @@
      "mean": {"500": {"dice": 0.93, ...}},
      "structures": {"500": {"name": "LV", "n": 38, "in_neither": 1, "only_label": 1, "only_prediction": 0}},
      "counts": {"label_files": 40, "scored": 39, "missing": 0, "unmatched": 0, "failed": 1},
+     "weighted": {"cases": {"heart_01": {"dice": 0.91, ...}}, "mean": {"dice": 0.91, ...}},
+     "conventions": {"distances": "between voxel centres, ...", "tolerances_mm": [1.0, 2.0, 3.0], ...},
      "rules": {"missing": "error", "extra": "error", "empty": "...", "names": null, "ignore_label": null},
      "missing": ["heart_02"], "unmatched": ["phantom_07"], "failed": {"heart_03": "why"}}
+
+`measures` lists the other metrics of a structure. A union of structures has its values as key ("1220+2221"), and
+`members` beside its name. `weighted` is the mean over the labels by volume, see `conventions`.
 
 Keys are label values as on disk: all but 0 that the label file or the prediction of a case holds; a value that is in
 neither has no entry. null stands for an undefined metric; a mean is taken over the `n` cases where the Dice is defined
@@ -15,6 +20,7 @@ something:
 
     missing    label files without a prediction: scored as empty or left out, as `rules.missing` says
     unmatched  predictions without a label file: not scored
+    groups     scores by centre, vendor or another column, see `groups`
     failed     cases that could not be scored, with the reason: not in the mean
     headers    what the headers of a case contradict, and what was taken
 """
@@ -24,16 +30,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from nnunet_prompt.common.arguments import shown
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.metrics import Scores
+from nnunet_prompt.evaluation.options import Key
 from nnunet_prompt.evaluation.pairs import Extra, Missing, listed
 from nnunet_prompt.io.json_file import write_json
 
+if TYPE_CHECKING:  # Python 3.10 has none
+    from typing import NotRequired
+
+# in metrics.json and in the CSV only, so that the table stays narrow
+UNPRINTED = ("sensitivity", "precision", "abs_volume_error_ml", "volume_ml", "predicted_volume_ml")
 METRICS = tuple(field.name for field in fields(Scores))
 EMPTY_RULE = (
     "a structure in neither map is left out of the means; in only one of them it counts with Dice 0 and the diagonal"
@@ -50,6 +62,14 @@ class StructureCounts(TypedDict):
     in_neither: int
     only_label: int
     only_prediction: int
+    members: NotRequired[list[int]]  # of a union
+
+
+class Weighted(TypedDict):
+    """The mean over the labels by volume, of each case and of all."""
+
+    cases: dict[str, dict[str, float | None]]
+    mean: dict[str, float | None]
 
 
 class Counts(TypedDict):
@@ -80,6 +100,9 @@ class Evaluation(TypedDict):
     structures: dict[str, StructureCounts]
     counts: Counts
     rules: Rules
+    weighted: NotRequired[Weighted]
+    conventions: NotRequired[dict[str, str | float | list[float]]]
+    groups: NotRequired[dict[str, Any]]
     missing: NotRequired[list[str]]
     unmatched: NotRequired[list[str]]
     failed: NotRequired[dict[str, str]]
@@ -87,11 +110,11 @@ class Evaluation(TypedDict):
 
 
 def summarise(
-    scored: Mapping[str, Mapping[int, Scores]],
-    names: Mapping[int, str],
-    added: Mapping[str, Mapping[int, Mapping[str, float | None]]] | None = None,
+    scored: Mapping[str, Mapping[Key, Scores]],
+    names: Mapping[Key, str],
+    added: Mapping[str, Mapping[Key, Mapping[str, float | None]]] | None = None,
 ) -> tuple[dict[str, CaseScores], CaseScores, dict[str, StructureCounts]]:
-    """Cases, means and counts, ready for JSON: None for NaN, keys are text. `added` has the metrics of plug-ins."""
+    """Cases, means and counts, ready for JSON: None for NaN, keys are text. `added` has the metrics beyond `Scores`."""
     mean: CaseScores = {}
     structures: dict[str, StructureCounts] = {}
     cases = {
@@ -104,7 +127,8 @@ def summarise(
         }
         for case, scores in scored.items()
     }
-    for label in sorted({label for scores in scored.values() for label in scores}):
+    keys = {label for scores in scored.values() for label in scores}
+    for label in sorted(keys, key=lambda k: (isinstance(k, str), members_of(k))):
         rows = [scores[label] for scores in scored.values() if label in scores]
         values = [scores[str(label)] for scores in cases.values() if str(label) in scores]
         metrics = dict.fromkeys(metric for row in values for metric in row)
@@ -117,7 +141,35 @@ def summarise(
             "only_label": sum(only_label(row) for row in rows),
             "only_prediction": sum(only_prediction(row) for row in rows),
         }
+        if isinstance(label, str):
+            structures[label]["members"] = members_of(label)
     return cases, mean, structures
+
+
+def members_of(key: Key) -> list[int]:
+    """The values of a label or union."""
+    return [int(value) for value in str(key).split("+")]
+
+
+def weighted_by_volume(cases: Mapping[str, CaseScores]) -> Weighted:
+    """The mean over the labels of each case by the volume that reference and prediction have of each, unions apart."""
+    found: dict[str, dict[str, float | None]] = {}
+    for case, scores in cases.items():
+        rows = [row for key, row in scores.items() if "+" not in key and row["dice"] is not None]
+        weights = [_number(row["volume_ml"]) + _number(row["predicted_volume_ml"]) for row in rows]
+        metrics = [m for m in (rows[0] if rows else ()) if _weighs(m)]
+        found[case] = {
+            m: mean_of([np.average([_number(row.get(m)) for row in rows], weights=weights)])
+            for m in metrics
+        }
+    metrics = list(dict.fromkeys(m for row in found.values() for m in row))
+    mean = {m: mean_of([_number(row[m]) for row in found.values() if row]) for m in metrics}
+    return {"cases": found, "mean": mean}
+
+
+def _weighs(metric: str) -> bool:
+    """Whether a metric is defined for every structure that is in one of the maps."""
+    return metric in ("dice", "hd_mm", "hd95_mm", "assd_mm") or metric.startswith("nsd_")
 
 
 def only_label(scores: Scores) -> bool:
@@ -149,7 +201,7 @@ def format_table(results: Evaluation) -> str:
     named = any(s["name"] for s in results["structures"].values())
     head = ("structure", "label", "n") if named else ("label", "n")
     added = dict.fromkeys(metric for means in results["mean"].values() for metric in means)
-    metrics = tuple(dict.fromkeys((*METRICS, *added)))
+    metrics = tuple(m for m in dict.fromkeys((*METRICS, *added)) if m not in UNPRINTED)
     rows = [(*head, *metrics)]
     for label, means in results["mean"].items():
         structure = results["structures"][label]
@@ -180,6 +232,9 @@ def format_notes(results: Evaluation) -> str:
         unknown = [k for k, s in results["structures"].items() if s["name"] is None]
         note = f", which does not name {listed(unknown)}" if unknown else ""
         lines.append(f"names from {rules['names']}{note}")
+    weighted = results["weighted"]["mean"].get("dice") if "weighted" in results else None
+    if weighted is not None and len(results["mean"]) > 1:
+        lines.append(f"all labels, weighted by volume: dice {weighted:.3f}")
     lines.append(f"n: cases behind a mean; {rules['empty']}")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import pytest
 
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.options import EvaluateOptions
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 
@@ -48,6 +49,8 @@ def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
         missing="error",
         extra="error",
         names=None,
+        num_processes=1,
+        options=EvaluateOptions(),
     )
     told = "--missing skip --extra skip --names 1=LV --values 1,2"
     assert run(f"evaluate labels masks -o metrics.json {told}") == 0
@@ -56,8 +59,18 @@ def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
         "missing": "skip",
         "extra": "skip",
         "names": "1=LV",
+        "num_processes": 1,
+        "options": EvaluateOptions(),
     }
-    assert capsys.readouterr().out.endswith("wrote metrics.json\n")
+    told = (
+        "--tolerances 2,4 --unions a=1+2 --lesions 1,a --lesion-iou 0.5 --groups g.csv --csv t.csv"
+    )
+    assert run(f"evaluate labels masks -o metrics.json --processes 2 {told}") == 0
+    assert call.call_args.kwargs["num_processes"] == 2
+    assert call.call_args.kwargs["options"] == EvaluateOptions(
+        (2.0, 4.0), {"a": (1, 2)}, [1, "a"], 0.5, groups="g.csv", csv=Path("t.csv")
+    )
+    assert capsys.readouterr().out.endswith("wrote metrics.json and t.csv\n")
 
 
 def test_evaluate_fails_where_a_case_could_not_be_scored(

@@ -12,7 +12,7 @@ import pytest
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
-from nnunet_prompt.evaluation.metrics import score_label_maps
+from nnunet_prompt.evaluation.measures import measure_label_maps
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import EMPTY_RULE, METRICS, format_table
 from tests.helpers.each import each
@@ -65,9 +65,20 @@ def test_the_form_of_the_result_and_of_the_file(folders: Folders, tmp_path: Path
         "hd95_mm": pytest.approx(5.7),
         "assd_mm": pytest.approx(14 / 6),
         "volume_error": pytest.approx(1.0),
+        "sensitivity": 0.5,
+        "precision": 0.25,
+        "abs_volume_error_ml": pytest.approx(0.004),  # two voxels of 2 mm3
+        "volume_ml": pytest.approx(0.004),
+        "predicted_volume_ml": pytest.approx(0.008),
+        "nsd_1mm": pytest.approx(2 / 6),
+        "nsd_2mm": pytest.approx(4 / 6),
+        "nsd_3mm": pytest.approx(4 / 6),
     }
     assert results["cases"] == {"heart": {"1": scores}}
     assert results["mean"] == {"1": scores}
+    weighed = {k: v for k, v in scores.items() if k[:2] in ("di", "hd", "as", "ns")}
+    assert results["weighted"] == {"cases": {"heart": weighed}, "mean": weighed}
+    assert results["conventions"]["tolerances_mm"] == [1.0, 2.0, 3.0]
     assert results["structures"] == {
         "1": {"name": None, "n": 1, "in_neither": 0, "only_label": 0, "only_prediction": 0}
     }
@@ -259,10 +270,10 @@ def test_a_case_for_which_memory_is_short_fails_alone(
         folders.predict(f"{case}.nii.gz", _map(c1=1))
 
     def scores(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr("nnunet_prompt.evaluation.case.score_label_maps", score_label_maps)
+        monkeypatch.setattr("nnunet_prompt.evaluation.case.measure_label_maps", measure_label_maps)
         raise MemoryError("no more")
 
-    monkeypatch.setattr("nnunet_prompt.evaluation.case.score_label_maps", scores)
+    monkeypatch.setattr("nnunet_prompt.evaluation.case.measure_label_maps", scores)
     results = folders.evaluate()
     assert list(results["failed"]) == ["a"] and list(results["cases"]) == ["b"]
     assert "labels/a.nii.gz" in results["failed"]["a"] and "no more" in results["failed"]["a"]
@@ -408,9 +419,19 @@ def test_the_table_of_means(folders: Folders) -> None:
         folders.predict(f"{case}.nii.gz", _map(c1=1))
     folders.predict("b.nii.gz", _map(c1=1, c2=30))
     lines = format_table(folders.evaluate()).splitlines()
-    assert lines[0].split() == ["label", "n", *METRICS]
-    assert lines[1].split() == ["1", "2", "1.000", "0.000", "0.000", "0.000", "0.000"]
-    assert lines[2].split() == ["30", "1", "0.000", "13.000", "13.000", "13.000", "-"]
+    assert lines[0].split() == ["label", "n", *METRICS, "nsd_1mm", "nsd_2mm", "nsd_3mm"]
+    assert lines[1].split() == [
+        "1",
+        "2",
+        "1.000",
+        "0.000",
+        "0.000",
+        "0.000",
+        "0.000",
+        *["1.000"] * 3,
+    ]
+    lost = ["30", "1", "0.000", "13.000", "13.000", "13.000", "-", *["0.000"] * 3]
+    assert lines[2].split() == lost
     assert len({len(line) for line in lines}) == 1
 
 

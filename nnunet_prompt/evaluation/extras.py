@@ -1,0 +1,46 @@
+"""What is made of finished scores: groups, the table, and where each may be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nnunet_prompt.common.errors import NNUNetPromptError
+from nnunet_prompt.evaluation.groups import Facts, find_facts, group_scores, read_groups
+from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.results import Evaluation
+from nnunet_prompt.evaluation.tables import write_table
+from nnunet_prompt.io.guard import check_output_file
+
+
+def read_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Path | None]:
+    """The columns that group the cases, and their file: the caller's, else that of the label maps' data set."""
+    if options.groups is not None:
+        source = Path(options.groups)
+        return read_groups(source), source
+    return find_facts(labels) if labels is not None else ({}, None)
+
+
+def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterable[Path]) -> None:
+    """Raises `NNUNetPromptError` where an output is an input, would be taken for one, or is the other output."""
+    table = None if options.csv is None else Path(options.csv)
+    read = [*inputs, *([Path(options.groups)] if options.groups is not None else [])]
+    if output is not None:
+        check_output_file(output, read)
+    if table is None:
+        return
+    check_output_file(table, read, option="--csv")
+    if output is not None and table.absolute() == output.absolute():
+        raise NNUNetPromptError(f"{table}: is the output of -o, too: give --csv another name")
+
+
+def add_extras(
+    results: Evaluation, options: EvaluateOptions, facts: Facts, source: Path | None
+) -> None:
+    """Adds the groups to the results, and writes the table if one is asked for."""
+    if source is not None:
+        groups = group_scores(results["cases"], facts, source, given=options.groups is not None)
+        if groups:
+            results["groups"] = groups
+    if options.csv is not None:
+        write_table(results, Path(options.csv), facts)
