@@ -24,7 +24,7 @@ from typing import Any
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
-from nnunet_prompt.cli import evaluate, interact, predict, submit, train, weights
+from nnunet_prompt.cli import evaluate, interact, predict, report, submit, train, weights
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
@@ -206,6 +206,11 @@ VERBS = {
     ),
     "evaluate": Verb(
         "evaluate masks against reference label maps", evaluate.add_arguments, does.evaluate
+    ),
+    "report": Verb(
+        "write a page about masks or a training: numbers, charts and the worst slices",
+        report.add_arguments,
+        report.run,
     ),
     "interact": Verb(
         "evaluate a model interactively: a simulated user prompts and corrects",

@@ -27,6 +27,7 @@ VERBS = (
         "simulate",
         "submit",
         "evaluate",
+        "report",
         "interact",
     ),
     *("env", "trainers-dir", "demo"),
