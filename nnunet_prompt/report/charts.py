@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WIDTH = 5.4  # inches
 ROW, LEAST = 0.36, 0.9  # inches: of a row, and beside the rows
 MOST_LINKS = 1500  # points of a chart that are links; more would make the page slow
+CROWD = 50  # values in a row from which on dots are smaller and paler
 _NAME = 28  # characters of a name in a chart
 
 
@@ -117,16 +118,24 @@ def _draw_row(axes: Axes, place: int, row: Row, metric: Metric, anchors: Mapping
     from matplotlib.patches import Rectangle
 
     values = np.array(list(row.values.values())) * metric.scale
-    colour, half = ARMS[row.second], 0.28
+    colour, half = INK, 0.28
     low, middle, high = np.percentile(values, (25, 50, 75))
     reach = 1.5 * (high - low)
     first = values[values >= low - reach].min()
     last = values[values <= high + reach].max()
-    box = Rectangle((low, place - half), high - low, 2 * half, fill=False, edgecolor=colour)
+    box = Rectangle(
+        (low, place - half),
+        high - low,
+        2 * half,
+        fill=False,
+        edgecolor=colour,
+        linewidth=1,
+        zorder=3,
+    )
     axes.add_patch(box)
     for a, b in ((first, low), (high, last)):
-        axes.plot([a, b], [place, place], color=colour, linewidth=1)
-    axes.plot([middle, middle], [place - half, place + half], color=colour, linewidth=2.4)
+        axes.plot([a, b], [place, place], color=colour, linewidth=1, zorder=3)
+    axes.plot([middle, middle], [place - half, place + half], color=colour, linewidth=2.4, zorder=3)
     _scatter(axes, place, row, metric, anchors)
 
 
@@ -135,7 +144,13 @@ def _scatter(axes: Axes, place: int, row: Row, metric: Metric, anchors: Mapping[
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(row.values))
     values = np.array(list(row.values.values())) * metric.scale
     dots = axes.scatter(
-        values, place + jitter, s=13, color=ARMS[row.second], alpha=0.5, linewidths=0, zorder=2
+        values,
+        place + jitter,
+        s=14 if len(values) <= CROWD else 7,
+        color=ARMS[row.second],
+        alpha=0.75 if len(values) <= CROWD else 0.45,
+        linewidths=0,
+        zorder=2,
     )
     if anchors:
         dots.set_urls([f"#{anchors[case]}" for case in row.values])

@@ -32,11 +32,20 @@ from nnunet_prompt.report.made_by import (
 )
 from nnunet_prompt.report.options import ReportOptions
 from nnunet_prompt.report.page import write_page
-from nnunet_prompt.report.pictures import CasePictures, PictureJob, job_died, run_job
+from nnunet_prompt.report.pictures import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    SLICES,
+    CasePictures,
+    PictureJob,
+    job_died,
+    run_job,
+)
 from nnunet_prompt.report.sections import masks_page
 from nnunet_prompt.report.study import Arm, Study
 
 MANY, MOST_PROCESSES = 16, 8  # cases from which on several processes pay, and how many these are
+IMAGES_BYTES = 11_000_000  # of all images in a page
 _log = logging.getLogger(__name__)
 
 
@@ -172,6 +181,8 @@ def _jobs(study: Study, options: ReportOptions) -> list[PictureJob]:
     prompts = _prompts(
         options.prompts, {c: images.get(c, references[c][0]) for c in study.cases}, study.labels
     )
+    shares = len(study.cases) * len(study.arms) * SLICES
+    most = min(MOST_BYTES, max(LEAST_BYTES, IMAGES_BYTES // max(shares, 1)))
     named = {int(key): name for key, name in study.structures.items() if key.isdecimal()}
     return [
         PictureJob(
@@ -181,6 +192,7 @@ def _jobs(study: Study, options: ReportOptions) -> list[PictureJob]:
             images.get(case),
             None if prompts is None or case not in prompts[1] else prompts[0].only(case),
             named,
+            most,
         )
         for case in study.cases
     ]

@@ -30,13 +30,23 @@ MARGIN, SMALLEST = (
     0.2,
     32,
 )  # around the structures: share of their size, and the least side in voxels
-QUALITY = 72
+TRIES = (
+    (1, 72),
+    (1, 50),
+    (1, 30),
+    (2, 50),
+    (2, 20),
+)  # of an image: each how many pixels, and quality
+MOST_BYTES, LEAST_BYTES = 24_000, 1_500  # of an image in the page
 Labels = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class PictureJob:
-    """The files of one case. `prompts` is a file whose cases are assigned already."""
+    """The files of one case. `prompts` is a file whose cases are assigned already.
+
+    most_bytes: of the image of one slice in the page, as far as that can be kept
+    """
 
     case: str
     reference: Path
@@ -44,6 +54,7 @@ class PictureJob:
     image: Path | None = None
     prompts: PromptFile | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+    most_bytes: int = MOST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,11 @@ class Picture:
     differs_mm2: tuple[float, ...]
     positive: Marks
     negative: Marks
+
+    @property
+    def prompted(self) -> bool:
+        """Whether there is a prompt in this slice."""
+        return Marks() != self.positive or Marks() != self.negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +168,10 @@ def pictures_of(job: PictureJob) -> CasePictures:
         notes.append(f"no prompts: {_line(error)}")
     a, b, c = (reference.spacing_mm[axis] for axis in to_page.axes)
     scene = Scene(to_page.apply(reference.array), tuple(maps), image, prompts, (a, b, c), job.names)
-    return CasePictures(tuple(scene_pictures(scene)), tuple(notes))
+    return CasePictures(tuple(scene_pictures(scene, job.most_bytes)), tuple(notes))
 
 
-def scene_pictures(scene: Scene) -> list[Picture]:
+def scene_pictures(scene: Scene, most_bytes: int = MOST_BYTES) -> list[Picture]:
     """The pictures of a case that is in memory; none where no label map has a structure."""
     chosen = differing_slices(scene.reference, scene.predictions, SLICES)
     if not chosen:
@@ -163,7 +179,7 @@ def scene_pictures(scene: Scene) -> list[Picture]:
     cut = _cut(scene, chosen)
     grey = None if scene.image is None else _grey(scene.image, chosen, cut)
     return [
-        _picture(scene, k, cut, "" if grey is None else _data_uri(grey[i]))
+        _picture(scene, k, cut, "" if grey is None else _data_uri(grey[i], most_bytes))
         for i, k in enumerate(chosen)
     ]
 
@@ -220,15 +236,20 @@ def _grey(image: npt.NDArray[Any], chosen: Sequence[int], cut: Cut) -> npt.NDArr
     return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
-def _data_uri(grey: npt.NDArray[np.uint8]) -> str:
+def _data_uri(grey: npt.NDArray[np.uint8], most_bytes: int) -> str:
+    """An image as text, in the best of `TRIES` that is short enough, else in the last."""
     from PIL import Image, features
 
-    kind = "webp" if features.check("webp") else "png"
-    buffer = io.BytesIO()
-    Image.fromarray(grey).convert("RGB" if kind == "webp" else "L").save(
-        buffer, kind, quality=QUALITY
-    )
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    kind, mode = ("webp", "RGB") if features.check("webp") else ("png", "L")
+    content = b""
+    for coarse, quality in TRIES:
+        buffer = io.BytesIO()
+        image = Image.fromarray(grey).convert(mode)
+        image.reduce(coarse).save(buffer, kind, quality=quality)
+        content = base64.b64encode(buffer.getvalue())
+        if len(content) <= most_bytes:
+            break
+    return f"data:image/{kind};base64,{content.decode('ascii')}"
 
 
 def _picture(scene: Scene, k: int, cut: Cut, image: str) -> Picture:
