@@ -72,14 +72,36 @@ def run(args: argparse.Namespace) -> int:
             f"FOLDER: expected one folder of a training, or LABELS and one or two folders of masks, found"
             f" {len(args.folders)} folders"
         )
+    labels, *predictions = args.folders
+    if not predictions:
+        return _training(args)
     from nnunet_prompt.report.masks import write_report
 
-    labels, *predictions = args.folders
     written = write_report(labels, predictions, args.output, options=_options(args))
     for case, why in written.failed.items():
         note(f"{case}: not scored: {why}", important=True)
     print(f"wrote {args.output} ({count(written.cases, 'case')})")
     return 1 if written.failed else 0
+
+
+def _training(args: argparse.Namespace) -> int:
+    _check_masks_only(args)
+    from nnunet_prompt.report.training import write_training_report
+
+    written = write_training_report(args.folders[0], args.output, options=_options(args))
+    print(f"wrote {args.output} ({count(written.cases, 'validation case')})")
+    return 0
+
+
+def _check_masks_only(args: argparse.Namespace) -> None:
+    """Raises `NNUNetPromptError` for options that a report of a training does not have."""
+    named = {"-p": args.prompts, "-m": args.model, "--names": args.names, "--groups": args.groups}
+    unused = next((flag for flag, value in named.items() if value is not None), None)
+    if unused is not None:
+        raise NNUNetPromptError(
+            f"{unused}: is of a report of masks, which takes LABELS and PREDICTIONS; found one folder,"
+            f" {args.folders[0]}"
+        )
 
 
 def _options(args: argparse.Namespace) -> ReportOptions:

@@ -31,7 +31,7 @@ from nnunet_prompt.report.made_by import (
     report_facts,
 )
 from nnunet_prompt.report.options import ReportOptions
-from nnunet_prompt.report.page import write_page
+from nnunet_prompt.report.page import check_page, write_page
 from nnunet_prompt.report.pictures import (
     LEAST_BYTES,
     MOST_BYTES,
@@ -104,8 +104,7 @@ def _check(labels: Path, folders: Sequence[Path], output: Path, options: ReportO
     given = (options.images, options.prompts, options.groups, options.model)
     named = [Path(options.names)] if isinstance(options.names, (str, Path)) else []
     check_output_file(output, [labels, *folders, *(p for p in given if p is not None), *named])
-    if not output.name.lower().endswith((".html", ".htm")):
-        raise NNUNetPromptError(f"{output}: expected the name of an HTML file, such as report.html")
+    check_page(output)
     for path in given:
         if path is not None and not path.exists():
             raise NNUNetPromptError(f"{path}: no such file or folder")
@@ -133,11 +132,12 @@ def _scored(labels: Path, folder: Path, options: ReportOptions) -> Evaluation:
         missing=options.missing,
         extra=options.extra,
         names=options.names,
-        num_processes=_processes(options, count),
+        num_processes=processes_for(options, count),
     )
 
 
-def _processes(options: ReportOptions, count: int) -> int:
+def processes_for(options: ReportOptions, count: int) -> int:
+    """How many processes some cases are worth."""
     if options.num_processes is not None:
         return options.num_processes
     return min(container_limits().cpus, MOST_PROCESSES) if count >= MANY else 1
@@ -169,7 +169,7 @@ def _facts(study: Study, options: ReportOptions) -> list[Fact]:
 
 def _pictures(study: Study, options: ReportOptions) -> dict[str, CasePictures]:
     jobs = _jobs(study, options)
-    done = run_all(run_job, jobs, _processes(options, len(jobs)), died=job_died)
+    done = run_all(run_job, jobs, processes_for(options, len(jobs)), died=job_died)
     found = zip(jobs, progress(done, "pictures", total=len(jobs)), strict=True)
     return {job.case: pictures for job, pictures in found}
 
@@ -177,7 +177,7 @@ def _pictures(study: Study, options: ReportOptions) -> dict[str, CasePictures]:
 def _jobs(study: Study, options: ReportOptions) -> list[PictureJob]:
     references = files_by_case(study.labels)
     masks = [files_by_case(arm.folder) for arm in study.arms]
-    images = {} if options.images is None else _images(options.images, study.cases)
+    images = {} if options.images is None else images_of(options.images, study.cases)
     prompts = _prompts(
         options.prompts, {c: images.get(c, references[c][0]) for c in study.cases}, study.labels
     )
@@ -198,7 +198,7 @@ def _jobs(study: Study, options: ReportOptions) -> list[PictureJob]:
     ]
 
 
-def _images(folder: Path, cases: Sequence[str]) -> dict[str, Path]:
+def images_of(folder: Path, cases: Sequence[str]) -> dict[str, Path]:
     """The first image of each case. Raises `NNUNetPromptError` for a folder that has none of any."""
     if not folder.is_dir():
         raise NNUNetPromptError(f"{folder}: not a folder: give the folder of the images with -i")

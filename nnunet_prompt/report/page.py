@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.atomic import make_folder, replacing
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ def write_page(template: str, output: Path, **values: Any) -> None:
     make_folder(output.parent)
     with replacing(output) as partial:  # names of files may hold bytes that are no text
         partial.write_text(text, encoding="utf-8", errors="replace")
+
+
+def check_page(output: Path) -> None:
+    """Raises `NNUNetPromptError` for the name of a file that no browser would open as a page."""
+    if not output.name.lower().endswith((".html", ".htm")):
+        raise NNUNetPromptError(f"{output}: expected the name of an HTML file, such as report.html")
 
 
 def _environment() -> Environment:

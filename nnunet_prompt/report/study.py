@@ -89,10 +89,10 @@ class Study:
     def worst_first(self) -> list[str]:
         """The cases by their mean Dice in the first arm, the lowest first; what has none comes last.
 
-        With two arms by how far their mean Dice differs, the furthest first.
+        Of exactly two arms by how far their mean Dice differs, the furthest first.
         """
         first = self.means(0, "dice")
-        if len(self.arms) == 1:
+        if len(self.arms) != 2:
             return sorted(self.cases, key=lambda case: (first.get(case, math.inf), case))
         apart = self.differences(None, "dice")
         return sorted(self.cases, key=lambda c: (-abs(apart.get(c, -0.0)), first.get(c, 2.0), c))

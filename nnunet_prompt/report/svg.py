@@ -95,5 +95,5 @@ def svg(figure: Figure, name: str, title: str, description: str) -> str:
 def _shorter(text: str) -> str:
     """Without fonts, which are the page's, line breaks and digits that are not seen."""
     text = re.sub(r" ?font-family: [^;\"]+;?", "", text)
-    text = re.sub(r"(\.\d\d)\d+", r"\1", text)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), text)
     return re.sub(r"\s*\n\s*", " ", text)
