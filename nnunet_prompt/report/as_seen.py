@@ -132,8 +132,10 @@ def _name(structures: tuple[Structure, ...], label: int) -> str:
 
 
 def _picture(kind: str, image: Array, channels: Array, look: Look) -> Seen:
-    """The slice along the first axis of the grid with the most in all channels."""
-    k = int(channels.sum(axis=(0, 2, 3)).argmax())
+    """The slice along the first axis of the grid with the most in all channels, of equals the middle one."""
+    sums = channels.sum(axis=(0, 2, 3))
+    most = np.flatnonzero(sums >= sums.max() - 1e-3)
+    k = int(most[len(most) // 2])
     low, high = np.percentile(image, (1, 99))
     grey = np.clip((image[k] - low) / max(float(high - low), 1e-6), 0, 1)
     picture = np.repeat(grey[..., None], 3, axis=2) * 0.85

@@ -158,7 +158,7 @@ def _scatter(axes: Axes, place: int, row: Row, metric: Metric, anchors: Mapping[
 
 def _finish(axes: Axes, names: Sequence[str], label: str) -> None:
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(label)
@@ -168,7 +168,8 @@ def _in_words(row: Row, metric: Metric, *, signed: bool = False) -> str:
     found = interval(list(row.values.values()))
     assert found is not None  # rows without values are left out before
     unit = f" {metric.unit}" if metric.unit else ""
-    text = f"{row.name}: {found.n} cases, mean {metric.text(found.mean, signed=signed)}{unit}"
+    cases = "1 case" if found.n == 1 else f"{found.n} cases"
+    text = f"{row.name}: {cases}, mean {metric.text(found.mean, signed=signed)}{unit}"
     if found.low is not None:
         low, high = (metric.text(v, signed=signed) for v in (found.low, found.high))
         text += f" (95 % interval {low} to {high})"

@@ -118,6 +118,7 @@ def test_without_images_and_prompts_there_are_outlines_alone(small: Small) -> No
     assert 'class="ref"' in small.output.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_page(small: Small) -> None:
     texts = []
     for count in (1, 2):
