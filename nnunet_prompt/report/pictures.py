@@ -25,6 +25,7 @@ from nnunet_prompt.prompts.frames import AxisMap, canonical_map, pls_map
 from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.report.outlines import Cut, Marks, marks, outline
 
+CROWD = 20  # points in a slice
 SLICES, WIDEST = 5, 224  # slices of a case, pixels of a picture
 MARGIN, SMALLEST = (
     0.2,
@@ -95,6 +96,11 @@ class Picture:
     def prompted(self) -> bool:
         """Whether there is a prompt in this slice."""
         return Marks() != self.positive or Marks() != self.negative
+
+    @property
+    def crowded(self) -> bool:
+        """Whether points are so many that they are shown small."""
+        return self.positive.points.count("M") + self.negative.points.count("M") > CROWD
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from statistics import fmean
 from nnunet_prompt.evaluation.results import Evaluation
 from nnunet_prompt.report.words import Metric, metric_of
 
+UNION = "+"  # joins the label values in the key of a union of structures
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -60,16 +62,16 @@ class Study:
         """The defined values by case."""
         found = {}
         for case, rows in self.arms[arm].results["cases"].items():
-            value = rows.get(structure, {}).get(metric)
-            if value is not None and math.isfinite(value):
-                found[case] = float(value)
+            value = _number(rows.get(structure, {}).get(metric))
+            if value is not None:
+                found[case] = value
         return found
 
     def of_case(self, arm: int, case: str, metric: str) -> float | None:
-        """The mean of the structures of a case; None where nothing is defined."""
+        """The mean of the structures of a case, without unions of them; None where nothing is defined."""
         rows = self.arms[arm].results["cases"].get(case, {})
-        found = [row.get(metric) for row in rows.values()]
-        defined = [float(v) for v in found if v is not None and math.isfinite(v)]
+        found = [_number(row.get(metric)) for key, row in rows.items() if UNION not in key]
+        defined = [v for v in found if v is not None]
         return fmean(defined) if defined else None
 
     def means(self, arm: int, metric: str) -> dict[str, float]:
@@ -103,3 +105,10 @@ class Study:
         return {
             case: why for arm in self.arms for case, why in arm.results.get("failed", {}).items()
         }
+
+
+def _number(value: object) -> float | None:
+    """A finite number; None for anything else that a plug-in may have left there."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return None

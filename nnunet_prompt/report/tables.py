@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nnunet_prompt.report.numbers import FEW, Interval, gap, interval
 from nnunet_prompt.report.study import Study
-from nnunet_prompt.report.words import Metric, metric_of
+from nnunet_prompt.report.words import Metric, metric_of, table_metrics
 
 MANY_STRUCTURES = 6  # more than these have no column of their own in the table of cases
 
@@ -42,12 +42,12 @@ def structure_tables(study: Study) -> list[Table]:
 
 
 def _structures_of(study: Study, arm: int) -> Table:
-    rows = []
+    rows, metrics = [], table_metrics(study.metrics)
     for key, name in study.structures.items():
         about = study.arms[arm].results["structures"].get(key)
-        found = [(m, interval(list(study.values(arm, key, m.key).values()))) for m in study.metrics]
+        found = [(m, interval(list(study.values(arm, key, m.key).values()))) for m in metrics]
         n = max((one.n for _, one in found if one), default=0)
-        missed = about["only_label"] if about else 0
+        missed = about.get("only_label", 0) if about else 0
         rows.append(
             (
                 Cell(name, sort=name),
@@ -56,7 +56,7 @@ def _structures_of(study: Study, arm: int) -> Table:
                 *(mean_cell(one, metric) for metric, one in found),
             )
         )
-    columns = ("Structure", "Cases", "Not found", *(m.head for m in study.metrics))
+    columns = ("Structure", "Cases", "Not found", *(m.head for m in metrics))
     caption = "Mean over the cases, with its 95 % bootstrap interval"
     return Table(caption, columns, tuple(rows), (False, *(True for _ in columns[1:])))
 
@@ -113,15 +113,15 @@ def case_table(study: Study, anchors: Mapping[str, str]) -> Table:
 
 def scores_of_case(study: Study, case: str) -> Table:
     """The metrics of a case: a row per structure, and per arm where there are two."""
-    rows = []
+    rows, metrics = [], table_metrics(study.metrics)
     for key, name in study.structures.items():
         for arm in study.arms:
             found = arm.results["cases"].get(case, {}).get(key)
             if found is None:
                 continue
             label = name if len(study.arms) == 1 else f"{name}, {arm.name}"
-            rows.append((Cell(label), *(_number(found.get(m.key), m) for m in study.metrics)))
-    columns = ("Structure", *(m.head for m in study.metrics))
+            rows.append((Cell(label), *(_number(found.get(m.key), m) for m in metrics)))
+    columns = ("Structure", *(m.head for m in metrics))
     return Table("", columns, tuple(rows), (False, *(True for _ in columns[1:])))
 
 

@@ -10,6 +10,15 @@ from typing import Literal
 Better = Literal["high", "low", "zero"]
 _ARROWS = {"high": "higher is better", "low": "lower is better", "zero": "0 is best"}
 _SURFACE_DICE = re.compile(r"(?:nsd|surface_dice)_?(?P<mm>\d+(?:[._p]\d+)?)?_?(?:mm)?")
+MOST_COLUMNS = (
+    8  # where there are more metrics, tables have those of `_COLUMNS` and those of plug-ins
+)
+_COLUMNS = (
+    *("dice", "hd95_mm", "assd_mm", "volume_error"),
+    *("sensitivity", "precision", "lesion_f1"),
+)
+_BESIDE = ("lesions", "predicted_lesions", "matched_lesions")  # counts behind a metric
+PREFERRED_NSD = "nsd_2mm"
 MAIN = (
     "dice",
     "hd95_mm",
@@ -64,8 +73,9 @@ _KNOWN = (
     Metric("hd95_mm", "HD95", "mm", 1, "low"),
     Metric("assd_mm", "ASSD", "mm", 2, "low"),
     Metric("volume_error", "Volume error", "%", 1, "zero", 100),
-    Metric("absolute_volume_error", "Absolute volume error", "%", 1, "low", 100),
-    Metric("volume_error_abs", "Absolute volume error", "%", 1, "low", 100),
+    Metric("abs_volume_error_ml", "Absolute volume error", "ml", 1, "low"),
+    Metric("volume_ml", "Volume", "ml", 1),
+    Metric("predicted_volume_ml", "Volume of the mask", "ml", 1),
     Metric("sensitivity", "Sensitivity"),
     Metric("precision", "Precision"),
     Metric("lesion_f1", "Lesion-wise F1"),
@@ -92,9 +102,28 @@ def metric_of(key: str) -> Metric:
 def main_metrics(keys: Iterable[str]) -> list[Metric]:
     """Those that charts are made of, in the order of the page; the first of all where none is known."""
     keys = list(keys)
-    surface = next((key for key in keys if _SURFACE_DICE.fullmatch(key)), None)
-    wanted = [MAIN[0], MAIN[1], *([surface] if surface else []), MAIN[2]]
+    wanted = [MAIN[0], MAIN[1], *_surface_dice(keys), MAIN[2]]
     return [metric_of(key) for key in wanted if key in keys] or [metric_of(k) for k in keys[:1]]
+
+
+def table_metrics(metrics: Iterable[Metric]) -> list[Metric]:
+    """Those that tables have columns for: all, or where they are many the usual ones, and those that are not known."""
+    metrics = list(metrics)
+    if len(metrics) <= MOST_COLUMNS:
+        return metrics
+    kept = {*_COLUMNS, *_surface_dice(m.key for m in metrics)}
+    known = {*_BY_KEY, *_BESIDE}
+    return [
+        m
+        for m in metrics
+        if m.key in kept or not (m.key in known or _SURFACE_DICE.fullmatch(m.key))
+    ]
+
+
+def _surface_dice(keys: Iterable[str]) -> list[str]:
+    """The one surface Dice that is shown where there are several tolerances; none where there is none."""
+    found = [key for key in keys if _SURFACE_DICE.fullmatch(key)]
+    return [PREFERRED_NSD] if PREFERRED_NSD in found else found[:1]
 
 
 def _as_title(key: str) -> str:

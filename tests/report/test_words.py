@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nnunet_prompt.report.words import main_metrics, metric_of
+from nnunet_prompt.report.words import main_metrics, metric_of, table_metrics
 from tests.helpers.each import each
 
 
@@ -45,3 +45,15 @@ def test_charts_are_of_the_main_metrics() -> None:
     assert [m.key for m in main_metrics(keys)] == ["dice", "hd95_mm", "nsd_2mm", "volume_error"]
     assert [m.key for m in main_metrics(["own", "other"])] == ["own"]
     assert main_metrics([]) == []
+
+
+def test_tables_have_the_usual_metrics_where_there_are_many() -> None:
+    few = [metric_of(key) for key in ("dice", "hd_mm", "nsd_1mm", "volume_ml")]
+    assert table_metrics(few) == few
+    keys = ["dice", "hd_mm", "hd95_mm", "assd_mm", "volume_error", "sensitivity", "volume_ml"]
+    keys += ["nsd_1mm", "nsd_2mm", "nsd_3mm", "lesion_f1", "lesions", "of_a_plug_in"]
+    found = [metric.key for metric in table_metrics(map(metric_of, keys))]
+    assert found == [
+        *("dice", "hd95_mm", "assd_mm", "volume_error", "sensitivity"),
+        *("nsd_2mm", "lesion_f1", "of_a_plug_in"),
+    ]
