@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nnunet_prompt.prompts.types import Box, PromptSet, Scribble
 
 Mask = npt.NDArray[np.bool_]
+LONGEST = 2000  # characters of an outline; that of a smooth structure has some hundreds
 FEW_EDGES = 2  # boxes seen from their edge that are shown one by one
 
 
@@ -56,14 +57,27 @@ class Marks:
 
 
 def outline(mask: Mask) -> str:
-    """The outline of a mask (rows, columns) of a picture; "" for an empty one."""
+    """The outline of a mask (rows, columns) of a picture; "" for an empty one.
+
+    A mask so ragged that its outline would take more than `LONGEST` characters is outlined by every second pixel, or
+    by every fourth.
+    """
+    path = ""
+    for step in (1, 2, 4):
+        path = _outline(mask[::step, ::step], step)
+        if len(path) <= LONGEST:
+            break
+    return path
+
+
+def _outline(mask: Mask, step: int) -> str:
     if not mask.any():
         return ""
     from contourpy import contour_generator
 
     lines: Any = contour_generator(z=np.pad(mask, 1).astype(np.float32)).lines(0.5)
     # a position of the padded mask is one pixel further
-    return "".join(_closed(np.rint((line - 1) * 2 + 1).astype(int)) for line in lines)
+    return "".join(_closed(np.rint((line - 1) * 2 * step + 1).astype(int)) for line in lines)
 
 
 def marks(prompts: Iterable[PromptSet], slice_index: int, cut: Cut, *, positive: bool) -> Marks:

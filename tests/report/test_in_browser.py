@@ -5,12 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from nnunet_prompt.report.masks import write_report
+from nnunet_prompt.evaluation.results import Evaluation
+from nnunet_prompt.report.masks import IMAGES_BYTES, write_report
 from nnunet_prompt.report.options import ReportOptions
+from nnunet_prompt.report.page import write_page
+from nnunet_prompt.report.pictures import CasePictures, Scene, scene_pictures
+from nnunet_prompt.report.sections import masks_page
+from nnunet_prompt.report.study import Arm, Study
 from tests.report.small import Small, write_small
 
 pytestmark = pytest.mark.slow
@@ -155,7 +162,65 @@ def test_every_chart_has_a_name_and_a_description(page: Any) -> None:
     assert page.get_by_role("img", name="Dice by structure").count() == 1
 
 
+def test_200_cases_are_small_and_open_fast(browser: Any, tmp_path: Path) -> None:
+    """Noise, which cannot be compressed, and five ragged structures in each slice."""
+    path = write_many(tmp_path, cases=200)
+    assert path.stat().st_size < 25e6
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})  # whatever else is running
+    page.goto(path.as_uri(), wait_until="load")
+    found = session.send("Performance.getMetrics")["metrics"]
+    seconds = next(one["value"] for one in found if one["name"] == "TaskDuration")
+    assert page.locator("article.case").count() == 200
+    assert page.locator("article.case img").count() == 1000
+    context.close()
+    assert 0 < seconds < 3
+
+
+def write_many(folder: Path, cases: int) -> Path:
+    """The page of many cases of 256 x 256 x 10, whose pictures are those of one."""
+    rng = np.random.default_rng(0)
+    reference, found = (ragged(rng) for _ in range(2))
+    share = IMAGES_BYTES // (5 * cases)
+    image = rng.normal(100, 30, reference.shape).astype(np.float32)
+    names = {value: f"structure {value}" for value in range(1, 6)}
+    scene = Scene(reference, (found,), image, (), (8.0, 1.25, 1.25), names)
+    pictures = CasePictures(tuple(scene_pictures(scene, share)))
+    scores = {
+        f"case {n:03}": {
+            str(value): {"dice": dice, "hd95_mm": 9 * (1 - dice), "volume_error": dice - 0.5}
+            for value, dice in zip(names, rng.uniform(0.4, 1, 5).tolist(), strict=True)
+        }
+        for n in range(cases)
+    }
+    about = {str(v): {"name": name, "only_label": 0} for v, name in names.items()}
+    results = {
+        "cases": scores,
+        "mean": {v: {"dice": 1, "hd95_mm": 1, "volume_error": 1} for v in about},
+    }
+    results |= {"structures": about, "counts": {"scored": cases, "label_files": cases}}
+    results |= {"rules": {"missing": "error", "ignore_label": None, "names": None, "empty": "none"}}
+    centres = {case: "ABCDE"[n % 5] for n, case in enumerate(scores)}
+    arm = Arm("masks", folder, cast("Evaluation", results))
+    study = Study(folder, (arm,), {"centre": centres})
+    page = masks_page(study, dict.fromkeys(scores, pictures), [], ReportOptions(images=folder))
+    write_page("masks.html", folder / "many.html", page=page)
+    return folder / "many.html"
+
+
+def ragged(rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Five rings (slices, rows, columns) with ragged borders."""
+    y, x = np.mgrid[:256, :256] - 128.0
+    distance = np.hypot(x, y) + rng.normal(0, 1.2, (10, 256, 256))
+    rings = np.ceil(distance / 20).astype(np.int32)
+    return np.where(rings <= 5, rings, 0)
+
+
 def test_it_prints(browser: Any, small: Small) -> None:
     for page in opened(browser, small.output):
+        every = "[...document.images].every(one => !one.loading.startsWith('l') && one.complete)"
+        page.wait_for_function(every)
         printed = page.pdf(format="A4")
         assert printed.startswith(b"%PDF") and printed.count(b"/Subtype /Image") >= 16

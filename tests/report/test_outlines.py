@@ -31,6 +31,14 @@ def test_at_the_border_outlines_close() -> None:
     assert all(0 <= n <= 4 for corner in _corners(path) for n in corner)
 
 
+def test_a_ragged_mask_has_a_coarser_outline_that_is_not_endless() -> None:
+    noise = np.random.default_rng(0).random((128, 128)) < 0.5
+    path = outline(noise)
+    places = np.array([[int(x), int(y)] for x, y in re.findall(r"M(-?\d+) (-?\d+)", path)])
+    assert len(path) < 20_000  # by every pixel it has more than 80,000 characters
+    assert places.min() >= -3 and places.max() <= 2 * 128 + 3
+
+
 def test_nothing_has_no_outline() -> None:
     assert outline(np.zeros((3, 3), bool)) == ""
 

@@ -62,6 +62,13 @@
     apply();
   }
 
-  // Every picture is needed on paper, also those that were not scrolled to.
-  window.addEventListener("beforeprint", () => all("img[loading]").forEach((img) => img.removeAttribute("loading")));
+  // Pictures wait until the page is there and nothing else is to be done; on paper every one of them is needed.
+  const idle = window.requestIdleCallback ?? ((task) => setTimeout(task, 50));
+  const load = (most) => {
+    const waiting = all("img[loading]");
+    waiting.slice(0, most).forEach((img) => img.removeAttribute("loading"));
+    if (waiting.length > most) idle(() => load(most));
+  };
+  window.addEventListener("load", () => idle(() => load(40)));
+  window.addEventListener("beforeprint", () => load(Infinity));
 })();
