@@ -12,7 +12,7 @@ from nnunet_prompt.report.numbers import interval
 from nnunet_prompt.report.options import ReportOptions
 from nnunet_prompt.report.outlines import Marks
 from nnunet_prompt.report.pictures import CasePictures
-from nnunet_prompt.report.study import Study
+from nnunet_prompt.report.study import Arm, Study
 from nnunet_prompt.report.tables import (
     Table,
     bounds,
@@ -103,9 +103,7 @@ def masks_page(
     anchors = {case: f"case-{i}" for i, case in enumerate(study.cases, 1)}
     main = main_metrics(m.key for m in study.metrics)
     two = len(study.arms) == 2
-    notes = dict.fromkeys(
-        line for arm in study.arms for line in format_notes(arm.results).splitlines()
-    )
+    notes = dict.fromkeys(line for arm in study.arms for line in _notes(arm))
     return MasksPage(
         title=" and ".join(arm.name for arm in study.arms),
         lede=_lede(study, options),
@@ -126,6 +124,18 @@ def masks_page(
         facts=tuple(facts),
         notes=tuple(notes),
     )
+
+
+def _notes(arm: Arm) -> list[str]:
+    """What `evaluate` notes below its table, and its conventions where it names them."""
+    lines = format_notes(arm.results).splitlines()
+    stated: Mapping[str, object] = dict(arm.results)
+    conventions = stated.get("conventions")
+    for key, value in conventions.items() if isinstance(conventions, Mapping) else ():
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        if shown and value not in (None, {}):
+            lines.append(f"{key.replace('_', ' ')}: {shown}")
+    return lines
 
 
 def _lede(study: Study, options: ReportOptions) -> str:
