@@ -30,7 +30,7 @@ FLOORS = (
     "inference",
     "dataset_conversion evaluation",
     "training weights challenge",
-    "trainers",
+    "trainers report",
     DOOR,
     "phantom",
     "cli",

@@ -24,7 +24,16 @@ from typing import Any
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
-from nnunet_prompt.cli import evaluate, interact, leaderboard, predict, submit, train, weights
+from nnunet_prompt.cli import (
+    evaluate,
+    interact,
+    leaderboard,
+    predict,
+    report,
+    submit,
+    train,
+    weights,
+)
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
@@ -211,6 +220,11 @@ VERBS = {
         "rank teams by their masks, with intervals, tests and published results",
         leaderboard.add_arguments,
         leaderboard.run,
+    ),
+    "report": Verb(
+        "write a page about masks or a training: numbers, charts and the worst slices",
+        report.add_arguments,
+        report.run,
     ),
     "interact": Verb(
         "evaluate a model interactively: a simulated user prompts and corrects",

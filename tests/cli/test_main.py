@@ -28,6 +28,7 @@ VERBS = (
         "submit",
         "evaluate",
         "leaderboard",
+        "report",
         "interact",
     ),
     *("env", "trainers-dir", "demo"),

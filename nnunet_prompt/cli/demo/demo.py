@@ -4,6 +4,7 @@
     <output>/nnUNet_raw, ...                 nnU-Net's three folders
     <output>/with_prompts, without_prompts   masks of the test cases
     <output>/*.json, picture.png             what came out
+    <output>/report.html, training.html      the same to look at, and the training
     <output>/logs, .done                     what each command reported, and which of them are finished
 
 A finished stage is not run again, unless its command changed or a stage before it had to run.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 DATASET_ID, DATASET = 901, "Dataset901_PhantomHeart"
 TRAINING_CASES, TEST_CASES, PICTURED_CASES = 24, 6, 3
 TRAINER, PLANS, CONFIGURATION = "nnUNetTrainerPromptDemo", "nnUNetPromptCPUPlans", "3d_fullres"
+REPORT, TRAINING_REPORT = "report.html", "training.html"
 ARMS = {"with prompts": "with_prompts", "without": "without_prompts"}
 
 _DONE = ".done"
@@ -170,6 +172,15 @@ def _testing(output: Path, *, seed: int) -> dict[str, tuple[str, str]]:
             "Measure the masks made without",
             f"nnunet-prompt evaluate {test}/labels {plain} -o {without_json} --names {names}",
         ),
+        "report": (
+            "Write a page about both, to look at",
+            f"nnunet-prompt report {test}/labels {plain} {prompted} -o {_quoted(output / REPORT)}"
+            f" -i {test}/images -p {test}/prompts.json -m {_quoted(model)} --names {names}",
+        ),
+        "report_training": (
+            "And one about the training",
+            f"nnunet-prompt report {_quoted(model / 'fold_0')} -o {_quoted(output / TRAINING_REPORT)}",
+        ),
     }
 
 
@@ -264,6 +275,8 @@ def _conclude(output: Path, console: Console) -> None:
     console.print(f"\n[bold]The picture[/]  {picture}", soft_wrap=True)
     console.print(f"[bold]The masks[/]    {masks}", soft_wrap=True)
     console.print(f"[bold]All of it[/]    {output}", soft_wrap=True)
+    console.print(f"[bold]The training[/] {output / TRAINING_REPORT}", soft_wrap=True)
+    console.print(f"[bold]The report[/]   {output / REPORT} (open it in a browser)", soft_wrap=True)
     console.print("\nWith data of your own: nnunet-prompt convert --help", markup=False)
 
 

@@ -38,7 +38,7 @@ def test_every_command_of_ours_can_be_parsed(tmp_path: Path) -> None:
     parser = cli.build_parser()
     steps = demo.stages(tmp_path / "my demo", seed=3)
     ours = [stage.command for stage in steps if stage.command[0] == "nnunet-prompt"]
-    assert len(ours) == 9
+    assert len(ours) == 11
     for command in ours:
         parser.parse_args(command[1:])
     assert len({stage.name for stage in steps}) == len(steps)

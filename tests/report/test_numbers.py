@@ -1,0 +1,54 @@
+"""Means, their intervals and the gap between groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnunet_prompt.report.numbers import gap, interval
+from tests.helpers.each import each
+
+
+def test_nothing_has_no_interval() -> None:
+    assert interval([]) is None
+
+
+def test_one_value_has_a_mean_and_no_bounds() -> None:
+    found = interval([0.5])
+    assert found is not None
+    assert (found.n, found.mean, found.spread, found.low, found.high) == (1, 0.5, 0.0, None, None)
+
+
+def test_equal_values_have_an_interval_of_length_zero() -> None:
+    found = interval([0.75] * 6)
+    assert found is not None and (found.mean, found.low, found.high) == (0.75, 0.75, 0.75)
+
+
+def test_two_values_are_resampled_to_three_means() -> None:
+    """Of 0 and 1 the means are 0, 1/2 and 1, a quarter of them 0: the 2.5th percentile is 0, the 97.5th 1."""
+    found = interval([0.0, 1.0])
+    assert found is not None and (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
+    assert found.quartiles == (0.25, 0.75) and found.spread == pytest.approx(0.5**0.5)
+
+
+def test_the_interval_is_that_of_the_normal_distribution_for_many_values() -> None:
+    values = np.random.default_rng(1).normal(3, 2, 400)
+    found = interval(values.tolist())
+    half = 1.96 * values.std() / 20
+    assert found is not None and found.low is not None and found.high is not None
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=0.15 * half
+    )
+    assert interval(values.tolist()) == found  # always the same
+
+
+@each("lower_is_better, best", [(False, "B"), (True, "A")])
+def test_the_gap_is_between_best_and_worst(lower_is_better: bool, best: str) -> None:
+    groups = {"A": [0.5, 0.5, 0.5], "B": [0.9, 0.9, 0.9], "C": [0.7, 0.7], "empty": []}
+    found = gap(groups, lower_is_better=lower_is_better)
+    assert found is not None and found.best == best and {found.best, found.worst} == {"A", "B"}
+    assert (found.size, found.low, found.high) == pytest.approx((0.4, 0.4, 0.4))
+
+
+def test_one_group_has_no_gap() -> None:
+    assert gap({"A": [0.5, 0.6], "empty": []}, lower_is_better=False) is None
