@@ -25,6 +25,7 @@ from nnunet_prompt.evaluation.pairs import Extra, Missing, Pairs, listed, pair_f
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import (
     EMPTY_RULE,
+    Counts,
     Evaluation,
     only_label,
     only_prediction,
@@ -89,7 +90,7 @@ def evaluate_folders(
     scored = {case: o.scores for case, o in outcomes.items() if o.failure is None}
     try:
         _check_values(values, scored, pairs)
-    except NNUNetPromptError:
+    except NNUNetPromptError:  # nothing will come of the cases that are kept
         finished.forget()
         raise
     results = collect_results(pairs, scored, outcomes, known, measures)
@@ -201,13 +202,7 @@ def collect_results(
         "cases": cases,
         "mean": mean,
         "structures": structures,
-        "counts": {
-            "label_files": len(pairs.labels),
-            "scored": len(scored),
-            "missing": len(pairs.missing),
-            "unmatched": len(pairs.extra),
-            "failed": len(failed),
-        },
+        "counts": _counts(pairs, len(scored), len(failed)),
         "rules": {
             "missing": "error",
             "extra": "error",
@@ -228,6 +223,16 @@ def collect_results(
     if headers:
         results["headers"] = headers
     return results
+
+
+def _counts(pairs: Pairs, scored: int, failed: int) -> Counts:
+    return {
+        "label_files": len(pairs.labels),
+        "scored": scored,
+        "missing": len(pairs.missing),
+        "unmatched": len(pairs.extra),
+        "failed": failed,
+    }
 
 
 def _check_values(
