@@ -17,7 +17,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
 from nnunet_prompt.evaluation.conventions import conventions
-from nnunet_prompt.evaluation.extras import add_extras, check_outputs, read_facts
+from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.options import EvaluateOptions, Key, Measures, resolve
@@ -31,7 +31,6 @@ from nnunet_prompt.evaluation.results import (
     only_prediction,
     summarise,
     weighted_by_volume,
-    write_results,
 )
 from nnunet_prompt.evaluation.resume import Finished
 from nnunet_prompt.io.image_files import read_label_file
@@ -96,9 +95,8 @@ def evaluate_folders(
     results = collect_results(pairs, scored, outcomes, known, measures)
     results["rules"] |= {"missing": missing, "extra": extra}
     _reported(results, outcomes)
-    add_extras(results, options, facts, source)
-    if output is not None:
-        write_results(results, output)
+    add_groups(results, options, facts, source)
+    write_outputs(results, output, options, facts)
     finished.forget()
     return results
 
