@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="label values to score (default: all that occur)",
     )
     _measures(parser)
+    _outputs(parser)
+
+
+def _outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--groups",
         type=Path,

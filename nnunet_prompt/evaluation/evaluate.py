@@ -14,7 +14,7 @@ import numpy as np
 from nnunet_prompt.common.arguments import as_path, items, label_value, shown
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.case import score_volumes
-from nnunet_prompt.evaluation.extras import add_extras, check_outputs, read_facts
+from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
 from nnunet_prompt.evaluation.folders import (
     as_evaluate_options,
     checked_output,
@@ -25,7 +25,7 @@ from nnunet_prompt.evaluation.folders import (
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.options import EvaluateOptions, resolve
 from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX, Extra, Missing, Pairs, files_by_case
-from nnunet_prompt.evaluation.results import Evaluation, write_results
+from nnunet_prompt.evaluation.results import Evaluation
 from nnunet_prompt.io.image_files import read_label_file, without_image_ending
 from nnunet_prompt.io.in_memory import KINDS, is_in_memory, volumes_in_memory
 from nnunet_prompt.io.nifti import NiftiVolume
@@ -121,9 +121,8 @@ def _one_case(reference: NiftiVolume, prediction: NiftiVolume, given: _Given) ->
     results = collect_results(pairs, {case: outcome.scores}, {case: outcome}, known, measures)
     for line in outcome.broken:
         _LOG.warning("%s", line)
-    add_extras(results, given.options, facts, source)
-    if given.output is not None:
-        write_results(results, given.output)
+    add_groups(results, given.options, facts, source)
+    write_outputs(results, given.output, given.options, facts)
     return results
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.groups import Facts, find_facts, group_scores, read_groups
 from nnunet_prompt.evaluation.options import EvaluateOptions
-from nnunet_prompt.evaluation.results import Evaluation
+from nnunet_prompt.evaluation.results import Evaluation, write_results
 from nnunet_prompt.evaluation.tables import write_table
 from nnunet_prompt.io.guard import check_output_file
 
@@ -34,13 +34,21 @@ def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterabl
         raise NNUNetPromptError(f"{table}: is the output of -o, too: give --csv another name")
 
 
-def add_extras(
+def add_groups(
     results: Evaluation, options: EvaluateOptions, facts: Facts, source: Path | None
 ) -> None:
-    """Adds the groups to the results, and writes the table if one is asked for."""
+    """Adds the groups to the results, where there are any."""
     if source is not None:
         groups = group_scores(results["cases"], facts, source, given=options.groups is not None)
         if groups:
             results["groups"] = groups
+
+
+def write_outputs(
+    results: Evaluation, output: Path | None, options: EvaluateOptions, facts: Facts
+) -> None:
+    """Writes metrics.json, then the table, where they are asked for. Raises `NNUNetPromptError`."""
+    if output is not None:
+        write_results(results, output)
     if options.csv is not None:
         write_table(results, Path(options.csv), facts)

@@ -17,7 +17,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
 from nnunet_prompt.evaluation.conventions import conventions
-from nnunet_prompt.evaluation.extras import add_extras, check_outputs, read_facts
+from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.options import EvaluateOptions, Key, Measures, resolve
@@ -25,12 +25,12 @@ from nnunet_prompt.evaluation.pairs import Extra, Missing, Pairs, listed, pair_f
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import (
     EMPTY_RULE,
+    Counts,
     Evaluation,
     only_label,
     only_prediction,
     summarise,
     weighted_by_volume,
-    write_results,
 )
 from nnunet_prompt.evaluation.resume import Finished
 from nnunet_prompt.io.image_files import read_label_file
@@ -89,15 +89,14 @@ def evaluate_folders(
     scored = {case: o.scores for case, o in outcomes.items() if o.failure is None}
     try:
         _check_values(values, scored, pairs)
-    except NNUNetPromptError:
+    except NNUNetPromptError:  # nothing will come of the cases that are kept
         finished.forget()
         raise
     results = collect_results(pairs, scored, outcomes, known, measures)
     results["rules"] |= {"missing": missing, "extra": extra}
     _reported(results, outcomes)
-    add_extras(results, options, facts, source)
-    if output is not None:
-        write_results(results, output)
+    add_groups(results, options, facts, source)
+    write_outputs(results, output, options, facts)
     finished.forget()
     return results
 
@@ -201,13 +200,7 @@ def collect_results(
         "cases": cases,
         "mean": mean,
         "structures": structures,
-        "counts": {
-            "label_files": len(pairs.labels),
-            "scored": len(scored),
-            "missing": len(pairs.missing),
-            "unmatched": len(pairs.extra),
-            "failed": len(failed),
-        },
+        "counts": _counts(pairs, len(scored), len(failed)),
         "rules": {
             "missing": "error",
             "extra": "error",
@@ -228,6 +221,16 @@ def collect_results(
     if headers:
         results["headers"] = headers
     return results
+
+
+def _counts(pairs: Pairs, scored: int, failed: int) -> Counts:
+    return {
+        "label_files": len(pairs.labels),
+        "scored": scored,
+        "missing": len(pairs.missing),
+        "unmatched": len(pairs.extra),
+        "failed": failed,
+    }
 
 
 def _check_values(

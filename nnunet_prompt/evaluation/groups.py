@@ -119,7 +119,8 @@ def group_scores(cases: Cases, facts: Facts, source: Path, *, given: bool) -> di
     unknown = [case for case in cases if not entry_of(facts, case)]
     if unknown and given:
         _log.warning(
-            "%s: no row for %d cases (%s): in no group", source, len(unknown), listed(unknown)
+            "%s: no row for %s: %s of %d cases in no group",
+            *(source, listed(unknown), len(unknown), len(cases)),
         )
     return found
 

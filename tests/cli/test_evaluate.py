@@ -99,3 +99,26 @@ def test_words_that_are_no_choice(raw: Path, capsys: pytest.CaptureFixture[str])
         assert end.value.code == 2
     assert _run(raw, "--names", "LV")[0] == 1
     assert "names: expected value=name" in _last_line(capsys)
+
+
+def test_bad_files_cost_no_other_case_and_groups_are_printed(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(2, 5):
+        _save(raw / "out" / f"c{k}.nii.gz", 1)
+    half = (raw / "out" / "c2.nii.gz").read_bytes()
+    (raw / "out" / "c2.nii.gz").write_bytes(half[: len(half) // 2])
+    (raw / "out" / "c3.nii.gz").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    grid = nib.Nifti1Image(np.ones((4, 5, 7), np.uint8), np.eye(4))
+    nib.save(grid, raw / "out" / "c4.nii.gz")
+    (raw / "g.csv").write_text("case,centre\nc0,A\n")
+    more = "--groups", str(raw / "g.csv"), "--csv", str(raw / "t.csv"), "--lesions", "1"
+    code, output = _run(raw, *more)
+    results, (out, err) = json.loads(output.read_text()), capsys.readouterr()
+    assert code == 1 and list(results["cases"]) == ["c0", "c1"]
+    assert list(results["failed"]) == ["c2", "c3", "c4"]
+    assert all(f"out/{c}.nii.gz" in line for c, line in results["failed"].items())
+    assert "centre A: 1 case, fewer than 5" in out and "Traceback" not in err
+    assert f"{raw / 'g.csv'}: no row for c1: 1 of 2 cases in no group" in err
+    assert results["mean"]["1"]["lesion_f1"] == 1.0
+    assert len((raw / "t.csv").read_text().splitlines()) == 3

@@ -164,3 +164,11 @@ def test_arrays_take_the_same_options(tmp_path: Path) -> None:
     assert found["weighted"]["mean"]["dice"] == pytest.approx(0.8 * 5 / 7)
     assert found["conventions"]["tolerances_mm"] == [5.0]
     assert (tmp_path / "t.csv").read_text().startswith("case,structure,name,dice,")
+
+
+def test_a_table_that_cannot_be_written_costs_no_metrics(raw: Path) -> None:
+    (raw / "file").write_text("")
+    options = EvaluateOptions(csv=raw / "file" / "t.csv")
+    with pytest.raises(NNUNetPromptError, match="cannot be made"):
+        evaluate_folders(raw / "labelsTs", raw / "out", raw / "m.json", options=options)
+    assert json.loads((raw / "m.json").read_text())["counts"]["scored"] == 4
