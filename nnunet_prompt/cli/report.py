@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.cli.hints import count, note
+from nnunet_prompt.cli.hints import count
 from nnunet_prompt.cli.options import at_least
 from nnunet_prompt.common.errors import NNUNetPromptError
 
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from nnunet_prompt.report.masks import write_report
 
     written = write_report(labels, predictions, args.output, options=_options(args))
-    for case, why in written.failed.items():
-        note(f"{case}: not scored: {why}", important=True)
-    print(f"wrote {args.output} ({count(written.cases, 'case')})")
-    return 1 if written.failed else 0
+    failed = len(written.failed)
+    left = f"; {count(failed, 'case')} not scored" if failed else ""
+    print(f"wrote {args.output} ({count(written.cases, 'case')}){left}")
+    return 1 if failed else 0
 
 
 def _training(args: argparse.Namespace) -> int:

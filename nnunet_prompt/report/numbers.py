@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES, SEED, LEVEL = 2000, 20260101, 95
-FEW = 5  # cases of a group that say little
+FEW = 5  # cases of a group; fewer are no evidence
 
 
 @dataclass(frozen=True, slots=True)

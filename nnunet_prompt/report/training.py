@@ -90,7 +90,7 @@ def _is_fold(folder: Path) -> bool:
 def _folders(
     model: Path, folds: Sequence[Path], logs: Sequence[TrainingLog], options: ReportOptions
 ) -> Folders:
-    """Where nnU-Net's folders are, by its variables, else where the log says."""
+    """Where nnU-Net's folders are, by its variables, else as the log has them."""
     dataset = model.absolute().parent.name
     places = [os.environ.get(f"nnUNet_{part}") for part in ("preprocessed", "raw")]
     preprocessed, raw = (None if place is None else Path(place) / dataset for place in places)

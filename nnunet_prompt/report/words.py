@@ -84,7 +84,7 @@ _BY_KEY = {metric.key: metric for metric in _KNOWN}
 
 
 def metric_of(key: str) -> Metric:
-    """The words for a key; a key that is not known is its own title, and its end tells the unit."""
+    """The words for a key; a key that is not known is its own title, and its end gives the unit."""
     if key in _BY_KEY:
         return _BY_KEY[key]
     found = _SURFACE_DICE.fullmatch(key)

@@ -36,7 +36,8 @@ def test_a_case_that_fails_is_reported_and_the_others_are_written(
     (small.masks / "c2.nii.gz").write_bytes(b"half")
     assert run(small) == 1
     found = capsys.readouterr()
-    assert "(3 cases)" in found.out and "c2: not scored: " in found.err
+    assert found.out == f"wrote {small.output} (3 cases); 1 case not scored\n"
+    assert found.err.startswith("warning: c2: not scored: ") and found.err.count("\n") == 1
     assert small.output.is_file()
 
 

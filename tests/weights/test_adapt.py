@@ -272,6 +272,7 @@ def test_the_licence_is_printed_when_training_starts(
 ) -> None:
     trainer, _, _ = adapted(tmp_path, "nninteractive")
     monkeypatch.setattr(nnUNetTrainer, "on_train_start", lambda self: None)
+    monkeypatch.setattr("nnunet_prompt.training.trainer.one_component", lambda _: ())
     capsys.readouterr()
     trainer.on_train_start()
     assert "(nninteractive); its licence" in capsys.readouterr().out
