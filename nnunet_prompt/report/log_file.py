@@ -1,4 +1,4 @@
-"""nnU-Net's training logs: the values of each epoch, from the text files of a fold, also of a training that was resumed."""
+"""nnU-Net's training logs: the values of each epoch, from the text files of a fold, resumed or not."""
 
 from __future__ import annotations
 
