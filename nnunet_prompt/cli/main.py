@@ -24,7 +24,7 @@ from typing import Any
 
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
-from nnunet_prompt.cli import evaluate, interact, predict, submit, train, weights
+from nnunet_prompt.cli import evaluate, interact, predict, submit, train, view, weights
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
@@ -211,6 +211,11 @@ VERBS = {
         "evaluate a model interactively: a simulated user prompts and corrects",
         interact.add_arguments,
         interact.run,
+    ),
+    "view": Verb(
+        "open a model in the browser: prompts on an image, the mask comes back over it",
+        view.add_arguments,
+        view.run,
     ),
     "env": Verb(
         'print exports so that nnU-Net finds our trainers: eval "$(nnunet-prompt env)"',

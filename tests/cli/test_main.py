@@ -28,6 +28,7 @@ VERBS = (
         "submit",
         "evaluate",
         "interact",
+        "view",
     ),
     *("env", "trainers-dir", "demo"),
 )
