@@ -193,7 +193,7 @@ const app = {
     const name = Object.assign(document.createElement("b"), { textContent: label.name });
     const size = Object.assign(document.createElement("small"), { textContent: label.voxels ? `${label.millilitres.toFixed(1)} ml` : "" });
     const lock = document.createElement("button");
-    lock.textContent = label.locked ? "🔒" : "🔓";
+    lock.append(icon(label.locked ? "M4 7.5h8v6H4zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5" : "M4 7.5h8v6H4zM5.5 7.5V4.5a2.5 2.5 0 0 1 5-.6"));
     lock.className = label.locked ? "" : "open";
     lock.dataset.key = `lock-${label.value}`;
     lock.title = label.locked ? "Unlock (L)" : "Lock: its voxels stay as they are (L)";
@@ -214,6 +214,16 @@ const app = {
     return row;
   },
 };
+
+function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
 
 function fail(error) {
   $("error").textContent = error.message;

@@ -251,7 +251,7 @@ export class Pane {
     context.shadowBlur = 3;
     context.fillText(left, 12, h / 2 + 4);
     context.fillText(right, w - 12, h / 2 + 4);
-    context.fillText(top, w / 2, 16);
+    if (w > 280) context.fillText(top, w / 2, 16); // else the title is there
     context.fillText(bottom, w / 2, h - 24);
     context.shadowBlur = 0;
   }

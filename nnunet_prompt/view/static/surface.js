@@ -4,6 +4,18 @@ import { colour } from "./volume.js";
 
 const MOST = 250000;
 
+// The steps to the voxels within a radius in mm, each with its pull on a normal
+function neighbours(spacing, radius) {
+  const found = [];
+  const reach = spacing.map((s) => Math.min(4, Math.max(1, Math.floor(radius / s))));
+  for (let i = -reach[0]; i <= reach[0]; i++) for (let j = -reach[1]; j <= reach[1]; j++) for (let k = -reach[2]; k <= reach[2]; k++) {
+    const at = [i * spacing[0], j * spacing[1], k * spacing[2]];
+    const square = at[0] ** 2 + at[1] ** 2 + at[2] ** 2;
+    if (square) found.push([i, j, k, ...at.map((v) => v / square)]);
+  }
+  return found;
+}
+
 export class Surface {
   constructor(app) {
     this.app = app;
@@ -72,6 +84,7 @@ export class Surface {
     const thin = Math.min(...volume.spacing);
     const fill = volume.spacing.map((s) => Math.min(12, Math.max(1, Math.round(s / thin))));
     const axes = this.axes();
+    const around = neighbours(volume.spacing, 4 * thin);
     for (let k = 0, p = 0; k < Z; k++) for (let j = 0; j < Y; j++) for (let i = 0; i < X; i++, p++) {
       const label = mask[p];
       if (!label) continue;
@@ -79,9 +92,15 @@ export class Surface {
         const [a, b, c] = [i + di, j + dj, k + dk];
         return a >= 0 && b >= 0 && c >= 0 && a < X && b < Y && c < Z && mask[a + X * (b + Y * c)] === label ? 1 : 0;
       };
-      const g = [same(-1, 0, 0) - same(1, 0, 0), same(0, -1, 0) - same(0, 1, 0), same(0, 0, -1) - same(0, 0, 1)];
       const whole = same(-1, 0, 0) && same(1, 0, 0) && same(0, -1, 0) && same(0, 1, 0) && same(0, 0, -1) && same(0, 0, 1);
       if (whole) continue;
+      const g = [0, 0, 0];
+      for (const [di, dj, dk, x, y, z] of around) {
+        if (!same(di, dj, dk)) continue;
+        g[0] -= x;
+        g[1] -= y;
+        g[2] -= z;
+      }
       found.push([i, j, k, ...g, label]);
     }
     const every = Math.max(1, Math.ceil((found.length * fill[0] * fill[1] * fill[2]) / MOST));

@@ -85,7 +85,7 @@ function assign(affine) {
   return world;
 }
 
-// The window that shows the middle 1 % to 99.5 % of the voxels, as [lowest, highest] of 0 to 65535
+// The window that shows 1 % to 98.5 % of the voxels, as [lowest, highest] of 0 to 65535
 export function goodWindow(image) {
   const counts = new Uint32Array(256);
   const step = Math.max(1, Math.floor(image.length / 2000000));
@@ -96,7 +96,7 @@ export function goodWindow(image) {
     for (let b = 0; b < 256; b++) if ((sum += counts[b]) >= share * total) return b;
     return 255;
   };
-  const [low, high] = [at(0.01), at(0.995)];
+  const [low, high] = [at(0.01), at(0.985)];
   return high > low ? [low * 256, (high + 1) * 256] : [0, 65535];
 }
 
