@@ -62,11 +62,10 @@ def read_prompts(tab: Tab, name: str, content: bytes, folder: Path, *, most: int
     else:
         path.write_bytes(content)
     file = load_prompts(path)
-    _check_masks(file, folder)
     images = {tab.name: tab.volumes[0].path}
-    return file.for_images(images, table=tab.session.predictor.table).prompts(
-        tab.name, tab.volumes[0]
-    )
+    placed = file.for_images(images, table=tab.session.predictor.table)
+    _check_masks(placed, folder)  # now that all files are known, and none is read
+    return placed.prompts(tab.name, tab.volumes[0])
 
 
 def _check_masks(file: PromptFile, folder: Path) -> None:

@@ -10,11 +10,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pytest
-
-pytest.importorskip("starlette")
-pytest.importorskip("httpx")
-
 from starlette.testclient import TestClient
 
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
@@ -25,7 +20,6 @@ from tests.helpers.each import each
 from tests.helpers.predictors import Answers, predictor
 from tests.view.desks import SHAPE, box, box_mask, desk, split, write_case
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 OURS = {"X-Nnunet-Prompt": "1"}
 
 
@@ -155,9 +149,11 @@ def test_other_bad_requests(tmp_path: Path) -> None:
 def test_a_prompts_file_reads_no_other_file(tmp_path: Path) -> None:
     page = opened(desk(tmp_path))
     mask = str(tmp_path / "images" / "heart_0000.nii.gz")
-    content = {"format": "nnunet-prompt", "version": 1, "labels": {"7": {"mask": mask}}}
-    answer = page.post("/api/prompts", params={"name": "p.json"}, content=json.dumps(content))
-    assert answer.status_code == 400 and "may read no other files" in answer.json()["error"]
+    labels = {"7": {"mask": mask}}
+    for content in ({"labels": labels}, {"cases": {"heart": labels}}):
+        content = {"format": "nnunet-prompt", "version": 1, **content}
+        answer = page.post("/api/prompts", params={"name": "p.json"}, content=json.dumps(content))
+        assert answer.status_code == 400 and "may read no other files" in answer.json()["error"]
 
 
 def test_a_zip_is_bounded(tmp_path: Path) -> None:

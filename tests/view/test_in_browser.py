@@ -6,6 +6,7 @@ folders, and it is skipped without them.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -17,23 +18,20 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 import pytest
-
-pytest.importorskip("uvicorn", reason="the extra `view` is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
-import uvicorn
 
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
-from nnunet_prompt.io.json_file import read_json
 from nnunet_prompt.view.desk import Desk
 from nnunet_prompt.view.options import ViewOptions
 from nnunet_prompt.view.serve import build
 from tests.helpers.predictors import predictor
 from tests.view.desks import SHAPE, write_case
 
+uvicorn = pytest.importorskip("uvicorn", reason="the extra `view` is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MODEL = os.environ.get("NNUNET_PROMPT_VIEW_MODEL", "")
 IMAGES = os.environ.get("NNUNET_PROMPT_VIEW_IMAGES", "")
@@ -83,6 +81,7 @@ class Page:
         self.page.on("console", lambda m: self.problems.append(m.text) if m.type == "error" else 0)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda r: self._check(r.url, address))
+        self.steps: list[tuple[str, dict[str, Any]]] = []  # the changes that the page asked for
         self.page.goto(address)
         self.page.locator("#cases option").nth(1).wait_for(state="attached", timeout=BUSY_MS)
         if self.page.locator("#cases option:checked").text_content() != case:
@@ -104,6 +103,7 @@ class Page:
         with self.page.expect_response(f"**/api/{what}") as answer:
             act()
         assert answer.value.status == 200, answer.value.text()
+        self.steps.append((what, json.loads(answer.value.request.post_data or "{}")))
         seconds = time.perf_counter() - start
         playwright.expect(self.page.locator("#busy")).not_to_have_class("on", timeout=BUSY_MS)
         return seconds
@@ -135,18 +135,28 @@ class Page:
         return int(self.page.locator(".pane.first canvas").evaluate(count))
 
 
-def session_of(image: Path, model: PromptPredictor, prompts: dict[str, Any]) -> PromptSession:
-    """A session with the prompts of a file in our own form."""
+def replayed(
+    image: Path, model: PromptPredictor, steps: list[tuple[str, dict[str, Any]]]
+) -> npt.NDArray[Any]:
+    """The mask of a session that is shown the same prompts one after the other; where tiles lie depends on the way."""
     session = PromptSession(model)
     session.set_image(image)
-    for label, said in prompts.items():
-        for p in said.get("points", ()):
-            session.add_point(p["position"], int(label), positive=p["positive"])
-        for b in said.get("boxes", ()):
-            session.add_box(b["lower"], b["upper"], int(label), positive=b["positive"])
-        for s in said.get("scribbles", ()):
-            session.add_scribble(s["path"], int(label), positive=s["positive"])
-    return session
+    undone: list[dict[str, Any]] = []
+    for what, said in steps:
+        if what == "undo":
+            undone.append([said for what, said in steps if what == "prompt"][-1])
+            session.undo()
+        given = undone.pop() if what == "redo" else said
+        if what in ("prompt", "redo"):
+            kind, label, sign = given["kind"], given["label"], given["positive"]
+            if kind == "point":
+                session.add_point(given["position"], label, positive=sign)
+            elif kind == "box":
+                session.add_box(given["lower"], given["upper"], label, positive=sign)
+            else:
+                session.add_scribble(given["path"], label, positive=sign)
+        mask = session.predict()
+    return mask
 
 
 def test_a_visit(browser: Any, tmp_path: Path) -> None:
@@ -175,10 +185,12 @@ def test_a_visit(browser: Any, tmp_path: Path) -> None:
         at.wait_for("saved")
         assert at.problems == []
         at.page.close()
-    said = read_json(tmp_path / "out" / "heart_prompts.json")["cases"]["heart"]["500"]
+    said = json.loads((tmp_path / "out" / "heart_prompts.json").read_text())["cases"]["heart"][
+        "500"
+    ]
     assert [len(said[kind]) for kind in ("points", "boxes", "scribbles")] == [1, 1, 1]
     assert said["points"][0]["positive"] is False
-    expected = session_of(image, predictor(), {"500": said}).predict()
+    expected = replayed(image, predictor(), at.steps)
     saved = np.asarray(nib.load(tmp_path / "out" / "heart.nii.gz").dataobj)
     assert saved.shape == SHAPE and expected.any() and np.array_equal(saved, expected)
 
@@ -204,8 +216,8 @@ def test_a_real_case(browser: Any, tmp_path: Path) -> None:
         assert at.problems == []
         at.page.close()
     print(f"answers after {first:.2f}, {second:.2f} and {third:.2f} s")
-    said = read_json(tmp_path / "out" / f"{case}_prompts.json")["cases"][case]
+    said = json.loads((tmp_path / "out" / f"{case}_prompts.json").read_text())["cases"][case]
     assert len(said["1"]["points"]) == len(said["1"]["boxes"]) == 1
-    expected = session_of(image, model, said).predict()
+    expected = replayed(image, model, at.steps)
     saved = np.asarray(nib.load(tmp_path / "out" / f"{case}.nii.gz").dataobj)
     assert expected.any() and np.array_equal(saved, expected)
