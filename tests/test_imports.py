@@ -16,6 +16,8 @@ HEAVY = (
     "pydantic",
     "rich",
     "pandas",
+    "starlette",
+    "uvicorn",
 )
 
 

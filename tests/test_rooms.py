@@ -28,7 +28,7 @@ FLOORS = (
     "data",
     "networks prompt_files",
     "inference",
-    "dataset_conversion evaluation",
+    "dataset_conversion evaluation view",
     "training weights challenge",
     "trainers report",
     DOOR,

@@ -32,6 +32,7 @@ from nnunet_prompt.cli import (
     report,
     submit,
     train,
+    view,
     weights,
 )
 from nnunet_prompt.cli import verbs as does
@@ -230,6 +231,11 @@ VERBS = {
         "evaluate a model interactively: a simulated user prompts and corrects",
         interact.add_arguments,
         interact.run,
+    ),
+    "view": Verb(
+        "open a model in the browser: prompts on an image, the mask comes back over it",
+        view.add_arguments,
+        view.run,
     ),
     "env": Verb(
         'print exports so that nnU-Net finds our trainers: eval "$(nnunet-prompt env)"',

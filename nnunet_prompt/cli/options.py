@@ -46,6 +46,11 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         **required_unless(variable),
         help="folder of a trained model, <trainer>__<plans>__<configuration>",
     )
+    how_to_run(parser)
+
+
+def how_to_run(parser: argparse.ArgumentParser) -> None:
+    """The same without the folder of the model."""
     parser.add_argument(
         "-f",
         dest="folds",

@@ -30,6 +30,7 @@ VERBS = (
         "leaderboard",
         "report",
         "interact",
+        "view",
     ),
     *("env", "trainers-dir", "demo"),
 )
