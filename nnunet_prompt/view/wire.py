@@ -117,7 +117,7 @@ def names_of(table: StructureTable) -> dict[int, str]:
 
 
 def set_to_json(said: PromptSet) -> dict[str, Any]:
-    """What is said about one label in our own form, without masks; empty kinds are left out."""
+    """The prompts of one label in our own form, without masks; empty kinds are left out."""
     found: dict[str, Any] = {
         "points": [{"position": list(p.position), "positive": p.positive} for p in said.points],
         "boxes": [
