@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="segment only these structures, by name or official value",
     )
     parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="probabilities, too: OUTPUT/probabilities/CASE__VALUE.nii.gz for each structure or prompted label, 255 is"
+        " certain (for `evaluate --probabilities`)",
+    )
+    parser.add_argument(
         "--upload",
         choices=UPLOADS,
         help="write an upload for CARE-Cardiac: -i is a validation or test download, -o gets the masks and their zip",
@@ -137,6 +143,7 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
         part_id=args.part_id,
         verbose=args.verbose,
         dask=args.dask,
+        probabilities=args.probabilities,
         whole_names=args.whole_names,
         axes=args.axes,
         convention=given_convention(args.order, args.base, args.inclusive),
@@ -161,6 +168,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise NNUNetPromptError(
             "--upload: neither --num-parts nor --dask, its zip is made in one run"
         )
+    if args.probabilities:
+        raise NNUNetPromptError("--upload: no --probabilities, its form states what is written")
     made = predict_upload(
         args.images,
         args.output,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -18,8 +18,10 @@ from nnunet_prompt.prompts.types import CasePrompts
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.merge import LabelMap
+    from nnunet_prompt.inference.model_folder import LoadedModel
     from nnunet_prompt.inference.object_logits import ObjectLogits
     from nnunet_prompt.prompt_files.infer_convention import Reading
+    from nnunet_prompt.sliding_window.canvas import LabelLogits
     from nnunet_prompt.sliding_window.sliding_window import Engine
 
 _log = logging.getLogger(__name__)
@@ -72,6 +74,28 @@ class StagedPredictor(Predictor, Protocol):
 
     def answer_structures(self, case: Any, wanted: Sequence[str] = ()) -> LabelMap:
         """The structures of these names, or all, in a case that was placed as a whole."""
+
+    # for probabilities alone
+
+    @property
+    def model(self) -> LoadedModel:
+        """What it was loaded from."""
+
+    def structure_logits(self, case: Any) -> list[LabelLogits]:
+        """The logits of all structures, which `decode_structures` makes a label map of."""
+
+    def decode_structures(
+        self, case: Any, found: Sequence[LabelLogits], wanted: Sequence[str] = ()
+    ) -> LabelMap:
+        """The label map of structures of these names, or all."""
+
+    def find(self, case: Any, prompts: CasePrompts) -> dict[int, LabelLogits]:
+        """The logits of what the prompts point at, which `merge` makes a label map of."""
+
+    def merge(
+        self, case: Any, prompts: CasePrompts, answers: Mapping[int, LabelLogits]
+    ) -> LabelMap:
+        """The label map of what was found."""
 
 
 @dataclass(frozen=True, slots=True)

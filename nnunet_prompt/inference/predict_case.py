@@ -12,6 +12,7 @@ from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference import sequence_fusion as fusion
 from nnunet_prompt.inference.case_runner import StagedPredictor, report
 from nnunet_prompt.inference.merge import LabelMap
+from nnunet_prompt.inference.probabilities import CaseLogits, structure_keys, write_probabilities
 from nnunet_prompt.inference.refined import corrected, read_automatic, with_masks
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.io.image_files import write_label_file
@@ -26,11 +27,13 @@ class Asked:
     """The request for every case: its prompts, or without a file the structures of these names, or all of them.
 
     With `refine`, a folder of automatic masks named like those that are written, prompts correct these masks.
+    With `probabilities`, those of each structure or prompted label are written beside the masks.
     """
 
     prompts: PromptFile | None = None
     structures: tuple[str, ...] = ()
     refine: Path | None = None
+    probabilities: bool = False
 
     @property
     def named(self) -> Collection[str]:
@@ -100,6 +103,7 @@ class MaskedCase:
     reference: NiftiVolume
     labels: LabelMap
     tally: Tally | None
+    logits: CaseLogits | None = None  # where probabilities are asked for
 
 
 def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
@@ -135,6 +139,8 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
     """Asks the network. Raises `NNUNetPromptError` for prompts outside the image."""
     tally = None
+    if asked.probabilities:
+        return _predict_with_logits(predictor, loaded, asked)
     if loaded.prompts is None:
         labels = predictor.answer_structures(loaded.placed, asked.structures)
     else:
@@ -145,9 +151,40 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     return MaskedCase(loaded.case, loaded.reference, labels, tally)
 
 
+def _predict_with_logits(
+    predictor: StagedPredictor, loaded: LoadedCase, asked: Asked
+) -> MaskedCase:
+    """As `predict_case`, and keeps the logits on the network's grid."""
+    resampler = predictor.model.configuration.resampling_fn_probabilities
+    placed, prompts = loaded.placed, loaded.prompts
+    if prompts is None:
+        heads = predictor.structure_logits(placed)
+        labels = predictor.decode_structures(placed, heads, asked.structures)
+        keys = structure_keys(predictor.table, asked.structures)
+        answers = {key: [heads[label - 1] for label in own] for key, own in keys.items()}
+        logits = CaseLogits(placed, answers, resampler)
+        return MaskedCase(loaded.case, loaded.reference, labels, None, logits)
+    found = predictor.find(placed, prompts)
+    labels = predictor.merge(placed, prompts, found)
+    if loaded.automatic is not None:
+        labels = corrected(loaded.automatic, labels, list(prompts.labels))
+    named = () if asked.prompts is None else asked.prompts.labels(loaded.case.images.case)
+    answers = {
+        str(k): [found[k]] if k in found else [] for k in dict.fromkeys((*prompts.labels, *named))
+    }
+    tally = Tally({k: f.tiles for k, f in found.items()}, {k: f.grown for k, f in found.items()})
+    logits = CaseLogits(placed, answers, resampler)
+    return MaskedCase(loaded.case, loaded.reference, labels, tally, logits)
+
+
 def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
-    """Writes the mask to `path`, or where it belongs; what is under its name is always complete."""
+    """Writes the mask to `path`, or where it belongs; what is under its name is always complete.
+
+    Probabilities come first, where they belong, so that a case with a mask has them.
+    """
     target = masked.case.target
+    if masked.logits is not None:
+        write_probabilities(masked.logits, target, masked.reference)
     write_label_file(path or target, masked.labels, masked.reference, name=target.name)
     return masked.tally
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,11 +29,13 @@ from nnunet_prompt.inference.predict_case import (
     predict_case,
     write_mask,
 )
+from nnunet_prompt.inference.probabilities import structure_keys
 from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.atomic import check_writable, make_folder
 from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
 from nnunet_prompt.io.mask_file import is_finished
+from nnunet_prompt.io.probability_file import FOLDER, WHOLE, probability_path
 from nnunet_prompt.networks.capability import check_is_model
 from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN
@@ -80,7 +82,9 @@ def predict_folder(
     check_type("run_options", run_options, RunOptions, "RunOptions(overwrite=False)")
     asked = _ask(prompts, as_names(structures), refine)
     check_there(images)  # before the model is loaded
-    asked = replace(asked, prompts=_load(prompts, run_options))
+    asked = replace(
+        asked, prompts=_load(prompts, run_options), probabilities=run_options.probabilities
+    )
     _check_output(output, images=images, model=model, asked=asked)
     here = options if run_options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
@@ -115,8 +119,22 @@ class Kept:
     asked: Asked
 
     def is_done(self, case: CaseToDo) -> bool:
-        """Whether the mask of a case is finished; a file that is merely there may be what a killed run left."""
-        return is_finished(case.target, case.images.ordered, self._labels(case.images.case))
+        """Whether the mask of a case is finished; a file that is merely there may be what a killed run left.
+
+        Where probabilities are asked for, they must be finished, too.
+        """
+        images, name = case.images.ordered, case.images.case
+        if not is_finished(case.target, images, self._labels(name)):
+            return False
+        return all(
+            is_finished(probability_path(case.target, key), images, range(WHOLE + 1))
+            for key in (self._keys(name) if self.asked.probabilities else ())
+        )
+
+    def _keys(self, case: str) -> Iterable[str]:
+        if self.asked.prompts is not None:
+            return map(str, self.asked.prompts.labels(case))
+        return structure_keys(self.table, self.asked.structures)
 
     def _labels(self, case: str) -> frozenset[int]:
         prompted = frozenset[int]()
@@ -156,6 +174,8 @@ def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> N
     inputs += [] if asked.refine is None else [asked.refine]
     try:
         check_output_folder(output, inputs)
+        if asked.probabilities:
+            check_output_folder(output / FOLDER, inputs)
     except NNUNetPromptError:
         check_is_model(model)
         raise

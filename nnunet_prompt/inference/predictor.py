@@ -194,9 +194,17 @@ class PromptPredictor:
 
     def answer_structures(self, case: Placed, wanted: Sequence[str] = ()) -> LabelMap:
         """As `predict_structures`, for a case that was placed as a whole."""
+        return self.decode_structures(case, self.structure_logits(case), wanted)
+
+    def structure_logits(self, case: Placed) -> list[LabelLogits]:
+        """Predicts the logits of all structures in a case that was placed as a whole, on its grid."""
         assert isinstance(case.image, DenseImage)
-        logits = self.engine.structures(case.image.array)
-        found = [LabelLogits((0, 0, 0), one) for one in logits]
+        return [LabelLogits((0, 0, 0), one) for one in self.engine.structures(case.image.array)]
+
+    def decode_structures(
+        self, case: Placed, found: Sequence[LabelLogits], wanted: Sequence[str] = ()
+    ) -> LabelMap:
+        """The label map of what `structure_logits` found."""
         official = [s.official for s in self.table.structures]
         labels = self._restore(
             case, found, lambda here, _: decode_structures(here, self.table, wanted), official
@@ -244,7 +252,7 @@ class PromptPredictor:
         prompts = as_case_prompts(prompts, self.table)
         by_label = self.find(case, prompts, cache=cache, known=known)
         return Answer(
-            self._merge(case, prompts, by_label),
+            self.merge(case, prompts, by_label),
             {label: f.tiles for label, f in by_label.items()},
             {label: f.grown for label, f in by_label.items()},
             {label: f.windows for label, f in by_label.items()},
@@ -272,9 +280,10 @@ class PromptPredictor:
             one_component=self._one_component_values(),
         )
 
-    def _merge(
+    def merge(
         self, case: Placed, prompts: CasePrompts, answers: Mapping[int, LabelLogits]
     ) -> LabelMap:
+        """The label map of what `find` found."""
         labels = list(answers)
 
         def decode(logits: npt.NDArray[Any], from_crop: AxisMap) -> LabelMap:

@@ -27,6 +27,7 @@ class RunOptions:
     part_id: int = 0  # number of this run, from 0
     verbose: bool = False  # report the tiles of each case
     dask: str | None = None  # address of a scheduler, or its file; its workers do the cases
+    probabilities: bool = False  # write those of each structure or label beside the masks, too
     whole_names: bool = False  # four digits at the end of a file name belong to the case
     axes: Literal["zyx", "xyz"] | None = None  # of a napari file
     convention: GivenConvention = ALL_OPEN  # of a prompts.json, as far as known
@@ -45,7 +46,7 @@ class RunOptions:
 
     def _check_types(self) -> None:
         """Coerces numpy's numbers; what is of another type raises `NNUNetPromptError`."""
-        for name in ("overwrite", "verbose", "whole_names"):
+        for name in ("overwrite", "verbose", "probabilities", "whole_names"):
             object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
         for name in ("num_parts", "part_id"):
             value = getattr(self, name)

@@ -110,7 +110,7 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
     call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(12, kept=2))
     line = "predict -i images -o out -m model -p prompts.json -f 0 all -device cpu --refine auto --structures LV,2221"
     line += " --window full --no-grow --continue_prediction --num-parts 3 --part-id 2 --verbose"
-    line += " --dask tcp://host:8786"
+    line += " --dask tcp://host:8786 --probabilities"
     assert run(f"{line} --disable_tta -step_size 0.7 -chk checkpoint_best.pth") == 0
     call.assert_called_once_with(
         Path("images"),
@@ -129,7 +129,12 @@ def test_predict_with_everything(fake: Any, capsys: pytest.CaptureFixture[str]) 
             grow=False,
         ),
         run_options=RunOptions(
-            overwrite=False, num_parts=3, part_id=2, verbose=True, dask="tcp://host:8786"
+            overwrite=False,
+            num_parts=3,
+            part_id=2,
+            verbose=True,
+            dask="tcp://host:8786",
+            probabilities=True,
         ),
     )
     assert capsys.readouterr().out == "wrote 12 masks to out; kept 2 existing masks\n"
