@@ -74,6 +74,19 @@ def _outputs(parser: argparse.ArgumentParser) -> None:
         help="table to write, a row per case and structure, for pandas and R",
     )
     parser.add_argument(
+        "--probabilities",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of probability maps (`predict --probabilities`) of which to add the calibration: expected"
+        " calibration error, Brier score, reliability table",
+    )
+    parser.add_argument(
+        "--reliability",
+        type=Path,
+        metavar="FILE.svg",
+        help="reliability diagram to write, .svg or .png (with --probabilities)",
+    )
+    parser.add_argument(
         "--processes",
         type=at_least(1),
         default=1,
@@ -120,6 +133,8 @@ def evaluate_options(args: argparse.Namespace) -> EvaluateOptions:
         lesion_iou=args.lesion_iou,
         groups=args.groups,
         csv=args.csv,
+        probabilities=args.probabilities,
+        reliability=args.reliability,
     )
 
 

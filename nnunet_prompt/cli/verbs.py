@@ -162,10 +162,15 @@ def evaluate(args: argparse.Namespace) -> int:
     if "groups" in results:
         titles = {key: row["name"] for key, row in results["structures"].items()}
         print(f"\n{format_groups(results['groups'], titles)}\n")
+    if "calibration" in results:
+        from nnunet_prompt.evaluation.reliability import format_calibration
+
+        print(f"\n{format_calibration(results['calibration'])}\n")
     failed = len(results.get("failed", {}))
-    written = " and ".join(str(path) for path in (args.output, args.csv) if path is not None)
+    outputs = (args.output, args.csv, args.reliability)
+    written = " and ".join(str(path) for path in outputs if path is not None)
     print(f"wrote {written}" + (f"; {count(failed, 'case')} not scored" if failed else ""))
-    return 1 if failed else 0
+    return 1 if failed or results.get("calibration", {}).get("failed") else 0
 
 
 def env(args: argparse.Namespace) -> int:

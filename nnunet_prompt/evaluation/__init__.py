@@ -11,6 +11,8 @@ names        the names of label values, and the ignore label
 results      the form of metrics.json, the table and its notes
 groups       scores by centre, vendor or another column
 tables       the CSV
+calibration  expected calibration error, Brier score and reliability table
+reliability  calibration of a folder of probability maps, and its diagram
 extras       what is made of finished scores
 processes    many cases in one or several processes
 resume       finished cases of a run that was stopped

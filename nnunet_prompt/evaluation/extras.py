@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.groups import Facts, find_facts, group_scores, read_groups
 from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.reliability import calibrate, draw_reliability
 from nnunet_prompt.evaluation.results import Evaluation, write_results
 from nnunet_prompt.evaluation.tables import write_table
 from nnunet_prompt.io.guard import check_output_file
+from nnunet_prompt.io.probability_file import probability_files
 
 
 def read_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Path | None]:
@@ -24,7 +26,9 @@ def read_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Pa
 def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterable[Path]) -> None:
     """Raises `NNUNetPromptError` where an output is an input, would be taken for one, or is the other output."""
     table = None if options.csv is None else Path(options.csv)
-    read = [*inputs, *([Path(options.groups)] if options.groups is not None else [])]
+    given = [Path(p) for p in (options.groups, options.probabilities) if p is not None]
+    read = [*inputs, *given]
+    _check_diagram(options, read, [p for p in (output, table) if p is not None])
     if output is not None:
         check_output_file(output, read)
     if table is None:
@@ -32,6 +36,35 @@ def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterabl
     check_output_file(table, read, option="--csv")
     if output is not None and table.absolute() == output.absolute():
         raise NNUNetPromptError(f"{table}: is the output of -o, too: give --csv another name")
+
+
+def _check_diagram(options: EvaluateOptions, read: list[Path], others: list[Path]) -> None:
+    if options.probabilities is not None:
+        probability_files(Path(options.probabilities))  # before the cases are scored
+    if options.reliability is None:
+        return
+    diagram = Path(options.reliability)
+    check_output_file(diagram, read, option="--reliability")
+    if diagram.absolute() in [path.absolute() for path in others]:
+        raise NNUNetPromptError(
+            f"{diagram}: is another output, too: give --reliability its own name"
+        )
+
+
+def add_calibration(
+    results: Evaluation,
+    options: EvaluateOptions,
+    labels: Mapping[str, Sequence[Path]],
+    *,
+    values: Sequence[int] | None,
+    ignore: int | None,
+) -> None:
+    """Adds the calibration of probability maps to the results, where there are any."""
+    if options.probabilities is None:
+        return
+    titles = {key: row["name"] for key, row in results["structures"].items()}
+    maps = probability_files(Path(options.probabilities))
+    results["calibration"] = calibrate(labels, maps, values=values, ignore=ignore, titles=titles)
 
 
 def add_groups(
@@ -52,3 +85,5 @@ def write_outputs(
         write_results(results, output)
     if options.csv is not None:
         write_table(results, Path(options.csv), facts)
+    if options.reliability is not None and "calibration" in results:
+        draw_reliability(results["calibration"], Path(options.reliability))

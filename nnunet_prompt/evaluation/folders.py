@@ -17,7 +17,13 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.case import Job, Outcome, job_died, run_job
 from nnunet_prompt.evaluation.conventions import conventions
-from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
+from nnunet_prompt.evaluation.extras import (
+    add_calibration,
+    add_groups,
+    check_outputs,
+    read_facts,
+    write_outputs,
+)
 from nnunet_prompt.evaluation.metrics import Scores
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
 from nnunet_prompt.evaluation.options import EvaluateOptions, Key, Measures, resolve
@@ -96,6 +102,7 @@ def evaluate_folders(
     results["rules"] |= {"missing": missing, "extra": extra}
     _reported(results, outcomes)
     add_groups(results, options, facts, source)
+    add_calibration(results, options, pairs.labels, values=values, ignore=known.ignore)
     write_outputs(results, output, options, facts)
     finished.forget()
     return results

@@ -17,6 +17,7 @@ from nnunet_prompt.io.names import composed
 
 TOLERANCES_MM = (1.0, 2.0, 3.0)
 LESION_IOU = 0.1
+DIAGRAMS = (".svg", ".png")
 UNION = "scar+edema=2221+1220"
 Key = int | str  # a label value, or the values of a union joined by +
 UnionsLike = str | Mapping[str, Sequence[int | str]] | None
@@ -35,6 +36,8 @@ class EvaluateOptions:
     groups: a CSV with a column `case`; every other column groups the cases. None takes what the side file of the
         label maps' data set has: centre, vendor, modality, sequence, task.
     csv: a table to write, one row per case and structure.
+    probabilities: a folder of probability maps (`predict --probabilities`): their calibration is added.
+    reliability: a diagram of it to write, .svg or .png.
 
     >>> EvaluateOptions(tolerances_mm=[2]).tolerances_mm
     (2.0,)
@@ -46,6 +49,8 @@ class EvaluateOptions:
     lesion_iou: float = LESION_IOU
     groups: Path | str | None = None
     csv: Path | str | None = None
+    probabilities: Path | str | None = None
+    reliability: Path | str | None = None
 
     def __post_init__(self) -> None:
         given = items(self.tolerances_mm)
@@ -63,9 +68,22 @@ class EvaluateOptions:
         _set(self, "tolerances_mm", tuple(sorted(set(numbers))))
         _set(self, "unions", _union_parts(self.unions))
         _set(self, "lesions", tuple(_parts("lesions", self.lesions, ",")))
-        for name in ("groups", "csv"):
+        for name in ("groups", "csv", "probabilities", "reliability"):
             value = getattr(self, name)
             _set(self, name, None if value is None else as_path(name, value))
+        self._check_diagram()
+
+    def _check_diagram(self) -> None:
+        if self.reliability is None:
+            return
+        if self.probabilities is None:
+            raise NNUNetPromptError(
+                "reliability: a diagram of probability maps; give their folder with --probabilities, too"
+            )
+        if Path(self.reliability).suffix.lower() not in DIAGRAMS:
+            raise NNUNetPromptError(
+                f"reliability: expected a file that ends in .svg or .png, found {self.reliability}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

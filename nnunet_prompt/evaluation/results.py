@@ -21,6 +21,7 @@ something:
     missing    label files without a prediction: scored as empty or left out, as `rules.missing` says
     unmatched  predictions without a label file: not scored
     groups     scores by centre, vendor or another column, see `groups`
+    calibration  of probability maps, see `reliability`
     failed     cases that could not be scored, with the reason: not in the mean
     headers    what the headers of a case contradict, and what was taken
 """
@@ -103,6 +104,7 @@ class Evaluation(TypedDict):
     weighted: NotRequired[Weighted]
     conventions: NotRequired[dict[str, str | float | list[float]]]
     groups: NotRequired[dict[str, Any]]
+    calibration: NotRequired[dict[str, Any]]
     missing: NotRequired[list[str]]
     unmatched: NotRequired[list[str]]
     failed: NotRequired[dict[str, str]]
