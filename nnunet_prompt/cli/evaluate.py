@@ -87,6 +87,15 @@ def _outputs(parser: argparse.ArgumentParser) -> None:
         help="reliability diagram to write, .svg or .png (with --probabilities)",
     )
     parser.add_argument(
+        "--readers",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FOLDER",
+        help="label maps of the same cases by further readers: their agreement beside the model's with each, and the"
+        " CRPS of volumes",
+    )
+    parser.add_argument(
         "--processes",
         type=at_least(1),
         default=1,
@@ -135,6 +144,7 @@ def evaluate_options(args: argparse.Namespace) -> EvaluateOptions:
         csv=args.csv,
         probabilities=args.probabilities,
         reliability=args.reliability,
+        readers=args.readers,
     )
 
 

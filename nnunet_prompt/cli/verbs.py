@@ -166,11 +166,16 @@ def evaluate(args: argparse.Namespace) -> int:
         from nnunet_prompt.evaluation.reliability import format_calibration
 
         print(f"\n{format_calibration(results['calibration'])}\n")
+    if "readers" in results:
+        from nnunet_prompt.evaluation.readers import format_readers
+
+        print(f"\n{format_readers(results['readers'])}\n")
     failed = len(results.get("failed", {}))
     outputs = (args.output, args.csv, args.reliability)
     written = " and ".join(str(path) for path in outputs if path is not None)
     print(f"wrote {written}" + (f"; {count(failed, 'case')} not scored" if failed else ""))
-    return 1 if failed or results.get("calibration", {}).get("failed") else 0
+    more = (results.get("calibration", {}), results.get("readers", {}))
+    return 1 if failed or any(one.get("failed") for one in more) else 0
 
 
 def env(args: argparse.Namespace) -> int:

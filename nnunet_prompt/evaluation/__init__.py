@@ -13,6 +13,8 @@ groups       scores by centre, vendor or another column
 tables       the CSV
 calibration  expected calibration error, Brier score and reliability table
 reliability  calibration of a folder of probability maps, and its diagram
+readers      agreement of several readers, beside the model's with each
+crps         a volume against those of several readers
 extras       what is made of finished scores
 processes    many cases in one or several processes
 resume       finished cases of a run that was stopped

@@ -103,9 +103,9 @@ class _Given:
 
 def _one_case(reference: NiftiVolume, prediction: NiftiVolume, given: _Given) -> Evaluation:
     paths = [v.path for v in (reference, prediction) if not str(v.path).startswith("<")]
-    if given.options.probabilities is not None:
+    if given.options.probabilities is not None or given.options.readers:
         raise NNUNetPromptError(
-            "probabilities: are calibrated for two folders; give the folders of the case's files"
+            "probabilities and readers: are evaluated for two folders; give the folders of the case's files"
         )
     check_outputs(given.output, given.options, paths)
     known = _names(given.names, paths)

@@ -8,6 +8,8 @@ from pathlib import Path
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.groups import Facts, find_facts, group_scores, read_groups
 from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.pairs import Pairs, files_by_case
+from nnunet_prompt.evaluation.readers import compare_readers
 from nnunet_prompt.evaluation.reliability import calibrate, draw_reliability
 from nnunet_prompt.evaluation.results import Evaluation, write_results
 from nnunet_prompt.evaluation.tables import write_table
@@ -26,7 +28,10 @@ def read_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Pa
 def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterable[Path]) -> None:
     """Raises `NNUNetPromptError` where an output is an input, would be taken for one, or is the other output."""
     table = None if options.csv is None else Path(options.csv)
-    given = [Path(p) for p in (options.groups, options.probabilities) if p is not None]
+    more = (options.groups, options.probabilities, *options.readers)
+    given = [Path(p) for p in more if p is not None]
+    for reader in options.readers:
+        files_by_case(Path(reader))  # before the cases are scored
     read = [*inputs, *given]
     _check_diagram(options, read, [p for p in (output, table) if p is not None])
     if output is not None:
@@ -65,6 +70,28 @@ def add_calibration(
     titles = {key: row["name"] for key, row in results["structures"].items()}
     maps = probability_files(Path(options.probabilities))
     results["calibration"] = calibrate(labels, maps, values=values, ignore=ignore, titles=titles)
+
+
+def add_readers(
+    results: Evaluation,
+    options: EvaluateOptions,
+    labels: Path,
+    pairs: Pairs,
+    ignore: int | None,
+) -> None:
+    """Adds the agreement of several readers to the results; the reader of `labels` is the first."""
+    if not options.readers:
+        return
+    maps = {}
+    if options.probabilities is not None:
+        maps = probability_files(Path(options.probabilities))
+    results["readers"] = compare_readers(
+        [labels, *map(Path, options.readers)],
+        {case: paths for case, paths in pairs.predictions.items() if case in pairs.labels},
+        {key: row["name"] for key, row in results["structures"].items()},
+        maps=maps,
+        ignore=ignore,
+    )
 
 
 def add_groups(

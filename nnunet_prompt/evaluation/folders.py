@@ -20,6 +20,7 @@ from nnunet_prompt.evaluation.conventions import conventions
 from nnunet_prompt.evaluation.extras import (
     add_calibration,
     add_groups,
+    add_readers,
     check_outputs,
     read_facts,
     write_outputs,
@@ -103,6 +104,7 @@ def evaluate_folders(
     _reported(results, outcomes)
     add_groups(results, options, facts, source)
     add_calibration(results, options, pairs.labels, values=values, ignore=known.ignore)
+    add_readers(results, options, labels, pairs, known.ignore)
     write_outputs(results, output, options, facts)
     finished.forget()
     return results

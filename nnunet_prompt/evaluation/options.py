@@ -38,6 +38,7 @@ class EvaluateOptions:
     csv: a table to write, one row per case and structure.
     probabilities: a folder of probability maps (`predict --probabilities`): their calibration is added.
     reliability: a diagram of it to write, .svg or .png.
+    readers: folders of further readers' label maps of the same cases: their agreement is added.
 
     >>> EvaluateOptions(tolerances_mm=[2]).tolerances_mm
     (2.0,)
@@ -51,6 +52,7 @@ class EvaluateOptions:
     csv: Path | str | None = None
     probabilities: Path | str | None = None
     reliability: Path | str | None = None
+    readers: Sequence[Path | str] = ()
 
     def __post_init__(self) -> None:
         given = items(self.tolerances_mm)
@@ -71,6 +73,8 @@ class EvaluateOptions:
         for name in ("groups", "csv", "probabilities", "reliability"):
             value = getattr(self, name)
             _set(self, name, None if value is None else as_path(name, value))
+        readers = [self.readers] if isinstance(self.readers, (str, Path)) else items(self.readers)
+        _set(self, "readers", tuple(as_path("readers", one) for one in readers or ()))
         self._check_diagram()
 
     def _check_diagram(self) -> None:

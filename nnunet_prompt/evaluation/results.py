@@ -22,6 +22,7 @@ something:
     unmatched  predictions without a label file: not scored
     groups     scores by centre, vendor or another column, see `groups`
     calibration  of probability maps, see `reliability`
+    readers    agreement of several readers, see `readers`
     failed     cases that could not be scored, with the reason: not in the mean
     headers    what the headers of a case contradict, and what was taken
 """
@@ -105,6 +106,7 @@ class Evaluation(TypedDict):
     conventions: NotRequired[dict[str, str | float | list[float]]]
     groups: NotRequired[dict[str, Any]]
     calibration: NotRequired[dict[str, Any]]
+    readers: NotRequired[dict[str, Any]]
     missing: NotRequired[list[str]]
     unmatched: NotRequired[list[str]]
     failed: NotRequired[dict[str, str]]
