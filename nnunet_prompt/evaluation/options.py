@@ -74,7 +74,11 @@ class EvaluateOptions:
             value = getattr(self, name)
             _set(self, name, None if value is None else as_path(name, value))
         readers = [self.readers] if isinstance(self.readers, (str, Path)) else items(self.readers)
-        _set(self, "readers", tuple(as_path("readers", one) for one in readers or ()))
+        if readers is None:
+            raise NNUNetPromptError(
+                f"readers: expected folders, such as ['reader2', 'reader3'], found {shown(self.readers)}"
+            )
+        _set(self, "readers", tuple(as_path("readers", one) for one in readers))
         self._check_diagram()
 
     def _check_diagram(self) -> None:

@@ -12,7 +12,9 @@ import pytest
 from scipy.stats import norm
 
 from nnunet_prompt.cli.main import main
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.crps import crps_curvas, crps_gaussian
+from nnunet_prompt.evaluation.options import EvaluateOptions
 from tests.helpers.each import each
 
 READERS = [10.0, 12.0, 17.0]
@@ -103,3 +105,6 @@ def test_what_does_not_fit_costs_no_other_case(folders: Path) -> None:
 def test_a_reader_who_is_no_folder(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folders, "--readers", str(folders / "nobody")) == (1, {})
     assert "nobody is not a folder" in capsys.readouterr().err
+    with pytest.raises(NNUNetPromptError, match="readers: expected folders"):
+        EvaluateOptions(readers=5)  # type: ignore[arg-type]
+    assert EvaluateOptions(readers="b").readers == (Path("b"),)
