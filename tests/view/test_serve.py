@@ -18,6 +18,8 @@ from nnunet_prompt.view.serve import address, listen, serve
 from tests.helpers.models import write_model_folder
 from tests.view.desks import write_case
 
+pytestmark = pytest.mark.slow  # a whole product
+
 
 def test_another_address_demands_a_token() -> None:
     with pytest.raises(NNUNetPromptError, match="a token is needed"):
