@@ -29,12 +29,25 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = SubmitOptions(convention=GivenConvention("xy", 0, False))  # nothing to settle
 
 
+class NeverRun:
+    """A network that is watched, and never asked."""
+
+    def register_forward_pre_hook(self, hook: Any) -> Any:
+        del hook
+        return SimpleNamespace(remove=lambda: None)
+
+
+# What submit looks at of an engine. As `idle_engine`, but without torch, which a test that forks must not import.
+IDLE_ENGINE = SimpleNamespace(
+    network=NeverRun(), max_batch=1, device=SimpleNamespace(type="cpu"), mirror_axes=()
+)
+
+
 class BoxFiller:
     """Predicts filled boxes on the file grid, and says too much: `stray` in every voxel of the rest."""
 
     table = TABLE
-    # of what runs a network only what submit looks at: a process that forks often imports no torch for it
-    engine: Any = SimpleNamespace(max_batch=1, device=SimpleNamespace(type="cpu"), mirror_axes=())
+    engine: Any = IDLE_ENGINE
 
     def __init__(self, n_image_channels: int = 1, fails_at: float | None = None, stray: int = 9):
         self.n_image_channels = n_image_channels
