@@ -28,16 +28,13 @@ ARMS = {
 
 def main() -> int:
     """Measures and writes the table."""
-    parser = harness.parser(__doc__)
-    for name in ("model", "images", "labels"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("-n", "--cases", type=int, default=12)
-    parser.add_argument("--name", required=True)
-    args = parser.parse_args()
+    args = harness.held_out_arguments(__doc__, cases=12)
     record = Record("decoding")
     results = record.earlier()
-    paths = sorted(args.labels.glob("*.nii.gz"))[: args.cases]
-    results[args.name] = {"cases": len(paths), "kinds": measure(args.model, args.images, paths)}
+    results[args.name] = {
+        "cases": len(args.paths),
+        "kinds": measure(args.model, args.images, args.paths),
+    }
     text = report(results)
     record.write(results, text)
     print(text)

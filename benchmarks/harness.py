@@ -41,6 +41,21 @@ def parser(
     return found
 
 
+def held_out_arguments(doc: str | None, *, cases: int) -> argparse.Namespace:
+    """What a benchmark of a trained model is given: MODEL, IMAGES and LABELS, -n (its default) and --name.
+
+    `paths` are the label maps of its cases.
+    """
+    found = parser(doc)
+    for name in ("model", "images", "labels"):
+        found.add_argument(name, type=Path)
+    found.add_argument("-n", "--cases", type=int, default=cases)
+    found.add_argument("--name", required=True)
+    args = found.parse_args()
+    args.paths = sorted(args.labels.glob("*.nii.gz"))[: args.cases]
+    return args
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The result files benchmarks/results/NAME.json and NAME.md."""

@@ -9,7 +9,6 @@ reaches). Writes benchmarks/results/heads.md and .json, where other names keep t
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -40,23 +39,17 @@ ROWS = {
 
 def main() -> int:
     """Measures and writes the table."""
-    parser = harness.parser(__doc__)
-    for name in ("model", "images", "labels"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("-n", "--cases", type=int, default=16)
-    parser.add_argument("--name", required=True)
-    args = parser.parse_args()
+    args = harness.held_out_arguments(__doc__, cases=16)
     record = Record("heads")
     results = record.earlier()
     predictor = harness.predictor(args.model)
     found: dict[str, list[float]] = {name: [] for name in ROWS}
-    paths = sorted(args.labels.glob("*.nii.gz"))[: args.cases]
-    for path in tqdm(paths, unit="case", disable=None):
+    for path in tqdm(args.paths, unit="case", disable=None):
         case = HeldOut.read(path.name.removesuffix(".nii.gz"), args.images, args.labels)
         for name, score in measure(predictor, case):
             found[name].append(score)
     results[args.name] = {
-        "cases": len(paths),
+        "cases": len(args.paths),
         "dice": {name: round(fmean(scores), 4) for name, scores in found.items()},
     }
     text = report(results)

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_prompt.cli.options import above_0, at_least, whole_numbers
+from nnunet_prompt.cli.options import (
+    above_0,
+    at_least,
+    label_names,
+    label_values,
+    reference_labels,
+    unpaired_cases,
+)
 
 if TYPE_CHECKING:
     from nnunet_prompt.evaluation.options import EvaluateOptions
@@ -15,9 +22,7 @@ _LONGEST_MM = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "labels", type=Path, metavar="LABELS", help="folder of reference label maps"
-    )
+    reference_labels(parser)
     parser.add_argument(
         "predictions",
         type=Path,
@@ -32,29 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="metrics.json",
         help="file to write the metrics to",
     )
-    parser.add_argument(
-        "--missing",
-        choices=("error", "empty", "skip"),
-        default="error",
-        help="cases without a prediction: an error (default), scored as an empty mask, or skipped",
-    )
-    parser.add_argument(
-        "--extra",
-        choices=("error", "skip"),
-        default="error",
-        help="predictions without a label map: an error (default), or skipped",
-    )
-    parser.add_argument(
-        "--names",
-        metavar="500=LV,200=scar",
-        help="names of label values, or a dataset.json (default: that of the label maps' data set)",
-    )
-    parser.add_argument(
-        "--values",
-        type=whole_numbers,
-        metavar="500,200",
-        help="label values to score (default: all that occur)",
-    )
+    unpaired_cases(parser)
+    label_names(parser)
+    label_values(parser)
     _measures(parser)
     _outputs(parser)
 

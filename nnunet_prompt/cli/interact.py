@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.cli.hints import note
-from nnunet_prompt.cli.options import at_least, model, predict_options, whole_numbers
+from nnunet_prompt.cli.options import (
+    at_least,
+    label_values,
+    model,
+    predict_options,
+    reference_labels,
+)
 
 # As in `interact.protocols`, which imports more than help needs; a test compares them.
 PROTOCOLS = ("clicks", "cvpr", "autopet", "slices")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "labels", type=Path, metavar="LABELS", help="folder of reference label maps"
-    )
+    reference_labels(parser)
     parser.add_argument(
         "-i", dest="images", type=Path, required=True, metavar="IMAGES", help="folder of the images"
     )
@@ -60,12 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MM",
         help="tolerance of the normalised surface Dice in mm (default 2)",
     )
-    parser.add_argument(
-        "--values",
-        type=whole_numbers,
-        metavar="500,200",
-        help="label values to segment (default: all that occur)",
-    )
+    label_values(parser, "segment")
     summary = "seed of the simulated user (default 0)"
     parser.add_argument("--seed", type=at_least(0), default=0, help=summary)
     model(parser)

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nnunet_prompt.cli.options import at_least, names, whole_numbers
+from nnunet_prompt.cli.options import at_least, label_names, label_values, names, reference_labels
 
 # As in `ranking.options`, which imports more than help needs; a test compares them.
 SCHEMES = ("general", "tfm4media", "care-cardiac", "care-myops", "care-whs")
@@ -14,9 +14,7 @@ WIDTH = 120  # of tables where there is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "labels", type=Path, metavar="LABELS", help="folder of reference label maps"
-    )
+    reference_labels(parser)
     parser.add_argument(
         "teams",
         type=_team,
@@ -36,17 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _scheme_arguments(parser)
     _time_arguments(parser)
-    parser.add_argument(
-        "--names",
-        metavar="500=LV,200=scar",
-        help="names of label values, or a dataset.json (default: that of the label maps' data set)",
-    )
-    parser.add_argument(
-        "--values",
-        type=whole_numbers,
-        metavar="500,200",
-        help="label values to score (default: all that occur)",
-    )
+    label_names(parser)
+    label_values(parser)
     cores = "number of cases that are scored at once (default: all cores)"
     parser.add_argument("--processes", type=at_least(1), metavar="N", help=cores)
 

@@ -27,6 +27,53 @@ def seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=at_least(0), default=0, help=summary)
 
 
+def reference_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "labels", type=Path, metavar="LABELS", help="folder of reference label maps"
+    )
+
+
+def label_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--names",
+        metavar="500=LV,200=scar",
+        help="names of label values, or a dataset.json (default: that of the label maps' data set)",
+    )
+
+
+def label_values(parser: argparse.ArgumentParser, purpose: str = "score") -> None:
+    parser.add_argument(
+        "--values",
+        type=whole_numbers,
+        metavar="500,200",
+        help=f"label values to {purpose} (default: all that occur)",
+    )
+
+
+def unpaired_cases(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--missing",
+        choices=("error", "empty", "skip"),
+        default="error",
+        help="cases without a prediction: an error (default), scored as an empty mask, or skipped",
+    )
+    parser.add_argument(
+        "--extra",
+        choices=("error", "skip"),
+        default="error",
+        help="predictions without a label map: an error (default), or skipped",
+    )
+
+
+def trained_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+    )
+
+
 def checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-chk",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_prompt.cli.hints import count
-from nnunet_prompt.cli.options import at_least
+from nnunet_prompt.cli.options import at_least, label_names, unpaired_cases
 from nnunet_prompt.common.errors import NNUNetPromptError
 
 if TYPE_CHECKING:
@@ -38,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", dest="prompts", type=Path, metavar="PROMPTS", help=prompts)
     model = "model folder that made the masks, for its hash and licence (default: found around the masks)"
     parser.add_argument("-m", dest="model", type=Path, metavar="MODEL", help=model)
-    parser.add_argument(
-        "--names",
-        metavar="500=LV,200=scar",
-        help="names of label values, or a dataset.json (default: that of the label maps' data set)",
-    )
+    label_names(parser)
     parser.add_argument(
         "--groups",
         type=Path,
@@ -50,18 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="table with the case in its first column and groups (centre, vendor, ...) in the others (default: what the"
         " converter of the data set noted)",
     )
-    parser.add_argument(
-        "--missing",
-        choices=("error", "empty", "skip"),
-        default="error",
-        help="cases without a prediction: an error (default), scored as an empty mask, or skipped",
-    )
-    parser.add_argument(
-        "--extra",
-        choices=("error", "skip"),
-        default="error",
-        help="predictions without a label map: an error (default), or skipped",
-    )
+    unpaired_cases(parser)
     processes = "processes to score and show cases with (default: one per processor, up to 8)"
     parser.add_argument("-np", dest="processes", type=at_least(1), metavar="N", help=processes)
 

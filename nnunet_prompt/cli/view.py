@@ -7,16 +7,11 @@ import secrets
 from pathlib import Path
 
 from nnunet_prompt.cli.hints import note
-from nnunet_prompt.cli.options import above_0, at_least, how_to_run, predict_options
+from nnunet_prompt.cli.options import above_0, at_least, how_to_run, predict_options, trained_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model",
-        type=Path,
-        metavar="MODEL",
-        help="folder of a trained model, <trainer>__<plans>__<configuration>",
-    )
+    trained_model(parser)
     parser.add_argument(
         "images",
         type=Path,

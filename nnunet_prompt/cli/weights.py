@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_prompt.cli.hints import next_command
-from nnunet_prompt.cli.options import at_least, checkpoint, dataset_id, fold
+from nnunet_prompt.cli.options import at_least, checkpoint, dataset_id, fold, trained_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +187,7 @@ def _merge(args: argparse.Namespace) -> int:
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "model",
-        type=Path,
-        metavar="MODEL",
-        help="folder of a trained model, <trainer>__<plans>__<configuration>",
-    )
+    trained_model(parser)
     parser.add_argument(
         "-o", dest="output", type=Path, required=True, metavar="DIR", help="new folder to write"
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -22,18 +23,31 @@ from nnunet_prompt.prompt_files.prompts_json_convention import GivenConvention
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 from tests.helpers.models import TABLE
-from tests.helpers.predictors import idle_engine
 
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = SubmitOptions(convention=GivenConvention("xy", 0, False))  # nothing to settle
 
 
+class NeverRun:
+    """A network that is watched, and never asked."""
+
+    def register_forward_pre_hook(self, hook: Any) -> Any:
+        del hook
+        return SimpleNamespace(remove=lambda: None)
+
+
+# What submit looks at of an engine. As `idle_engine`, but without torch, which a test that forks must not import.
+IDLE_ENGINE = SimpleNamespace(
+    network=NeverRun(), max_batch=1, device=SimpleNamespace(type="cpu"), mirror_axes=()
+)
+
+
 class BoxFiller:
     """Predicts filled boxes on the file grid, and says too much: `stray` in every voxel of the rest."""
 
     table = TABLE
-    engine = idle_engine()
+    engine: Any = IDLE_ENGINE
 
     def __init__(self, n_image_channels: int = 1, fails_at: float | None = None, stray: int = 9):
         self.n_image_channels = n_image_channels

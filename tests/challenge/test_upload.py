@@ -28,6 +28,8 @@ from tests.helpers.headers import contradict
 from tests.helpers.models import hand_made_dataset_json, write_model_folder
 from tests.helpers.predictors import ORIENTATIONS, TABLE, predictor, stored
 
+pytestmark = pytest.mark.slow  # a whole product
+
 ATOM = label_ids("unified")
 ODD = np.array([[0, 0, 8, 3], [-1.25, 0.1, 0, 4], [0, -1.5, 0, 5], [0, 0, 0, 1.0]])
 

@@ -20,6 +20,8 @@ from nnunet_prompt.evaluation.ranking.teams import EvaluationOptions
 from tests.evaluation.ranking.scored import evaluation
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow  # a whole product
+
 
 def test_the_schemes_are_those_of_the_ranking() -> None:
     assert SCHEMES == options.SCHEMES

@@ -11,6 +11,8 @@ from nnunet_prompt.cli.report import command
 from tests.helpers.each import each
 from tests.report.small import Small, write_small
 
+pytestmark = pytest.mark.slow  # a whole product
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:

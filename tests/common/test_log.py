@@ -21,6 +21,7 @@ from nnunet_prompt.cli import main as cli
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import is_quiet, log_on_stderr, progress, progress_bar
 from nnunet_prompt.inference.case_runner import Run
+from tests.helpers.each import each
 
 ROOT = Path(__file__).parents[2]
 LOGGER = logging.getLogger("nnunet_prompt.evaluation")
@@ -191,8 +192,8 @@ def test_not_both(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "argument -q/--quiet: not allowed with argument -v/--verbose" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["-v", "-q", "--verbose", "--quiet", "--debug"])
-@pytest.mark.parametrize("verb", ["weights list", "convert msd S -d 5", "phantom heart -o F"])
+@each("option", ["-v", "-q", "--verbose", "--quiet", "--debug"])
+@each("verb", ["weights list", "convert msd S -d 5", "phantom heart -o F"])
 def test_every_verb_takes_them_at_its_end(verb: str, option: str) -> None:
     args = cli.build_parser().parse_args([*verb.split(), option])
     names = {"-v": "verbose", "-q": "quiet"}

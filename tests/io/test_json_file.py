@@ -8,6 +8,7 @@ import pytest
 
 from nnunet_prompt.common.errors import DatasetError, ModelError, OutputError
 from nnunet_prompt.io.json_file import read_json, read_object, write_json
+from tests.helpers.each import each
 
 
 def test_an_object_is_read(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_no_file(tmp_path: Path) -> None:
         read_object(tmp_path, DatasetError, missing="plan first")
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "message"),
     [
         (b"", "not readable as JSON (Expecting value: line 1 column 1 (char 0))"),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from nnunet_prompt.report.charts import Row, curves, differences, distributions
 from nnunet_prompt.report.words import metric_of
+
+pytestmark = pytest.mark.slow  # a whole product
 
 ROWS = [
     Row("LV & <b>", {"a": 0.91, "b": 0.925, "c": 0.92}),

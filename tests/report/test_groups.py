@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from nnunet_prompt.data.side_file import write_side_file
 from nnunet_prompt.report.groups import groups_of
 from tests.helpers.each import each
+
+pytestmark = pytest.mark.slow  # a whole product
 
 CASES = [f"c{n}" for n in range(6)]
 

@@ -20,6 +20,8 @@ from tests.helpers.each import each
 from tests.report.html import Page, read_page
 from tests.report.small import CASES, Small, save, write_small
 
+pytestmark = pytest.mark.slow  # a whole product
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 
 from nnunet_prompt.prompts.types import Box, Point, PromptSet, Scribble
 from nnunet_prompt.report.outlines import Cut, Marks, marks, outline
+
+pytestmark = pytest.mark.slow  # a whole product
 
 CUT = Cut(slice(2, 8), slice(1, 9), 1)
 

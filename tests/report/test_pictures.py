@@ -14,6 +14,8 @@ from PIL import Image
 from nnunet_prompt.report.pictures import PictureJob, differing_slices, pictures_of, run_job
 from tests.report.small import Small, label_map, save, write_small
 
+pytestmark = pytest.mark.slow  # a whole product
+
 NAMES = {500: "LV", 200: "scar"}
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from nnunet_prompt.evaluation.results import Evaluation
 from nnunet_prompt.report.study import Arm, Study
+
+pytestmark = pytest.mark.slow  # a whole product
 
 
 def study(*arms: dict[str, dict[str, Any]]) -> Study:

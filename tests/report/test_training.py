@@ -27,6 +27,8 @@ from tests.helpers.models import SPACING, hand_made_dataset_json, hand_made_plan
 from tests.report.html import read_page
 from tests.report.test_masks import check_whole
 
+pytestmark = pytest.mark.slow  # a whole product
+
 DATASET = "Dataset501_Tiny"
 SHAPE = (12, 40, 36)  # reader frame
 CASES = ("t1", "t2", "t3")

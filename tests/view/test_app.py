@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 from starlette.testclient import TestClient
 
 from nnunet_prompt.prompt_files.prompt_file import load_prompts
@@ -19,6 +20,8 @@ from nnunet_prompt.view.serve import build
 from tests.helpers.each import each
 from tests.helpers.predictors import Answers, predictor
 from tests.view.desks import SHAPE, box, box_mask, desk, split, write_case
+
+pytestmark = pytest.mark.slow  # a whole product
 
 OURS = {"X-Nnunet-Prompt": "1"}
 

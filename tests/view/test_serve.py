@@ -18,6 +18,8 @@ from nnunet_prompt.view.serve import address, listen, serve
 from tests.helpers.models import write_model_folder
 from tests.view.desks import write_case
 
+pytestmark = pytest.mark.slow  # a whole product
+
 
 def test_another_address_demands_a_token() -> None:
     with pytest.raises(NNUNetPromptError, match="a token is needed"):
@@ -57,12 +59,16 @@ def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
     write_model_folder(tmp_path / "model")
     image = write_case(tmp_path / "images")
     words = ["view", str(tmp_path / "model"), str(image), "-device", "cpu"]
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background has none
     program = subprocess.Popen(
         [sys.executable, "-m", "nnunet_prompt", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     assert program.stdout is not None
     line = program.stdout.readline()
     assert line.startswith("open http://127.0.0.1:")

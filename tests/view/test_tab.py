@@ -15,6 +15,8 @@ from nnunet_prompt.view.tabs import GoneError, Tabs
 from tests.helpers.predictors import Answers, predictor, stored
 from tests.view.desks import SIZE, box_mask
 
+pytestmark = pytest.mark.slow  # a whole product
+
 FIRST, SECOND = Box((4, 6, 2), (10, 12, 5)), Box((24, 30, 7), (30, 36, 11))
 A, B = box_mask(), box_mask([24, 30, 7], [30, 36, 11])
 

@@ -55,6 +55,21 @@
     filter();
   }
 
+  // Sections off the screen have an estimated height until they are drawn: a jump is corrected when they are.
+  let jump = 0;
+  const stop = () => clearTimeout(jump);
+  for (const kind of ["wheel", "pointerdown", "touchstart", "keydown"]) addEventListener(kind, stop, { passive: true });
+  addEventListener("hashchange", () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const correct = (left) => {
+      if (!target || !left) return;
+      target.scrollIntoView({ behavior: "instant" });
+      jump = setTimeout(correct, 150, left - 1);
+    };
+    stop();
+    jump = setTimeout(correct, 350, 3);
+  });
+
   // The key shows and hides the layers of all pictures.
   for (const box of all("input[data-layer]")) {
     const apply = () => document.body.classList.toggle(`no-${box.dataset.layer}`, !box.checked);

@@ -14,6 +14,8 @@ from nnunet_prompt.evaluation.ranking.options import RankOptions
 from tests.evaluation.ranking.scored import evaluation
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow  # a whole product
+
 # Mean Dice .85, .85, .7 and mean HD 11, 8, 20.
 THREE = {
     "A": evaluation({"x": {500: (0.9, 10.0)}, "y": {500: (0.8, 12.0)}}, {500: "LV"}),

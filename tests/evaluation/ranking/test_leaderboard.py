@@ -22,6 +22,8 @@ from nnunet_prompt.evaluation.ranking.options import RankOptions
 from nnunet_prompt.evaluation.ranking.teams import EvaluationOptions
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow  # a whole product
+
 SPACING = (1.0, 1.0, 2.0)
 QUICK = RankOptions(samples=20)
 
