@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.common.figures import figure_style
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.evaluation.calibration import (
     RULES,
@@ -36,6 +37,7 @@ from nnunet_prompt.io.probability_file import read_probability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
 
@@ -156,6 +158,13 @@ def format_calibration(calibration: Mapping[str, Any]) -> str:
 
 def draw_reliability(calibration: Mapping[str, Any], path: Path) -> None:
     """Draws the reliability diagram: the share of the reference against the probability, one line per structure."""
+    with figure_style():
+        figure = _diagram(calibration)
+        with replacing(path) as partial:
+            figure.savefig(partial, format=path.suffix.lower().lstrip("."))
+
+
+def _diagram(calibration: Mapping[str, Any]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.6, 5.2), dpi=150, layout="constrained")
@@ -170,5 +179,4 @@ def draw_reliability(calibration: Mapping[str, Any], path: Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize=8)
-    with replacing(path) as partial:
-        figure.savefig(partial, format=path.suffix.lower().lstrip("."))
+    return figure

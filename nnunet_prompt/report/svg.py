@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.common.figures import figure_style
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -56,11 +58,9 @@ _STYLE: dict[str, Any] = {
 @contextmanager
 def figure(width: float, height: float, name: str) -> Iterator[Figure]:
     """A figure of this size in inches, in the style of the page; `name` makes its ids its own."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    settings: Any = {**_STYLE, "svg.hashsalt": name}
-    with mpl.rc_context(settings):
+    with figure_style({**_STYLE, "svg.hashsalt": name}):
         yield Figure(figsize=(width, height), layout="constrained")
 
 

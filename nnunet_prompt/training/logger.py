@@ -6,12 +6,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+from nnunet_prompt.common.figures import figure_style
+from nnunet_prompt.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OBJECT, OBJECT_EMA = "object_dice", "ema_object_dice"
 STRUCTURES, STRUCTURES_EMA = "mean_fg_dice", "ema_fg_dice"
@@ -36,34 +43,41 @@ class PromptLogger(LocalLogger):
 
     def plot_progress_png(self, output_folder: str) -> None:
         """progress.png: losses and both Dice curves, seconds of the epochs, learning rate."""
-        import matplotlib.pyplot as plt
+        with figure_style(), replacing(Path(output_folder) / "progress.png") as partial:
+            draw_progress(self.my_fantastic_logging).savefig(partial, format="png")
 
-        log = self.my_fantastic_logging
-        epochs = range(min(len(values) for values in log.values()))
-        figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(12, 18), layout="constrained")
-        for key, colour, name in (
-            ("train_losses", "b", "loss_tr"),
-            ("val_losses", "r", "loss_val"),
-        ):
-            top.plot(epochs, [log[key][e] for e in epochs], colour, label=name)
-        right = top.twinx()
-        for mean, moving, colour, name in (
-            (STRUCTURES, STRUCTURES_EMA, "g", "structures, no prompt"),
-            (OBJECT, OBJECT_EMA, "m", "object, prompts"),
-        ):
-            right.plot(epochs, [log[mean][e] for e in epochs], f"{colour}:")
-            label = f"pseudo Dice: {name} (mov. avg.)"
-            right.plot(epochs, [log[moving][e] for e in epochs], f"{colour}-", label=label)
-        top.set(xlabel="epoch", ylabel="loss")
-        right.set(ylabel="pseudo Dice", ylim=(0, 1))
-        figure.legend(loc="outside upper center", ncols=2)
-        begun, ended = log["epoch_start_timestamps"], log["epoch_end_timestamps"]
-        middle.plot(epochs, [ended[e] - begun[e] for e in epochs], "b")
-        middle.set(xlabel="epoch", ylabel="epoch duration [s]", ylim=(0, None))
-        bottom.plot(epochs, [log["lrs"][e] for e in epochs], "b")
-        bottom.set(xlabel="epoch", ylabel="learning rate")
-        figure.savefig(Path(output_folder) / "progress.png")
-        plt.close(figure)
+
+def draw_progress(log: Mapping[str, Sequence[Any]]) -> Figure:
+    """The figure of progress.png, from the log's values of each epoch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = range(min(len(values) for values in log.values()))
+    figure = Figure(figsize=(12, 18), layout="constrained")
+    FigureCanvasAgg(figure)
+    top, middle, bottom = figure.subplots(3, 1)
+    for key, colour, name in (
+        ("train_losses", "b", "loss_tr"),
+        ("val_losses", "r", "loss_val"),
+    ):
+        top.plot(epochs, [log[key][e] for e in epochs], colour, label=name)
+    right = top.twinx()
+    for mean, moving, colour, name in (
+        (STRUCTURES, STRUCTURES_EMA, "g", "structures, no prompt"),
+        (OBJECT, OBJECT_EMA, "m", "object, prompts"),
+    ):
+        right.plot(epochs, [log[mean][e] for e in epochs], f"{colour}:")
+        label = f"pseudo Dice: {name} (mov. avg.)"
+        right.plot(epochs, [log[moving][e] for e in epochs], f"{colour}-", label=label)
+    top.set(xlabel="epoch", ylabel="loss")
+    right.set(ylabel="pseudo Dice", ylim=(0, 1))
+    figure.legend(loc="outside upper center", ncols=2)
+    begun, ended = log["epoch_start_timestamps"], log["epoch_end_timestamps"]
+    middle.plot(epochs, [ended[e] - begun[e] for e in epochs], "b")
+    middle.set(xlabel="epoch", ylabel="epoch duration [s]", ylim=(0, None))
+    bottom.plot(epochs, [log["lrs"][e] for e in epochs], "b")
+    bottom.set(xlabel="epoch", ylabel="learning rate")
+    return figure
 
 
 def log_object(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.figures import figure_style
 from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.io.image_cases import without_ending
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
@@ -19,6 +20,7 @@ from nnunet_prompt.prompts.types import Box, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = ("Image", "Prompts", "Mask with prompts", "Mask without prompts", "Reference")
 GROUND, INK = "#0d1117", "#e6edf3"
@@ -75,6 +77,12 @@ def draw_picture(
 
     Drawn without a display, and without touching the settings of matplotlib.
     """
+    with figure_style(), replacing(path) as partial:
+        picture = _picture(rows, names, caption)
+        picture.savefig(partial, format="png", facecolor=GROUND)
+
+
+def _picture(rows: Sequence[Row], names: Mapping[int, str], caption: str) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -104,8 +112,7 @@ def draw_picture(
     )
     if caption:
         figure.text(0.5, 0.12 / size[1], caption, color=INK, fontsize=8, ha="center")
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", facecolor=GROUND)
+    return figure
 
 
 def _draw_row(tiles: Sequence[Axes], row: Row, colours: Mapping[int, str]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnunet_prompt.common.figures import figure_style
 from nnunet_prompt.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GOALS = (0.85, 0.90)  # Dice
 METRICS = ("dice", "hd95_mm", "nsd")
@@ -69,6 +73,11 @@ def _of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def draw_curves(summary: Mapping[str, Any], names: Mapping[int, str], path: Path) -> None:
     """Dice and NSD after each interaction, one line per label and one for their mean, as PNG."""
+    with figure_style(), replacing(path) as partial:
+        _curves(summary, names).savefig(partial, format="png")
+
+
+def _curves(summary: Mapping[str, Any], names: Mapping[int, str]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -101,8 +110,7 @@ def draw_curves(summary: Mapping[str, Any], names: Mapping[int, str], path: Path
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(loc="lower right", fontsize=8)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png")
+    return figure
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
