@@ -162,21 +162,13 @@ def test_every_chart_has_a_name_and_a_description(page: Any) -> None:
     assert page.get_by_role("img", name="Dice by structure").count() == 1
 
 
-def test_200_cases_are_small_and_open_fast(browser: Any, tmp_path: Path) -> None:
-    """Noise, which cannot be compressed, and five ragged structures in each slice."""
+def test_200_cases_are_small_and_open(browser: Any, tmp_path: Path) -> None:
+    """Noise, which cannot be compressed, and five ragged structures in each slice; benchmarks/show.py has the times."""
     path = write_many(tmp_path, cases=200)
     assert path.stat().st_size < 25e6
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    page = context.new_page()
-    session = context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})  # whatever else is running
-    page.goto(path.as_uri(), wait_until="load")
-    found = session.send("Performance.getMetrics")["metrics"]
-    seconds = next(one["value"] for one in found if one["name"] == "TaskDuration")
-    assert page.locator("article.case").count() == 200
-    assert page.locator("article.case img").count() == 1000
-    context.close()
-    assert 0 < seconds < 3
+    for page in opened(browser, path):
+        assert page.locator("article.case").count() == 200
+        assert page.locator("article.case img").count() == 1000
 
 
 def write_many(folder: Path, cases: int) -> Path:
