@@ -15,7 +15,7 @@ from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
     DownsampleSegForDSTransform,
 )
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from torch import Tensor, autocast, nn
+from torch import nn
 
 from nnunet_prompt.common.errors import refusing
 from nnunet_prompt.data.labels import check_labels
@@ -30,11 +30,10 @@ from nnunet_prompt.networks.tensor_names import PROVENANCE
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.prompts.encode import PointShape
 from nnunet_prompt.training.components import one_component
+from nnunet_prompt.training.corrected import CorrectedTrainer
 from nnunet_prompt.training.logger import PromptLogger
-from nnunet_prompt.training.loss import UNKNOWN, PromptLoss
-from nnunet_prompt.training.measured import MeasuredTrainer
+from nnunet_prompt.training.loss import PromptLoss
 from nnunet_prompt.training.mixture import PromptMixture
-from nnunet_prompt.training.refine import Rounds, refine
 from nnunet_prompt.training.transform import (
     CaseNote,
     NotedDataset,
@@ -44,7 +43,7 @@ from nnunet_prompt.training.transform import (
 )
 
 
-class PromptTrainer(MeasuredTrainer):
+class PromptTrainer(CorrectedTrainer):
     """Trains one network that answers prompts (output 0) and knows its structures without any (outputs 1..K).
 
     A trainer sets the class attributes below and nothing else. Points are drawn as the trainer states; what it does not
@@ -73,10 +72,8 @@ class PromptTrainer(MeasuredTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.logger.local_logger = PromptLogger()
         self._notes = CaseNote(), CaseNote()  # training, validation
-        self._progress = Progress()  # of the training alone
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
         self._one_component: tuple[str, ...] | None = None  # structures, known when training begins
-        self._rounds: Rounds | None = None  # known when the weights are loaded
 
     @property
     def capability(self) -> Capability:
@@ -179,7 +176,9 @@ class PromptTrainer(MeasuredTrainer):
         **kw: Any,
     ) -> BasicTransform:
         inner = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
-        return self._with_prompts(inner, deep_supervision_scales, self._notes[0], self._progress)
+        return self._with_prompts(
+            inner, deep_supervision_scales, self._notes[0], self.training_progress
+        )
 
     def get_validation_transforms(
         self, deep_supervision_scales: Any, *args: Any, **kw: Any
@@ -257,7 +256,7 @@ class PromptTrainer(MeasuredTrainer):
 
     def note_progress(self) -> None:
         """Lets the loaders know how far the training is: by epochs, so that a resumed one (--c) continues alike."""
-        self._progress.iteration = self.current_epoch * self.num_iterations_per_epoch
+        self.training_progress.iteration = self.current_epoch * self.num_iterations_per_epoch
 
     def _notes_on_points(self) -> Iterator[str]:
         """The line of the log where the trainer and the weights differ on points."""
@@ -266,43 +265,6 @@ class PromptTrainer(MeasuredTrainer):
             yield f"points: {points}, as the trainer states; the weights it starts from know {base}"
         elif points != Points(self.point_shape, self.point_radius, self.point_metric):
             yield f"points: {points}, as the weights it starts from know them"
-
-    def plain_network(self) -> nn.Module:
-        """The network without what DDP and torch.compile put around it."""
-        network: nn.Module = self.network.module if self.is_ddp else self.network
-        return getattr(network, "_orig_mod", network)
-
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
-        share = self.mixture.refine_share(self._progress.iteration)
-        if np.random.random() < share:  # noqa: NPY002 - the state that a seed sets
-            rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
-            targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
-            rounds = self._correction()
-            shown = refine(batch["data"], targets[0][:, 0], self._object_logits, rng, rounds)
-            if self.mixture.hide and shown:  # corrections may point at any structure
-                for target in targets:
-                    target[shown, 1:] = UNKNOWN
-        result: dict[str, Any] = super().train_step(batch)
-        return result
-
-    def _correction(self) -> Rounds:
-        """How corrections are drawn: the same in all iterations, and asking the weights for it makes a device wait."""
-        if self._rounds is None:
-            setup = self.targets()
-            strokes = self.mixture.scribbles > 0
-            self._rounds = Rounds(
-                self.mixture.max_rounds, setup.style, setup.slice_axis, scribbles=strokes
-            )
-        return self._rounds
-
-    @torch.no_grad()
-    def _object_logits(self, data: Tensor) -> Tensor:
-        network = self.network.module if self.is_ddp else self.network
-        with autocast("cuda", enabled=self.device.type == "cuda"):
-            output = network(data.to(self.device, non_blocking=True))
-        logits: Tensor = (output[0] if isinstance(output, (list, tuple)) else output)[:, 0]
-        return logits
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Full volumes of the validation cases, once per kind of prompt; see `training.validation`."""
