@@ -14,7 +14,7 @@ import numpy as np
 from nnunet_prompt.common.arguments import as_path, items, label_value, shown
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.case import score_volumes
-from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
+from nnunet_prompt.evaluation.extras import add_groups, check_outputs, grouping_facts, write_outputs
 from nnunet_prompt.evaluation.folders import (
     as_evaluate_options,
     checked_output,
@@ -113,7 +113,7 @@ def _one_case(reference: NiftiVolume, prediction: NiftiVolume, given: _Given) ->
     values = None
     if given.labels is not None:
         values = checked_values(_values(given.labels, known, lambda: found))
-    facts, source = read_facts(given.options, None)
+    facts, source = grouping_facts(given.options, None)
     measures = resolve(given.options, known, found, values)
     outcome = score_volumes(
         reference, prediction, values=values, ignore=known.ignore, measures=measures

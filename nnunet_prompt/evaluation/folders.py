@@ -22,7 +22,7 @@ from nnunet_prompt.evaluation.extras import (
     add_groups,
     add_readers,
     check_outputs,
-    read_facts,
+    grouping_facts,
     write_outputs,
 )
 from nnunet_prompt.evaluation.metrics import Scores
@@ -87,7 +87,7 @@ def evaluate_folders(
     num_processes = whole_number("num_processes", num_processes, lowest=1, example=2)
     known = read_names(names, labels, predictions)
     pairs = pair_files(labels, predictions, missing=missing, extra=extra)
-    facts, source = read_facts(options, labels)
+    facts, source = grouping_facts(options, labels)
     seen = _first_values(pairs) if len(known.numberings) > 1 else set[int]()
     measures = resolve(options, known, seen, values)
     finished = Finished(output)
