@@ -12,7 +12,7 @@ from nnunet_prompt.common.errors import DatasetError, ImageError, NNUNetPromptEr
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.evaluation.folders import evaluate_folders
-from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.evaluation.pairs import files_by_case
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import Evaluation
@@ -129,10 +129,12 @@ def _scored(labels: Path, folder: Path, options: ReportOptions) -> Evaluation:
     return evaluate_folders(
         labels,
         folder,
-        missing=options.missing,
-        extra=options.extra,
-        names=options.names,
-        num_processes=processes_for(options, count),
+        folder_options=FolderOptions(
+            names=options.names,
+            missing=options.missing,
+            extra=options.extra,
+            num_processes=processes_for(options, count),
+        ),
         options=EvaluateOptions(groups=options.groups),
     )
 
