@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { wire } from "./controls.js";
 import { fillLabels } from "./labels.js";
 import { Pane } from "./pane.js";
+import { fillPrompts, removeChosen } from "./prompts.js";
 import { Surface } from "./surface.js";
 import { goodWindow, Volume } from "./volume.js";
 
@@ -14,7 +15,7 @@ const app = {
   start: null, volume: null, image: null, mask: null, panes: [], active: null,
   state: IDLE, prompts: {}, label: 0, extra: [], cross: [0, 0, 0], window: [0, 65535],
   tool: "point", positive: true, depth: 1, opacity: 0.45, maskShown: true, busy: false,
-  imageVersion: 0, maskVersion: 0, hiddenVersion: 0, range: [0, 1],
+  chosen: "", imageVersion: 0, maskVersion: 0, hiddenVersion: 0, range: [0, 1],
 
   fail(error) {
     $("error").textContent = error.message;
@@ -67,7 +68,7 @@ const app = {
     this.draw();
   },
   choose(value) {
-    this.label = value;
+    [this.label, this.chosen] = [value, ""];
     this.showLabels();
     this.draw();
   },
@@ -101,11 +102,14 @@ const app = {
     if (!this.label) return this.fail(new Error("choose a label first, or add one by its value"));
     this.do("prompt", { label: this.label, ...given });
   },
+  removePrompt() {
+    removeChosen(this);
+  },
   promptAtCross() {
     this.prompt({ kind: "point", position: this.cross, positive: this.positive });
   },
   do(what, given) {
-    const words = { automatic: "predicting all structures", prompt: "predicting" };
+    const words = { automatic: "predicting all structures", prompt: "predicting", remove: "predicting" };
     return this.work(words[what] ?? what, async () => this.take(await api.change(what, given)));
   },
   // One thing at a time, with the time that it takes
@@ -183,6 +187,7 @@ const app = {
   showLabels() {
     const focused = document.activeElement?.dataset?.key;
     fillLabels(this);
+    fillPrompts(this);
     if (focused) document.querySelector(`[data-key="${focused}"]`)?.focus();
   },
 };
