@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 
@@ -45,28 +45,20 @@ def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
         Path("labels"),
         Path("masks"),
         Path("metrics.json"),
-        label_values=None,
-        missing="error",
-        extra="error",
-        names=None,
-        num_processes=1,
+        folder_options=FolderOptions(),
         options=EvaluateOptions(),
     )
     told = "--missing skip --extra skip --names 1=LV --values 1,2"
     assert run(f"evaluate labels masks -o metrics.json {told}") == 0
     assert call.call_args.kwargs == {
-        "label_values": (1, 2),
-        "missing": "skip",
-        "extra": "skip",
-        "names": "1=LV",
-        "num_processes": 1,
+        "folder_options": FolderOptions((1, 2), "1=LV", "skip", "skip"),
         "options": EvaluateOptions(),
     }
     told = (
         "--tolerances 2,4 --unions a=1+2 --lesions 1,a --lesion-iou 0.5 --groups g.csv --csv t.csv"
     )
     assert run(f"evaluate labels masks -o metrics.json --processes 2 {told}") == 0
-    assert call.call_args.kwargs["num_processes"] == 2
+    assert call.call_args.kwargs["folder_options"] == FolderOptions(num_processes=2)
     assert call.call_args.kwargs["options"] == EvaluateOptions(
         (2.0, 4.0), {"a": (1, 2)}, [1, "a"], 0.5, groups="g.csv", csv=Path("t.csv")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -194,9 +195,10 @@ def write_many(folder: Path, cases: int) -> Path:
     }
     results |= {"structures": about, "counts": {"scored": cases, "label_files": cases}}
     results |= {"rules": {"missing": "error", "ignore_label": None, "names": None, "empty": "none"}}
-    centres = {case: "ABCDE"[n % 5] for n, case in enumerate(scores)}
+    members = {group: list(scores)[n::5] for n, group in enumerate("ABCDE")}
+    results |= {"groups": {"centre": {"groups": {g: {"cases": own} for g, own in members.items()}}}}
     arm = Arm("masks", folder, cast("Evaluation", results))
-    study = Study(folder, (arm,), {"centre": centres})
+    study = Study(folder, (arm,))
     page = masks_page(study, dict.fromkeys(scores, pictures), [], ReportOptions(images=folder))
     write_page("masks.html", folder / "many.html", page=page)
     return folder / "many.html"
@@ -214,10 +216,17 @@ def test_it_prints(browser: Any, small: Small) -> None:
     for page in opened(browser, small.output):
         # Asked from outside: the page's policy forbids what wait_for_function evaluates inside.
         every = "[...document.images].every(one => !one.loading.startsWith('l') && one.complete)"
+<<<<<<< HEAD
         for _ in range(100):
             if page.evaluate(every):
                 break
             page.wait_for_timeout(100)
         assert page.evaluate(every)
+=======
+        until = time.monotonic() + 30  # the page forbids the eval that Playwright would wait with
+        while not page.evaluate(every):
+            assert time.monotonic() < until
+            page.wait_for_timeout(50)
+>>>>>>> tidy
         printed = page.pdf(format="A4")
         assert printed.startswith(b"%PDF") and printed.count(b"/Subtype /Image") >= 16

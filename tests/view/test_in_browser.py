@@ -196,6 +196,56 @@ def test_a_visit(browser: Any, tmp_path: Path) -> None:
     assert saved.shape == SHAPE and expected.any() and np.array_equal(saved, expected)
 
 
+def test_single_prompts_are_deleted_and_locks_are_undone(browser: Any, tmp_path: Path) -> None:
+    write_case(tmp_path / "images")
+    options = ViewOptions(images=(tmp_path / "images",), output=tmp_path / "out")
+    with served(Desk(predictor(), options)) as address:
+        at = Page(browser, address, "heart")
+        rows = at.page.locator("#prompts li")
+        playwright.expect(at.page.locator("#prompted")).to_be_hidden()
+        at.page.keyboard.press("b")
+        at.change("prompt", lambda: at.drag((0.3, 0.4), (0.4, 0.6)))
+        one = at.reddish()
+        at.change("prompt", lambda: at.drag((0.6, 0.4), (0.7, 0.6)))
+        both = at.reddish()
+        assert both > one + 200
+        at.page.keyboard.press("p")
+        at.change("prompt", lambda: at.click(0.2, 0.2, button="right"))
+        playwright.expect(rows).to_have_count(3)
+        playwright.expect(rows.first).to_contain_text(
+            "point at"
+        )  # as the server counts: points first
+        rows.nth(2).locator(".show").click()
+        at.change("remove", lambda: at.page.keyboard.press("Delete"))
+        playwright.expect(rows).to_have_count(2)
+        assert at.reddish() < both - 200
+        at.page.keyboard.press("Delete")  # none is chosen any more
+        playwright.expect(at.page.locator("#error")).to_contain_text("choose a prompt")
+        at.change(
+            "remove", lambda: rows.first.get_by_role("button", name="Delete the point").click()
+        )
+        playwright.expect(rows).to_have_count(1)
+        at.change("undo", lambda: at.page.locator("#undo").click())
+        at.change("undo", lambda: at.page.locator("#undo").click())
+        playwright.expect(rows).to_have_count(3)
+        lock = at.page.get_by_role("button", name="Lock").first
+        at.change("lock", lambda: lock.click())
+        unlock = at.page.get_by_role("button", name="Unlock").first
+        playwright.expect(unlock).to_be_visible()
+        at.change("undo", lambda: at.page.keyboard.press("z"))
+        playwright.expect(unlock).to_have_count(0)
+        at.change("redo", lambda: at.page.keyboard.press("y"))
+        playwright.expect(unlock).to_be_visible()
+        at.page.keyboard.press("1")
+        rows.first.locator(".show").click()
+        with at.page.expect_response("**/api/remove") as answer:
+            at.page.keyboard.press("Delete")
+        assert answer.value.status == 400  # it is locked
+        playwright.expect(at.page.locator("#error")).to_contain_text("unlock it first")
+        assert len(at.problems) == 1 and "400" in at.problems[0]  # as the browser reports it
+        at.page.close()
+
+
 @pytest.fixture
 def real_case(tmp_path: Path) -> Path:
     """A real short-axis image, at end systole, in a folder of its own."""
