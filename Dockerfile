@@ -36,6 +36,15 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /tmp
 USER 10001:10001
 
+# Grand Challenge: the weights come as a tarball, which the platform unpacks at /opt/ml/model.
+FROM runtime AS grand-challenge
+ARG VERSION
+LABEL org.opencontainers.image.title="nnunet-prompt submit --form grand-challenge" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+HEALTHCHECK NONE
+ENTRYPOINT ["nnunet-prompt", "submit", "--form", "grand-challenge", "-m", "/opt/ml/model"]
+
 # The model is what was named, file by file, and it answers: else there is no image.
 FROM runtime AS checked
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

@@ -16,6 +16,8 @@
 #   make image MODEL=FOLDER  builds it around a trained model, without an index, with docker or else buildah
 #   make image-test          builds it around a tiny model and compares what it answers with what we answer outside
 #
+# FORM=grand-challenge makes the image without a model, and the upload with a test job, in out/grand-challenge.
+#
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives. WORKERS is
 # how many processes share the tests: a number, or logical, which is one per core.
 
@@ -35,7 +37,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -86,22 +88,36 @@ $(WHEELS):
 
 # ENGINE is docker, podman or buildah; BASE another base with Python 3.11; MODEL_SHA256 the model that it has to be.
 ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo buildah)
-IMAGE ?= nnunet-prompt:$(VARIANT)
+FORM ?= care
+IMAGE ?= nnunet-prompt:$(if $(filter care,$(FORM)),$(VARIANT),$(FORM)-$(VARIANT))
+UPLOAD ?= out/$(FORM)
 LICENCE ?= not stated
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-image: $(WHEELS)
+BUILD = $(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker) --platform linux/amd64 \
+	$(BUILD_FLAGS) $(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION)
+
+image: image-$(FORM)
+
+image-care: $(WHEELS)
 	@test -n "$(MODEL)" || { echo 'name a trained model: make image MODEL=FOLDER' >&2; exit 2; }
 	@test "$(LICENCE)" != 'not stated' || \
 		echo "warning: the image does not say under which licence its weights are: LICENCE='CC BY 4.0', say" >&2
 	sha256="$$($(PYTHON) container/stage_model.py "$(MODEL)" build/model)" && \
-		$(ENGINE) build $(if $(filter docker,$(ENGINE)),,--format docker) $(BUILD_FLAGS) \
-			$(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION) \
-			--build-arg LICENCE="$(LICENCE)" --build-arg MODEL_SHA256="$(or $(MODEL_SHA256),$$sha256)" \
+		$(BUILD) --build-arg LICENCE="$(LICENCE)" --build-arg MODEL_SHA256="$(or $(MODEL_SHA256),$$sha256)" \
 			-t $(IMAGE) .
 
+# The platform takes no provenance attestations, which buildx adds and others do not.
+# PACKER is a Python with the package in it; the one of the checkout unless it is named.
+PACKER ?= $(BIN)/python
+
+image-grand-challenge: $(WHEELS) $(if $(filter $(BIN)/python,$(PACKER)),$(STAMP))
+	@test -n "$(MODEL)" || { echo 'name a trained model: make image FORM=grand-challenge MODEL=FOLDER' >&2; exit 2; }
+	$(PACKER) container/pack_job.py "$(MODEL)" "$(UPLOAD)" --image "$(IMAGE)" $(if $(SOCKETS),--sockets "$(SOCKETS)")
+	$(BUILD) $(if $(filter docker,$(ENGINE)),--provenance=false) --target grand-challenge -t $(IMAGE) .
+
 image-test: $(WHEELS)
-	MAKE="$(MAKE)" PYTHON="$(PYTHON)" container/image_test.sh
+	MAKE="$(MAKE)" PYTHON="$(PYTHON)" FORM="$(FORM)" container/image_test.sh
 
 # Built in place, because an environment cannot be moved. An interrupted build leaves $(BROKEN) and starts afresh.
 $(STAMP):
