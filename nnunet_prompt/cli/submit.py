@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from nnunet_prompt.challenge.submit import SubmitOptions
 
 CARE = "care"
-FORMS = (CARE, "grand-challenge")
+JOBS = ("grand-challenge", "autopet")
+FORMS = (CARE, *JOBS, "cvpr")
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--form",
         choices=FORMS,
         default=CARE,
-        help="form of the input folder: care (default), images/ and prompts.json; or grand-challenge, one job with"
-        " inputs.json and images/<slug>/",
+        help="form of the input folder: care (default), images/ and prompts.json; grand-challenge, a job with"
+        " inputs.json and images/<slug>/; autopet, one interaction with images/ct/, images/pet/ and lesion-clicks.json;"
+        " or cvpr, *.npz",
     )
     parser.add_argument(
         "-i",
@@ -74,6 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="roles of a platform's sockets by slug (default: sockets.json beside the model, else those that come with"
         " the package)",
     )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FOLDER",
+        help="folder that outlives the run, such as /cache: the mask of a case is kept there, and its next prompts"
+        " correct it",
+    )
     _add_check(parser)
     model(parser, variable="nnUNet_prompt_model")
 
@@ -100,8 +109,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.sockets is not None and args.form == CARE:
-        raise NNUNetPromptError("--sockets: is for the form grand-challenge: give --form, too")
+    for option in ("sockets", "state"):
+        if getattr(args, option) is not None and args.form not in JOBS:
+            forms = " and ".join(JOBS)
+            raise NNUNetPromptError(
+                f"--{option}: is for the forms {forms}, found --form {args.form}"
+            )
     if args.check is not None:
         return _check(args)
     degraded = _run_care(args) if args.form == CARE else _run_form(args)
@@ -127,11 +140,17 @@ def _run_care(args: argparse.Namespace) -> int:
 
 
 def _run_form(args: argparse.Namespace) -> int:
-    from nnunet_prompt.challenge.forms import grand_challenge
+    from nnunet_prompt.challenge.forms.autopet import submit_autopet
+    from nnunet_prompt.challenge.forms.cvpr import submit_cvpr
+    from nnunet_prompt.challenge.forms.grand_challenge import Folders, submit_grand_challenge
 
-    folders = grand_challenge.Folders(args.input, args.output, args.model, args.sockets)
-    options, submission = predict_options(args), _submission(args)
-    return grand_challenge.submit_grand_challenge(folders, options=options, submission=submission)
+    runs = {
+        "grand-challenge": submit_grand_challenge,
+        "autopet": submit_autopet,
+        "cvpr": submit_cvpr,
+    }
+    folders = Folders(args.input, args.output, args.model, args.sockets, args.state)
+    return runs[args.form](folders, options=predict_options(args), submission=_submission(args))
 
 
 def _submission(args: argparse.Namespace) -> SubmitOptions:

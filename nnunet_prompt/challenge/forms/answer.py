@@ -43,6 +43,7 @@ class Job:
     prompts     what is stated about each label; None asks for the model's structures
     automatic   the label map of an earlier round on that grid, which the prompts correct
     structures  names of the structures to find without prompts; all, where it is empty
+    start       whether prompts without an earlier mask correct the structures that the model finds
     """
 
     case: str
@@ -50,6 +51,7 @@ class Job:
     prompts: CasePrompts | None = None
     automatic: LabelMap | None = None
     structures: tuple[str, ...] = ()
+    start: bool = False
 
     @property
     def reference(self) -> NiftiVolume:
@@ -149,7 +151,10 @@ def _network(predictor: Predictor, job: Job, log: _Log) -> LabelMap:
     if job.prompts is None and automatic is not None:  # a round without a word: all is asked again
         labels = [int(v) for v in np.unique(automatic) if v]
         prompts = CasePrompts({label: PromptSet() for label in labels})
-    if automatic is None:
+    kept = automatic
+    if automatic is None and job.start:
+        kept = automatic = _structures(predictor, job, job.structures, log)
+    elif automatic is None:
         automatic = _where_unsaid(predictor, job, prompts, log)
     if automatic is not None:
         prompts = with_masks(prompts, automatic, job.reference)
@@ -159,9 +164,7 @@ def _network(predictor: Predictor, job: Job, log: _Log) -> LabelMap:
         to_pls = pls_map(image.affine, image.shape)
         allowed = keep_allowed(to_pls.apply(found), prompts)
         found = np.ascontiguousarray(to_pls.inverse().apply(allowed))
-    if job.automatic is not None:
-        found = corrected(job.automatic, found, list(prompts.labels))
-    return found
+    return found if kept is None else corrected(kept, found, list(prompts.labels))
 
 
 def _where_unsaid(

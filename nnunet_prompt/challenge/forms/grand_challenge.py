@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from nnunet_prompt.challenge.forms.answer import Answered, Job, answer
 from nnunet_prompt.challenge.forms.inputs import SocketValue, read_inputs
 from nnunet_prompt.challenge.forms.job import make_job, write_outputs
+from nnunet_prompt.challenge.forms.rounds import keep_for_next, with_earlier
 from nnunet_prompt.challenge.forms.sockets import Sockets, sockets_for
 from nnunet_prompt.challenge.forms.weights_folder import find_model
 from nnunet_prompt.challenge.report import Report, check_report_path, entry_of
@@ -41,12 +42,14 @@ NAME = "grand-challenge"
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where a job is, where its masks go, the model, and the sockets file if one is given."""
+    """Where a job is, where its masks go, the model, and where one is given the sockets file and the folder in which
+    masks are kept for the next round."""
 
     input: Path
     output: Path
     model: Path
     sockets: Path | None = None
+    state: Path | None = None
 
 
 def submit_grand_challenge(
@@ -84,10 +87,14 @@ def submit_job(
     job = job_for(predictor, values, sockets, submission)
     make_folder(folders.output)
     check_writable(folders.output)
+    if folders.state is not None:
+        job = with_earlier(job, folders.state)
     answered = answer(predictor, job, budget)
     write_outputs(
         answered.labels, job.reference, sockets, folder=folders.output, table=predictor.table
     )
+    if folders.state is not None:
+        keep_for_next(job, answered.labels, folders.state)
     return conclude(job, answered, folders.output, submission)
 
 
@@ -135,6 +142,8 @@ def check_folders(folders: Folders, submission: SubmitOptions) -> None:
         )
     inputs = [folders.input, *model_folders(folders.model)]
     check_output_folder(folders.output, inputs)
+    if folders.state is not None:
+        check_output_folder(folders.state, inputs, searched=[folders.input], option="--state")
     if submission.report is not None:
         check_report_path(
             submission.report, input_folder=folders.input, output_folder=folders.output

@@ -69,6 +69,7 @@ def make_job(
         _joined(stated, reference) if stated else None,
         _earlier([one for one in values if one.socket.role == "mask"], reference),
         sockets.structures,
+        start=sockets.start == "structures",
     )
 
 

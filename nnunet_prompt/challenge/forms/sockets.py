@@ -103,9 +103,14 @@ class OutputSocket(_Model):
 
 
 class Sockets(_Model):
-    """The sockets of a job by slug."""
+    """The sockets of a job by slug.
+
+    start  what prompts begin with where there is no earlier mask: themselves alone, or the structures that the model
+           finds, which they then correct
+    """
 
     version: Literal[1] = 1
+    start: Literal["prompts", "structures"] = "prompts"
     inputs: Annotated[Mapping[str, InputSocket], Field(min_length=1)]
     outputs: Annotated[Mapping[str, OutputSocket], Field(min_length=1)]
 

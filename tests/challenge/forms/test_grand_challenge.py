@@ -296,7 +296,10 @@ def test_options_that_do_not_fit_the_form(
     assert submit(job, model, "--check", "out") == 1
     assert "--check: validates masks of the form care" in capsys.readouterr().err
     assert submit(job, model, "--sockets", "s.json", form="care") == 1
-    assert "--sockets: is for the form grand-challenge" in capsys.readouterr().err
+    assert (
+        "--sockets: is for the forms grand-challenge and autopet, found --form care"
+        in capsys.readouterr().err
+    )
     given = ["-i", str(job), "-o", str(job / "out"), "-m", str(model)]
     assert main(["submit", "--form", "grand-challenge", *given]) == 1
     assert "must lie outside the input" in capsys.readouterr().err
