@@ -16,6 +16,9 @@
 #   make image MODEL=FOLDER  builds it around a trained model, without an index, with docker or else buildah
 #   make image-test          builds it around a tiny model and compares what it answers with what we answer outside
 #
+#   make image FORM=cli      builds the package itself, any verb; needs no MODEL
+#   make sbom                lists what the image holds, as CycloneDX JSON, in out/sbom-cpu.cdx.json
+#
 # FORM=grand-challenge makes the image without a model, and the upload with a test job, in out/grand-challenge.
 #
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives. WORKERS is
@@ -37,7 +40,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-test
+.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -76,7 +79,7 @@ lint-image: $(STAMP)
 	$(BIN)/hadolint Dockerfile
 
 # The name of a complete wheelhouse holds what it was made from, so that it may be copied from another machine.
-LISTS := container/requirements.txt container/torch-$(VARIANT).txt
+LISTS := container/requirements.txt container/cli.txt container/torch-$(VARIANT).txt
 WHEELS := wheelhouse/$(VARIANT)/.complete-$(shell cat $(LISTS) | cksum | cut -d ' ' -f 1)
 
 wheelhouse: $(WHEELS)
@@ -115,6 +118,13 @@ image-grand-challenge: $(WHEELS) $(if $(filter $(BIN)/python,$(PACKER)),$(STAMP)
 	@test -n "$(MODEL)" || { echo 'name a trained model: make image FORM=grand-challenge MODEL=FOLDER' >&2; exit 2; }
 	$(PACKER) container/pack_job.py "$(MODEL)" "$(UPLOAD)" --image "$(IMAGE)" $(if $(SOCKETS),--sockets "$(SOCKETS)")
 	$(BUILD) $(if $(filter docker,$(ENGINE)),--provenance=false) --target grand-challenge -t $(IMAGE) .
+
+image-cli: $(WHEELS)
+	$(BUILD) --target cli -t $(IMAGE) .
+
+# What stands in an image, from the distributions that are installed in it; nothing of it gets into the image.
+sbom: $(WHEELS)
+	PYTHON="$(PYTHON)" container/sbom.sh $(VARIANT) out/sbom-$(VARIANT).cdx.json
 
 image-test: $(WHEELS)
 	MAKE="$(MAKE)" PYTHON="$(PYTHON)" FORM="$(FORM)" container/image_test.sh

@@ -4,6 +4,7 @@
 #
 #   make image-test                        on x86-64 Linux; PYTHON has to be a Python 3.11, the one that the wheels are for
 #   make image-test FORM=grand-challenge   the image without a model, on the test job of its upload, with the tarball of it
+#   make image-test FORM=cli               the image of the package: `predict`, and every verb that there is
 #
 # With a docker engine it uses docker and the Dockerfile's own base. Without one it uses buildah, as root, and makes its
 # base with mmdebstrap. All is kept in WORK (10 GB) while it runs and removed afterwards, unless KEEP is set.
@@ -16,6 +17,7 @@ form="${FORM:-care}"
 limit=2000000000 # bytes, unpacked
 python="${PYTHON:-python3}"
 outside="$work/venv/bin"
+answer=(--strict) # what is asked of the image
 export OMP_NUM_THREADS=1 # inside and outside: sums in another order are other numbers
 docker info >/dev/null 2>&1 && engine=docker || engine=buildah
 
@@ -133,6 +135,14 @@ prepare_grand_challenge() {
     "$outside/nnunet-prompt" submit --form grand-challenge -i "$work/input" -o "$work/expected" -m "$work/weights" --strict
 }
 
+# Phantoms of two centres, and what `predict` makes of them outside.
+prepare_cli() {
+    "$outside/nnunet-prompt" phantom heart -o "$work/input" -n 2 --part test
+    cp -R "$work/model" "$work/weights"
+    answer=(predict -i /input/images -o /output -m /opt/ml/model)
+    "$outside/nnunet-prompt" predict -i "$work/input/images" -o "$work/expected" -m "$work/weights"
+}
+
 # What the platform may get wrong: exit code 1 and one line of error.
 refuse() {
     local error
@@ -160,7 +170,7 @@ build
 say 'what it answers inside'
 mkdir "$work/answered"
 chmod a+rwx "$work/answered"
-size="$(run --strict)"
+size="$(run "${answer[@]}")"
 
 say 'are they the same?'
 diff -r "$work/expected" "$work/answered" || fail 'the answers differ'
@@ -176,6 +186,12 @@ if [[ $form == grand-challenge ]]; then
     refuse 'an unknown slug' "unknown slug 'moon'"
     echo '[' >"$work/input/inputs.json"
     refuse 'an inputs.json that is no JSON' 'not readable as JSON'
+fi
+if [[ $form == cli ]]; then
+    say 'every verb'
+    for verb in $("$outside/python" -c 'from nnunet_prompt.cli.main import VERBS; print(*VERBS)'); do
+        run "$verb" --help >/dev/null 2>&1 || fail "$verb does not answer"
+    done
 fi
 ((size < limit)) || fail "the image takes $size bytes unpacked, more than $limit"
 say "passed: the image takes $size bytes unpacked"
