@@ -58,14 +58,18 @@ ENV nnUNet_prompt_input=/input \
     nnUNet_prompt_output=/output \
     nnUNet_prompt_model=/opt/model
 
-# Grand Challenge: the weights come as a tarball, which the platform unpacks at /opt/ml/model.
+# Grand Challenge: the weights come as a tarball, which the platform unpacks at /opt/ml/model. No options can be given there.
 FROM runtime AS grand-challenge
 ARG VERSION
-LABEL org.opencontainers.image.title="nnunet-prompt submit --form grand-challenge" \
+ARG FORM=grand-challenge
+ARG STATE
+LABEL org.opencontainers.image.title="nnunet-prompt submit --form ${FORM}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
+ENV nnUNet_prompt_form=${FORM} \
+    nnUNet_prompt_state=${STATE}
 HEALTHCHECK NONE
-ENTRYPOINT ["nnunet-prompt", "submit", "--form", "grand-challenge", "-m", "/opt/ml/model"]
+ENTRYPOINT ["nnunet-prompt", "submit", "-m", "/opt/ml/model"]
 
 # The model is what was named, file by file, and it answers: else there is no image.
 FROM runtime AS checked

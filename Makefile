@@ -19,7 +19,7 @@
 #   make image FORM=cli      builds the package itself, any verb; needs no MODEL
 #   make sbom                lists what the image holds, as CycloneDX JSON, in out/sbom-cpu.cdx.json
 #
-# FORM=grand-challenge makes the image without a model, and the upload with a test job, in out/grand-challenge.
+# FORM=grand-challenge, or autopet, makes the image without a model, and the upload with a test job, in out/FORM.
 #
 # PYTHON is any Python from 3.10 to 3.13 (make test PYTHON=python3.12); VENV is where the environment lives. WORKERS is
 # how many processes share the tests: a number, or logical, which is one per core.
@@ -40,7 +40,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-cli image-test sbom
+.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -114,10 +114,12 @@ image-care: $(WHEELS)
 # PACKER is a Python with the package in it; the one of the checkout unless it is named.
 PACKER ?= $(BIN)/python
 
-image-grand-challenge: $(WHEELS) $(if $(filter $(BIN)/python,$(PACKER)),$(STAMP))
-	@test -n "$(MODEL)" || { echo 'name a trained model: make image FORM=grand-challenge MODEL=FOLDER' >&2; exit 2; }
-	$(PACKER) container/pack_job.py "$(MODEL)" "$(UPLOAD)" --image "$(IMAGE)" $(if $(SOCKETS),--sockets "$(SOCKETS)")
-	$(BUILD) $(if $(filter docker,$(ENGINE)),--provenance=false) --target grand-challenge -t $(IMAGE) .
+image-grand-challenge image-autopet: $(WHEELS) $(if $(filter $(BIN)/python,$(PACKER)),$(STAMP))
+	@test -n "$(MODEL)" || { echo 'name a trained model: make image FORM=$(FORM) MODEL=FOLDER' >&2; exit 2; }
+	$(PACKER) container/pack_job.py "$(MODEL)" "$(UPLOAD)" --form $(FORM) --image "$(IMAGE)" \
+		$(if $(SOCKETS),--sockets "$(SOCKETS)")
+	$(BUILD) $(if $(filter docker,$(ENGINE)),--provenance=false) --build-arg FORM=$(FORM) \
+		--build-arg STATE="$(STATE)" --target grand-challenge -t $(IMAGE) .
 
 image-cli: $(WHEELS)
 	$(BUILD) --target cli -t $(IMAGE) .

@@ -64,14 +64,14 @@ install_outside() {
 
 make_model() (
     cd tests
-    "$outside/python" - "$work/model" <<'PYTHON'
+    "$outside/python" - "$work/model" "$form" <<'PYTHON'
 import json, sys
 from pathlib import Path
 
 import torch
 from helpers.models import write_model_folder
 
-folder = write_model_folder(Path(sys.argv[1]))
+folder = write_model_folder(Path(sys.argv[1]), channels=2 if sys.argv[2] == "autopet" else 1)
 plans = json.loads((folder / "plans.json").read_text())
 plans["configurations"]["3d_fullres"]["patch_size"] = [8, 64, 64]  # its own is for tests of a second
 (folder / "plans.json").write_text(json.dumps(plans))
@@ -128,11 +128,15 @@ prepare_care() {
 
 # The job and the tarball of the upload; `build` makes them again.
 prepare_grand_challenge() {
-    "$outside/python" container/pack_job.py "$work/model" "$work/upload"
+    "$outside/python" container/pack_job.py "$work/model" "$work/upload" --form "$form"
     cp -R "$work/upload/test/input/interf0" "$work/input"
     mkdir "$work/weights"
     tar -xzf "$work/upload/model.tar.gz" -C "$work/weights"
-    "$outside/nnunet-prompt" submit --form grand-challenge -i "$work/input" -o "$work/expected" -m "$work/weights" --strict
+    "$outside/nnunet-prompt" submit --form "$form" -i "$work/input" -o "$work/expected" -m "$work/weights" --strict
+}
+
+prepare_autopet() {
+    prepare_grand_challenge
 }
 
 # Phantoms of two centres, and what `predict` makes of them outside.
@@ -177,12 +181,12 @@ diff -r "$work/expected" "$work/answered" || fail 'the answers differ'
 owners="$(find "$work/answered" -type f -printf '%U\n' | sort -u)"
 [[ $owners == 10001 ]] || fail "the masks belong to $owners, expected the user 10001"
 find "$work/answered" -type f -printf '%f, %s bytes: the same\n'
-if [[ $form == grand-challenge ]]; then
+if [[ $form == grand-challenge || $form == autopet ]]; then
     say 'what it refuses'
     mv "$work/weights" "$work/kept" && mkdir "$work/weights"
     refuse 'a job without weights' 'no weights'
     rmdir "$work/weights" && mv "$work/kept" "$work/weights"
-    sed -i 's/"slug": "medical-image"/"slug": "moon"/' "$work/input/inputs.json"
+    sed -i '0,/"slug": "[a-z-]*"/s//"slug": "moon"/' "$work/input/inputs.json"
     refuse 'an unknown slug' "unknown slug 'moon'"
     echo '[' >"$work/input/inputs.json"
     refuse 'an inputs.json that is no JSON' 'not readable as JSON'

@@ -1,6 +1,6 @@
 """Makes what is uploaded to Grand Challenge beside the image, and a job to try it with.
 
-    python container/pack_job.py MODEL TARGET [--sockets FILE] [--image NAME]
+    python container/pack_job.py MODEL TARGET [--sockets FILE] [--form FORM] [--image NAME]
 
     TARGET/model.tar.gz               the weights, to upload under Algorithm > Models
     TARGET/model/                     the same, unpacked, as the platform mounts it at /opt/ml/model
@@ -42,19 +42,21 @@ FORM = "grand-challenge"
 MARK = "upload-pack.json"  # in TARGET: so only what this made is removed again
 
 
-def pack(model: Path, target: Path, *, sockets: Path | None = None, image: str) -> str:
+def pack(
+    model: Path, target: Path, *, sockets: Path | None = None, form: str = FORM, image: str
+) -> str:
     """Makes `target` anew and returns the hash that names the staged model.
 
     Raises `NNUNetPromptError` for a model or a sockets file that cannot be used, and for a target with other things.
     """
-    chosen = sockets_for(FORM, sockets, (model,))
+    chosen = sockets_for(form, sockets, (model,))
     if target.exists() and any(target.iterdir()) and not (target / MARK).is_file():
         raise NNUNetPromptError(
             f"{target}: holds other things than an upload pack; name another folder"
         )
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    write_json(target / MARK, {"form": FORM, "image": image})
+    write_json(target / MARK, {"form": form, "image": image})
     digest = stage(model, target / "model")
     write_json(target / "model" / SOCKETS_FILE, chosen.model_dump(exclude_defaults=True))
     write_tarball(target / "model", target / "model.tar.gz")
@@ -151,12 +153,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="trained model: <trainer>__<plans>__<config>")
     parser.add_argument("target", type=Path, help="folder to make")
     parser.add_argument("--sockets", type=Path, help="sockets file (default: the package's)")
+    parser.add_argument("--form", choices=(FORM, "autopet"), default=FORM, help="form of the jobs")
     parser.add_argument(
         "--image", default="nnunet-prompt:grand-challenge", help="name of the image"
     )
     args = parser.parse_args(argv)
     try:
-        pack(args.model, args.target, sockets=args.sockets, image=args.image)
+        pack(args.model, args.target, sockets=args.sockets, form=args.form, image=args.image)
     except (NNUNetPromptError, StageError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--form",
         choices=FORMS,
-        default=CARE,
+        default=os.environ.get("nnUNet_prompt_form") or CARE,
         help="form of the input folder: care (default), images/ and prompts.json; grand-challenge, a job with"
         " inputs.json and images/<slug>/; autopet, one interaction with images/ct/, images/pet/ and lesion-clicks.json;"
         " or cvpr, *.npz",
@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state",
         type=Path,
+        default=os.environ.get("nnUNet_prompt_state") or None,
         metavar="FOLDER",
         help="folder that outlives the run, such as /cache: the mask of a case is kept there, and its next prompts"
         " correct it",

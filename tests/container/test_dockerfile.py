@@ -17,7 +17,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 def test_submit_finds_its_folders_in_the_containers_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    variables = dict(re.findall(r"(nnUNet_prompt_\w+)=(\S+)", DOCKERFILE))
+    stage = DOCKERFILE.split(" AS runtime\n")[1].split("\nFROM ")[0]
+    variables = dict(re.findall(r"(nnUNet_prompt_\w+)=(\S+)", stage))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     args = build_parser().parse_args(["submit"])

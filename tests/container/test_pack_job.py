@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nnunet_prompt.cli.main import build_parser
 from nnunet_prompt.cli.main import main as command_line
 from tests.challenge.forms.jobs import lively_model, read_mask
 from tests.helpers.each import each
@@ -27,6 +28,7 @@ def _load() -> Any:
 
 
 packing = _load()
+CHALLENGE = {"nnUNet_prompt_input": "/input", "nnUNet_prompt_output": "/output"}
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +105,33 @@ def test_what_is_wrong_is_one_line(
     assert expected[wrong] in line
 
 
-def test_the_image_reads_the_weights_where_the_platform_unpacks_them() -> None:
+def test_the_image_reads_the_weights_where_the_platform_unpacks_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     stage = dockerfile.split(" AS grand-challenge\n")[1].split("\nFROM ")[0]
     (entry,) = re.findall(r"^ENTRYPOINT (.+)$", stage, re.M)
-    assert json.loads(entry) == [
-        *("nnunet-prompt", "submit", "--form", "grand-challenge", "-m", "/opt/ml/model")
-    ]
+    program, *words = json.loads(entry)
+    for name, value in {**CHALLENGE, "nnUNet_prompt_form": "autopet"}.items():
+        monkeypatch.setenv(name, value)
+        assert f"{name}=" in dockerfile
+    args = build_parser().parse_args(words)
+    assert program == "nnunet-prompt"
+    assert (args.form, args.model) == ("autopet", Path("/opt/ml/model"))
+    assert (args.input, args.output, args.state) == (Path("/input"), Path("/output"), None)
+    monkeypatch.setenv("nnUNet_prompt_state", "/cache")
+    assert build_parser().parse_args(words).state == Path("/cache")
     assert "COPY" not in stage
     makefile = (ROOT / "Makefile").read_text()
     assert "--platform linux/amd64" in makefile and "--provenance=false" in makefile
+
+
+def test_the_pack_of_autopet_has_its_sockets(tmp_path: Path) -> None:
+    model = lively_model(tmp_path / "two", channels=2)
+    packing.pack(model, tmp_path / "pack", form="autopet", image="a")
+    inputs = json.loads((tmp_path / "pack/test/input/interf0/inputs.json").read_text())
+    assert [one["socket"]["slug"] for one in inputs] == ["ct", "pet", "lesion-clicks"]
+    sockets = json.loads((tmp_path / "pack/model/sockets.json").read_text())
+    assert sockets["start"] == "structures"
+    notes = (tmp_path / "pack/README.md").read_text()
+    assert "/output/images/tumor-lesion-segmentation/<image>.mha" in notes
