@@ -32,14 +32,6 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--form",
-        choices=FORMS,
-        default=os.environ.get("nnUNet_prompt_form") or CARE,
-        help="form of the input folder: care (default), images/ and prompts.json; grand-challenge, a job with"
-        " inputs.json and images/<slug>/; autopet, one interaction with images/ct/, images/pet/ and lesion-clicks.json;"
-        " or cvpr, *.npz",
-    )
-    parser.add_argument(
         "-i",
         dest="input",
         type=Path,
@@ -69,6 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     by_then = "time limit: by then every case has a mask, if necessary from its prompts alone"
     parser.add_argument("--budget-minutes", type=above_0(100_000), metavar="M", help=by_then)
     given_convention(parser)
+    _add_platform(parser)
+    _add_check(parser)
+    model(parser, variable="nnUNet_prompt_model")
+
+
+def _add_platform(parser: argparse.ArgumentParser) -> None:
+    """The form of the input folder, and what platforms other than CARE's need."""
+    parser.add_argument(
+        "--form",
+        choices=FORMS,
+        default=os.environ.get("nnUNet_prompt_form") or CARE,
+        help="form of the input folder: care (default), images/ and prompts.json; grand-challenge, a job with"
+        " inputs.json and images/<slug>/; autopet, one interaction with images/ct/, images/pet/ and lesion-clicks.json;"
+        " or cvpr, *.npz",
+    )
     parser.add_argument(
         "--sockets",
         type=Path,
@@ -84,8 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that outlives the run, such as /cache: the mask of a case is kept there, and its next prompts"
         " correct it",
     )
-    _add_check(parser)
-    model(parser, variable="nnUNet_prompt_model")
 
 
 class _OnlyCheck(argparse.Action):
@@ -110,6 +115,10 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.form not in FORMS:  # argparse checks what is typed, not the environment
+        raise NNUNetPromptError(
+            f"nnUNet_prompt_form: expected one of {', '.join(FORMS)}, found {args.form!r}"
+        )
     for option in ("sockets", "state"):
         if getattr(args, option) is not None and args.form not in JOBS:
             forms = " and ".join(JOBS)

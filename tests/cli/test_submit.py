@@ -90,3 +90,13 @@ def test_the_form_chooses_what_runs(
     assert folders == Folders(Path("a"), Path("b"), Path("c"), *given)
     assert options["submission"].strict and options["submission"].convention.base == 1
     assert capsys.readouterr().out == "wrote the masks to b; 1 case degraded, see the warnings\n"
+
+
+def test_a_form_of_the_environment_that_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("nnUNet_prompt_form", "kaggle")
+    assert main("submit -i a -o b -m c".split()) == 1
+    assert "nnUNet_prompt_form: expected one of care, grand-challenge, autopet, cvpr" in (
+        capsys.readouterr().err
+    )
