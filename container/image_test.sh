@@ -193,9 +193,12 @@ if [[ $form == grand-challenge || $form == autopet ]]; then
 fi
 if [[ $form == cli ]]; then
     say 'every verb'
-    for verb in $("$outside/python" -c 'from nnunet_prompt.cli.main import VERBS; print(*VERBS)'); do
+    # -P: the package that is installed, not the checkout
+    verbs="$("$outside/python" -P -c 'from nnunet_prompt.cli.main import VERBS; print(*VERBS)')"
+    for verb in $verbs; do
         run "$verb" --help >/dev/null 2>&1 || fail "$verb does not answer"
     done
+    echo "$verbs"
 fi
 ((size < limit)) || fail "the image takes $size bytes unpacked, more than $limit"
 say "passed: the image takes $size bytes unpacked"
