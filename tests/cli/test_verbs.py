@@ -278,7 +278,7 @@ def converter(layout: str, what: str) -> str:
     return f"nnunet_prompt.dataset_conversion.care.{layout}.{what}"
 
 
-@each("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_convert_a_care_download(
     layout: str, fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -315,7 +315,7 @@ def test_convert_takes_an_option_where_it_is_used(
             run(f"convert {other} source -d 1 {flag}")
 
 
-@each("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_inspect_a_care_download(
     layout: str, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,7 +382,7 @@ def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"
 
 
-@each("task", ["myops", "whs", "lascarqs", "liqa"])
+@each("task", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_mock_challenge(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.phantom.mock_challenge import mock_challenge_for
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.common.errors import DatasetError
-from nnunet_prompt.data.care_labels import TASKS
+from nnunet_prompt.data.care_labels import ALONE, TASKS
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.mock_challenge import (
@@ -252,7 +252,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         write_mock_challenge(SMALL, tmp_path, 1, centres=["A"])
 
 
-@each("task", TASKS)
+@each("task", [*TASKS, *ALONE])
 def test_every_task_is_a_mock_challenge(task: str) -> None:
     challenge = mock_challenge_for(task)
     assert challenge.task == task and challenge.centres and challenge.test_centres
