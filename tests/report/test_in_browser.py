@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -216,17 +215,10 @@ def test_it_prints(browser: Any, small: Small) -> None:
     for page in opened(browser, small.output):
         # Asked from outside: the page's policy forbids what wait_for_function evaluates inside.
         every = "[...document.images].every(one => !one.loading.startsWith('l') && one.complete)"
-<<<<<<< HEAD
         for _ in range(100):
             if page.evaluate(every):
                 break
             page.wait_for_timeout(100)
         assert page.evaluate(every)
-=======
-        until = time.monotonic() + 30  # the page forbids the eval that Playwright would wait with
-        while not page.evaluate(every):
-            assert time.monotonic() < until
-            page.wait_for_timeout(50)
->>>>>>> tidy
         printed = page.pdf(format="A4")
         assert printed.startswith(b"%PDF") and printed.count(b"/Subtype /Image") >= 16
