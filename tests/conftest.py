@@ -23,6 +23,7 @@ TRAININGS = (
     "tests/training/test_tune.py",
     "tests/training/test_pipeline.py",
     "tests/inference/test_trained_model.py",
+    "tests/training/test_model_travels.py",
 )
 
 

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 something the user can fix (one line on stderr), 2 misuse,
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import io
 import logging
@@ -41,6 +42,7 @@ from nnunet_prompt.common.log import log_on_stderr
 
 PROG = "nnunet-prompt"
 DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"
+IMPORT_SECONDS = 0.02  # after which Ctrl-C is tried again that came while torch was imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +160,21 @@ def _one_line(error: BaseException) -> str:
 
 @contextmanager
 def _ctrl_c() -> Iterator[list[int]]:
-    """Notes that Ctrl-C was pressed; some libraries make of the `KeyboardInterrupt` an error of their own."""
+    """Notes that Ctrl-C was pressed; some libraries make of the `KeyboardInterrupt` an error of their own.
+
+    While torch is imported it waits until that runs other code: compiled code of torch that meets it aborts the
+    process.
+    """
     pressed: list[int] = []
+    waiting: list[threading.Timer] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         pressed.append(number)
-        signal.default_int_handler(number, frame)
+        if not _is_importing_torch(frame):
+            signal.default_int_handler(number, frame)
+        waiting[:] = [threading.Timer(IMPORT_SECONDS, _interrupt)]
+        waiting[0].daemon = True
+        waiting[0].start()
 
     ours = (
         threading.current_thread() is threading.main_thread()
@@ -174,8 +185,33 @@ def _ctrl_c() -> Iterator[list[int]]:
     try:
         yield pressed
     finally:
+        for timer in waiting:
+            timer.cancel()
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt() -> None:
+    """Ctrl-C again, for the main thread, whatever it waits for."""
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _is_importing_torch(frame: FrameType | None) -> bool:
+    """Whether torch's own code is run, and as part of an import that `main` waits for: it may be in compiled code."""
+    inner = frame
+    while _is_of_torch(inner) and frame is not None and frame.f_code is not main.__code__:
+        if frame.f_code.co_name == "<module>" and _is_of_torch(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_of_torch(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "torch"
 
 
 VERBS = {
