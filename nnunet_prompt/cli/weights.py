@@ -194,10 +194,11 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         dest="form",
-        choices=("nninteractive", "nnunet"),
+        choices=("nninteractive", "nnunet", "safetensors", "onnx"),
         required=True,
         help="nninteractive: prompted segmentation in the viewers of nnInteractive; nnunet: all structures, for"
-        " nnUNetv2_predict without our package",
+        " nnUNetv2_predict without our package; safetensors: the whole model without a pickle; onnx: one network, from"
+        " image and prompt channels to logits, with manifest.json (needs nnunet-prompt[onnx])",
     )
     parser.add_argument(
         "-f",
@@ -260,7 +261,7 @@ ACTIONS = {
     ),
     "fetch": Action("download weights that `weights list` shows", _fetch_arguments, _fetch),
     "export": Action(
-        "export a model for the viewers of nnInteractive or for stock nnU-Net",
+        "export a model for the viewers of nnInteractive, for stock nnU-Net, as safetensors or as ONNX",
         _export_arguments,
         _export,
     ),
