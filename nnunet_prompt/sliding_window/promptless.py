@@ -11,6 +11,7 @@ from torch import nn
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 
 ARCHITECTURES = "dynamic_network_architectures."  # the package of nnU-Net's networks
+NO_NUMBER: Any = -1  # of channels, which no batch has
 
 
 def without_prompts(network: nn.Module, channels: int) -> nn.Module | None:
@@ -20,7 +21,7 @@ def without_prompts(network: nn.Module, channels: int) -> nn.Module | None:
     read them can go. All other parameters, and those columns that stay, are the network's own memory. None for a
     network that is not nnU-Net's, or a first convolution that is not plain: give these the zeros.
     """
-    if not type(network).__module__.startswith(ARCHITECTURES):
+    if not any(kind.__module__.startswith(ARCHITECTURES) for kind in type(network).__mro__):
         return None
     stem = _first_convolution(network)
     if stem is None or stem.in_channels != channels + N_PROMPT_CHANNELS or stem.groups != 1:
@@ -33,6 +34,8 @@ def without_prompts(network: nn.Module, channels: int) -> nn.Module | None:
         weight = stem.weight.detach()[:, :channels]
         narrow.weight = nn.Parameter(weight, requires_grad=False)
     narrow.in_channels = channels
+    if hasattr(alone, "n_image_channels"):  # else it would add the empty prompts itself
+        alone.n_image_channels = NO_NUMBER
     return alone
 
 

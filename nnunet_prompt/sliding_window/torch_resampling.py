@@ -76,22 +76,18 @@ def _resampled(
     if how.shape == how.new_shape:
         return send(volume, device).contiguous()
     if how.slices in (1, 2):  # that axis comes last: nothing can be done slab by slab
-        order = _order(how, [a for a in range(3) if a != how.slices])
-        result = _product(send(volume, device), how, order)
-        return along(
-            _clip(result, how, limits, (0, len(volume))),
-            _whole(how, how.slices, device),
-            how.slices,
-        )
-    in_plane = _order(how, [1, 2])
+        in_plane = _order(how, [a for a in range(3) if a != how.slices])
+        flat = _product(send(volume, device), how, in_plane)
+        return _product(_clip(flat, limits), how, [how.slices])
+    by_slice = limits if how.slices == 0 else None
     flat = torch.empty((how.shape[0], *how.new_shape[1:]), device=device)
     step = max(1, SEND // max(volume[0].numel(), 1))
-    for start in range(0, len(volume), step):
-        span = (start, min(start + step, len(volume)))
-        part = _product(send(volume[span[0] : span[1]], device), how, in_plane)
-        flat[span[0] : span[1]] = _clip(part, how, limits, span) if how.slices == 0 else part
-    result = along(flat, _whole(how, 0, device), 0)
-    return result if how.slices == 0 else _clip(result, how, limits, (0, len(result)))
+    for low in range(0, len(volume), step):
+        here = slice(low, low + step)
+        part = _product(send(volume[here], device), how, _order(how, [1, 2]))
+        flat[here] = _clip(part, None if by_slice is None else by_slice[:, here])
+    result = _product(flat, how, [0])
+    return _clip(result, None if how.slices == 0 else limits)
 
 
 def _order(how: Resampler, axes: list[int]) -> list[int]:
@@ -101,20 +97,13 @@ def _order(how: Resampler, axes: list[int]) -> list[int]:
 
 def _product(block: Tensor, how: Resampler, axes: Sequence[int]) -> Tensor:
     for axis in axes:
-        block = along(block, _whole(how, axis, block.device), axis)
+        block = along(block, rows_of(how.matrices[axis], block.device), axis)
     return block
 
 
-def _whole(how: Resampler, axis: int, device: torch.device) -> Tensor:
-    return rows_of(how.matrices[axis], device)
-
-
-def _clip(block: Tensor, how: Resampler, limits: npt.NDArray[Any] | None, span: Span) -> Tensor:
-    """Clips in place to the limits of the volume, or those of the slices `span` that the block holds."""
+def _clip(block: Tensor, limits: npt.NDArray[Any] | None) -> Tensor:
+    """Clips in place to lowest and highest values, (2, ...), as `Resampler.limits`; not without."""
     if limits is None:
         return block
-    here = limits
-    if how.slices is not None:
-        here = limits.take(range(*span), how.slices + 1)
-    low, high = torch.from_numpy(np.array(here, np.float32)).to(block.device)
+    low, high = torch.from_numpy(np.array(limits, np.float32)).to(block.device)
     return torch.minimum(torch.maximum(block, low, out=block), high, out=block)
