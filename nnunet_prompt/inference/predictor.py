@@ -15,7 +15,7 @@ import torch
 from nnunet_prompt.common.arguments import as_path, one_of
 from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.inference.automatic import AutomaticPass, image_at
+from nnunet_prompt.inference.automatic import AutomaticPass
 from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
@@ -28,9 +28,9 @@ from nnunet_prompt.inference.given import (
     check_channels,
 )
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
+from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import (
     LabelMap,
-    decode_structures,
     label_type,
     merge_objects,
     slice_gate,
@@ -203,29 +203,17 @@ class PromptPredictor:
             self.table.find(name)
         return self.answer_structures(self.place(images, whole=True), names)
 
-    def answer_structures(self, case: Placed, wanted: Sequence[str] = ()) -> LabelMap:
-        """As `predict_structures`, for a case that was placed as a whole."""
+    def answer_structures(
+        self, case: Placed, wanted: Sequence[str] = (), maps: LevelFiles | None = None
+    ) -> LabelMap:
+        """As `predict_structures`, for a case that was placed as a whole. Fills the probability maps, too."""
         official = [s.official for s in self.table.structures]
         labels = np.zeros(case.file_shape, label_type(official), order="F")
         resampling = self.model.configuration.resampling_fn_probabilities
-        count = AutomaticPass(self.engine, self.table, resampling).labels(case, wanted, labels)
-        _LOG.debug("%d tiles, %d of them of a single value and not run", count.tiles, count.skipped)
-        keep_largest(labels, self.table, self._one_component)
-        return labels
-
-    def structure_logits(self, case: Placed) -> list[LabelLogits]:
-        """Predicts the logits of all structures in a case that was placed as a whole, on its grid."""
-        image = image_at(case, torch.device("cpu"))
-        return [LabelLogits((0, 0, 0), one) for one in self.engine.structures(image.array)]
-
-    def decode_structures(
-        self, case: Placed, found: Sequence[LabelLogits], wanted: Sequence[str] = ()
-    ) -> LabelMap:
-        """The label map of what `structure_logits` found."""
-        official = [s.official for s in self.table.structures]
-        labels = self._restore(
-            case, found, lambda here, _: decode_structures(here, self.table, wanted), official
+        count = AutomaticPass(self.engine, self.table, resampling).labels(
+            case, wanted, labels, maps
         )
+        _LOG.debug("%d tiles, %d of them of a single value and not run", count.tiles, count.skipped)
         keep_largest(labels, self.table, self._one_component)
         return labels
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.inference import automatic, places
 from nnunet_prompt.inference.automatic import AutomaticPass
+from nnunet_prompt.inference.level_files import LevelFiles
+from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.places import Need, Place
 from nnunet_prompt.inference.predictor import PromptPredictor
+from nnunet_prompt.inference.probabilities import CaseLogits, structure_keys
 from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.sliding_window.canvas import LabelLogits
+from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from tests.helpers.each import each
 from tests.helpers.predictors import ORIENTATIONS, predictor, stored
 
@@ -39,7 +45,13 @@ class Smooth(nn.Module):
 def at_once(one: PromptPredictor, volume: NiftiVolume, wanted: tuple[str, ...] = ()) -> Any:
     """The labels of all logits of the volume."""
     case = one.place([volume], whole=True)
-    return one.decode_structures(case, one.structure_logits(case), wanted)
+    assert isinstance(case.image, DenseImage)
+    logits = one.engine.structures(case.image.array)
+    labels = np.zeros(volume.shape, np.uint16)
+    how = one.model.configuration.resampling_fn_probabilities
+    found = case.grid.restore(logits, how, lambda a, _: decode_structures(a, one.table, wanted))
+    case.file_to_reader.apply(labels)[...] = found
+    return labels
 
 
 def check(one: PromptPredictor, volume: NiftiVolume, wanted: tuple[str, ...] = ()) -> None:
@@ -73,6 +85,33 @@ def test_some_structures_only(wanted: tuple[str, ...]) -> None:
     check(predictor(Smooth()), stored(spacing=SPACINGS[1], size=SIZE), wanted)
 
 
+@each("spacing", SPACINGS)
+@each("whole", [False, True])
+def test_probabilities_are_those_of_all_logits(
+    tmp_path: Any, spacing: dict[str, float], whole: bool
+) -> None:
+    """Of a structure alone and with its part, to a level: 32 bits round otherwise than 64."""
+    one, volume = predictor(Smooth()), stored(spacing=spacing, size=SIZE)
+    case = one.place([volume], whole=True)
+    assert isinstance(case.image, DenseImage)
+    heads = structure_keys(one.table)
+    how = one.model.configuration.resampling_fn_probabilities
+    found = [LabelLogits((0, 0, 0), k) for k in one.engine.structures(case.image.array)]
+    expected = CaseLogits(case, {k: [found[h - 1] for h in own] for k, own in heads.items()}, how)
+    maps = LevelFiles(tmp_path, heads, case.file_shape)
+    with pytest.MonkeyPatch.context() as patch:
+        if whole:
+            patch.setattr(automatic, "linear_of", lambda grid, function: None)
+        labels = one.answer_structures(case, (), maps)
+    assert np.array_equal(labels, one.predict_structures([volume]))
+    for key in heads:
+        mine, theirs = maps.levels(key).astype(int), expected.levels(key).astype(int)
+        assert theirs.max() > 128 and np.abs(mine - theirs).max() <= 1
+        assert np.count_nonzero(mine != theirs) < 1e-3 * mine.size
+    maps.close()
+    assert not list(tmp_path.iterdir())
+
+
 @each("slices", [1, 3, 1000])
 def test_any_number_of_slices_at_a_time(slices: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(automatic, "step_of", lambda shape, voxels: slices)
@@ -89,18 +128,18 @@ def test_memory_that_is_not_enough_after_all(monkeypatch: Any, caplog: Any) -> N
     one, volume = predictor(Smooth()), stored(spacing=SPACINGS[2], size=SIZE)
     expected = at_once(one, volume)
     asked: list[str] = []
-    honest = AutomaticPass._labels
+    honest = AutomaticPass._write
 
-    def greedy(self: Any, case: Any, wanted: Any, into: Any, place: Place) -> Any:
+    def greedy(self: Any, case: Any, slabs: Any, target: Any, place: Place) -> Any:
         asked.append(place.description)
         if place.description != "c":
-            case.grid.inside(case.file_to_reader.apply(into))[:3] = 77  # half done
+            case.grid.inside(case.file_to_reader.apply(target.labels))[:3] = 77  # half done
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
-        return honest(self, case, wanted, into, place)
+        return honest(self, case, slabs, target, place)
 
     three = [Place(name, CPU, CPU) for name in "abc"]
     monkeypatch.setattr(automatic, "places", lambda device, need: three)
-    monkeypatch.setattr(AutomaticPass, "_labels", greedy)
+    monkeypatch.setattr(AutomaticPass, "_write", greedy)
     found = one.predict_structures([volume])
     assert asked == ["a", "b", "c"] and np.array_equal(found, expected)
     assert "out of memory a: the case is run again b" in caplog.text
