@@ -88,7 +88,7 @@ class AutomaticPass:
         for chunk in chunks(slabs, how, step_of(how.new_shape, voxels)):
             here = slice(*chunk.span)
             there[here] = labels(chunk, resampler)
-            for key, found in zip(keys, levels(chunk, resampler), strict=True):
+            for key, found in zip(keys, levels(chunk, resampler) if keys else (), strict=True):
                 case.grid.inside(case.file_to_reader.apply(target.map(key)))[here] = found
 
     def _write_whole(self, case: Placed, slabs: Iterable[Slab], target: _Target) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import Window
+from nnunet_prompt.sliding_window.batch_size import fastest_batch
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.sliding_window.promptless import without_prompts
@@ -43,6 +44,7 @@ class StructurePass:
     """The networks of a model (one per fold) and how they are slid over a volume; fields as in `Engine`.
 
     `importance` (*tile) weighs the voxels of a tile and lies where sums are kept. `skip` leaves out tiles of one value.
+    `max_batch` bounds the tiles that are run at a time; up to it the device's fastest number is (`batch_size`).
     """
 
     networks: tuple[nn.Module, ...]
@@ -67,12 +69,13 @@ class StructurePass:
         bar = progress(windows, "tiles", unit="it", leave=False, hidden=len(windows) < 16)
         asked = _Asked(self, image.channels)
         count.tiles += len(windows)
+        batch = min(self.max_batch, asked.fastest((image.channels, z, y, x)))
 
         def answers(row: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
             here = _Row(image, row[0], self.device)
             todo = [w for w in row if w not in single]
-            for start in range(0, len(todo), self.max_batch):
-                some = todo[start : start + self.max_batch]
+            for start in range(0, len(todo), batch):
+                some = todo[start : start + batch]
                 logits = asked.logits(torch.stack([here.tile(w) for w in some]))
                 yield from zip(some, logits, strict=True)
                 _advance(bar, len(some))
@@ -100,6 +103,12 @@ class _Asked:
         if self.zeros:
             self.networks = list(one.networks)
         self.alike: dict[tuple[float, ...], Tensor] = {}
+
+    def fastest(self, shape: Sequence[int]) -> int:
+        """How many tiles to run at a time; one where no more are allowed."""
+        if self.one.max_batch == 1:
+            return 1
+        return fastest_batch(self.one.networks[0], shape, self.one.device, self.logits)
 
     def logits(self, batch: Tensor) -> Tensor:
         """Logits (B, K, *tile) where sums are kept, of tiles (B, C, *tile) on the network's device."""
