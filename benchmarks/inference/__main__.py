@@ -34,7 +34,10 @@ from inference.report import all_tiles, report
 from inference.tasks import TASKS, Task, small
 from nnunet_prompt.common.errors import did_you_mean
 
-SIDES = ("stock", "one_by_one", "full", "ours", "padded", "nninteractive", "ours_voxels")
+AUTOMATIC = ("automatic", "automatic_all_run", "automatic_bfloat16")
+SIDES = (
+    *("stock", *AUTOMATIC, "one_by_one", "full", "ours", "padded", "nninteractive", "ours_voxels"),
+)
 EXTRA = "left out: pip install nnunet-prompt[nninteractive]"
 REAL = ("Dataset802_SunnybrookLV", "Dataset801_Hippocampus")
 REAL_RESULTS = "nnUNet_results_short_seed0"

@@ -141,7 +141,22 @@ def score_step(task: Task, folder: Path) -> dict[str, Any]:
     for name, reference in (("ours", "full"), ("padded", "ours")):
         if name in found and reference in found:
             scores[f"{name}_{reference}"] = agreement(found[name], found[reference], values)
+    scores |= automatic_scores(folder / "masks", values)
     return scores
+
+
+def automatic_scores(masks: Path, values: list[int]) -> dict[str, Any]:
+    """How our automatic masks agree with stock nnU-Net's, whose labels are 1, 2, ... in the order of the values."""
+    from nnunet_prompt.io.nifti import read_labels
+
+    if not (masks / "stock.nii.gz").is_file():
+        return {}
+    stock = np.array([0, *values], np.uint16)[read_labels(masks / "stock.nii.gz")]
+    return {
+        f"{name}_stock": agreement(read_labels(path), stock, values)
+        for name in ("automatic", "automatic_all_run", "automatic_bfloat16")
+        if (path := masks / f"{name}.nii.gz").is_file()
+    }
 
 
 def agreement(mask: Array, reference: Array, values: list[int]) -> dict[str, Any]:
