@@ -117,6 +117,7 @@ class PromptPredictor:
             ensemble=tuple(others),
             growth=8 if options.grow else 0,
             bfloat16=options.bfloat16,
+            skip_single=options.skip_single,
         )
 
     @classmethod
@@ -213,7 +214,8 @@ class PromptPredictor:
         count = AutomaticPass(self.engine, self.table, resampling).labels(
             case, wanted, labels, maps
         )
-        _LOG.debug("%d tiles, %d of them of a single value and not run", count.tiles, count.skipped)
+        level = logging.INFO if count.skipped else logging.DEBUG
+        _LOG.log(level, "%d of %d tiles skipped: they have a single value", *count.skipped_of)
         keep_largest(labels, self.table, self._one_component)
         return labels
 

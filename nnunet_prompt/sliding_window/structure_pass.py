@@ -38,13 +38,18 @@ class TileCount:
     tiles: int = 0
     skipped: int = 0
 
+    @property
+    def skipped_of(self) -> tuple[int, int]:
+        """How many were skipped, and of how many."""
+        return self.skipped, self.tiles
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StructurePass:
     """The networks of a model (one per fold) and how they are slid over a volume; fields as in `Engine`.
 
     `importance` (*tile) weighs the voxels of a tile and lies where sums are kept. `skip` leaves out tiles of one value.
-    `max_batch` bounds the tiles that are run at a time; up to it the device's fastest number is (`batch_size`).
+    With a `max_batch` of 1 tiles are run one by one, else as many at a time as is fastest on the device (`batch_size`).
     """
 
     networks: tuple[nn.Module, ...]
@@ -69,7 +74,7 @@ class StructurePass:
         bar = progress(windows, "tiles", unit="it", leave=False, hidden=len(windows) < 16)
         asked = _Asked(self, image.channels)
         count.tiles += len(windows)
-        batch = min(self.max_batch, asked.fastest((image.channels, z, y, x)))
+        batch = asked.fastest((image.channels, z, y, x))
 
         def answers(row: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
             here = _Row(image, row[0], self.device)
