@@ -34,6 +34,7 @@ RATIOS = {
         ("automatic_bfloat16", "stock", "total", 0.5),
         ("automatic", "stock", "peak", 0.35),
     ),
+    "Thorax": (("automatic", "stock", "peak", 0.2),),
     "ShortAxis": (("ours", "one_by_one", "total", 1.05),),
     "Liver": (("ours", "stock", "total", 0.4),),
     "LeftAtrium": (("ours", "stock", "total", 0.4),),

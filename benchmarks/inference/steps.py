@@ -41,7 +41,9 @@ def draw_step(task: Task, folder: Path) -> dict[str, Any]:
     for channel, image in enumerate(images):
         write(folder / "case" / f"case_{channel:04d}.nii.gz", to_file(image), task)
     masks = {value: truth == value for value in task.values.values()}
-    sets = simulated_prompts(masks, "box + points in slices", task.name, slice_axis=2)
+    sets: dict[int, Any] = {}
+    if not task.automatic:
+        sets = simulated_prompts(masks, "box + points in slices", task.name, slice_axis=2)
     save_prompts(folder / "case", sets)
     if task.padded:
         pad(task, folder, to_file(images[0]), sets)
