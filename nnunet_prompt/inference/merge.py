@@ -13,6 +13,8 @@ from nnunet_prompt.prompts.frames import AxisMap
 
 Logits = npt.NDArray[np.floating[Any]]
 LabelMap = npt.NDArray[np.integer[Any]]
+HIGHEST = 40.0  # logits are clipped to it, where a probability is one
+STEP = 100.0  # of priority, above any difference of clipped logits
 
 
 def label_type(labels: Iterable[int]) -> np.dtype[Any]:
@@ -60,6 +62,11 @@ def slice_gate(
     return gate.reshape(len(labels), *shape)
 
 
+def ranks(table: StructureTable) -> dict[str, int]:
+    """The rank of each structure that the table's priority names: 1 for the last, more for those before."""
+    return {name: len(table.priority) - i for i, name in enumerate(table.priority)}
+
+
 def decode_structures(
     logits: Logits, table: StructureTable, wanted: Sequence[str] = ()
 ) -> LabelMap:
@@ -69,13 +76,12 @@ def decode_structures(
     the higher probability. `wanted` (names or official values) restricts the structures that may appear.
     """
     chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
-    rank = {name: len(table.priority) - i for i, name in enumerate(table.priority)}
+    rank = ranks(table)
     official = [s.official for s in chosen]
     kind = label_type(official)
-    step = 100.0  # above any difference of clipped logits
     score = np.stack(
         [
-            np.where(here > 0, np.clip(here, 0, 40) + step * rank.get(s.name, 0), -1.0)
+            np.where(here > 0, np.clip(here, 0, HIGHEST) + STEP * rank.get(s.name, 0), -1.0)
             for s in chosen
             for here in (np.asarray(logits[s.label - 1], np.float32),)
         ]

@@ -28,6 +28,8 @@ class PredictOptions:
     window: Literal["prompted", "full"] = "prompted"
     grow: bool = True  # add tiles where the mask touches the border
     bfloat16: bool = False  # 16 bits on a CPU that has them: twice as fast, nearly equal
+    # without prompts: tiles of a single value (padding, clipped air) are run once, which changes nothing
+    skip_single: bool = True
     consistent: bool = True  # masks keep what prompts state, see `inference.consistent`
     # only one component of structures that are one in every training case, see `inference.components`
     one_component: bool = True

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nnunet_prompt.common.arguments import as_path, check_type
 from nnunet_prompt.common.errors import NNUNetPromptError
@@ -18,11 +19,13 @@ from nnunet_prompt.inference.case_runner import (
 )
 from nnunet_prompt.inference.given import as_names, as_options
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
+from nnunet_prompt.inference.low_memory import predict_in_memory
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import (
     Asked,
     CaseToDo,
     LoadedCase,
+    MaskedCase,
     Tally,
     in_short,
     load_case,
@@ -205,11 +208,27 @@ def predict_cases(
     return each_case(
         ((case.images.case, case) for case in cases),
         load=load,
-        work=lambda loaded: predict_case(predictor, loaded, asked),
+        work=lambda loaded: _in_memory(predictor, loaded, asked),
         write=write_mask,
         verb="predict",
         verbose=verbose,
     )
+
+
+def _in_memory(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
+    """Asks the network; where memory is short, with less of it, which is reported."""
+
+    def ask(variant: Any) -> MaskedCase:
+        return predict_case(variant, loaded, asked)
+
+    masked, used = predict_in_memory(predictor, ask)
+    if used is not None:
+        about = "" if used.exact else ", so that its mask may differ"
+        name = loaded.case.images.case
+        _log.warning(
+            "case %s: there was too little memory; done %s%s", name, used.description, about
+        )
+    return masked
 
 
 def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:

@@ -24,6 +24,8 @@ from nnunet_prompt.sliding_window.canvas import Canvas, LabelLogits
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
+from nnunet_prompt.sliding_window.rolling import Slab
+from nnunet_prompt.sliding_window.structure_pass import StructurePass, TileCount
 from nnunet_prompt.sliding_window.tile_cache import Key, TileCache
 from nnunet_prompt.sliding_window.tile_plan import plan_tiles
 from nnunet_prompt.sliding_window.tiles import (
@@ -59,7 +61,7 @@ class Engine:
     spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the tiles that share a forward pass.
     `ensemble` are further networks, one per fold, whose logits are averaged with those of `network`. `growth` bounds
     the rounds in which tiles are added where a mask touches the border of what was computed. `bfloat16` is for the
-    CPU (see `mean_logits`).
+    CPU (see `mean_logits`). `skip_single` is for structures: tiles of a single value are run once (`structure_pass`).
     """
 
     network: nn.Module
@@ -72,6 +74,7 @@ class Engine:
     ensemble: tuple[nn.Module, ...] = ()
     growth: int = 8
     bfloat16: bool = False
+    skip_single: bool = True
 
     @torch.inference_mode()
     def find(
@@ -127,18 +130,25 @@ class Engine:
     def structures(self, image: Tensor) -> Tensor:
         """Logits of the structure heads without a prompt, (K, Z, Y, X), float32 on the CPU, in one pass."""
         dense = DenseImage(image)
-        windows = Tiling(dense.shape, self._tile_shape(), self.step_size).lattice()
-        canvas: Canvas | None = None
-        for window in _progress(windows):
-            batch = torch.zeros((1, dense.channels + N_PROMPT_CHANNELS, *window.shape))
-            batch[0, : dense.channels] = dense.tile(window)
-            logits = self._logits(batch)[0, 1:]
-            if canvas is None:
-                canvas = Canvas(dense.shape, len(logits))
-                canvas.reserve(windows)
-            canvas.add(logits, window, self._importance())
-        assert canvas is not None  # a volume has at least one tile
-        return canvas.logits()
+        slabs = [slab.logits for slab in self.structure_slabs(dense, torch.device("cpu"))]
+        return torch.cat(slabs, 1)
+
+    def structure_slabs(
+        self, image: DenseImage, sums: torch.device, count: TileCount | None = None
+    ) -> Iterator[Slab]:
+        """The same, slab by slab along Z on the device `sums`; none is kept. `count` adds up tiles."""
+        one = StructurePass(
+            (self.network, *self.ensemble),
+            self.patch_size,
+            self.device,
+            self._importance().to(sums),
+            self.mirror_axes,
+            self.step_size,
+            self.max_batch,
+            self.bfloat16,
+            self.skip_single,
+        )
+        return one.run(image, TileCount() if count is None else count)
 
     def _run(
         self,
