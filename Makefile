@@ -55,6 +55,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	[ "$$(uname)" = Darwin ] || $(BIN)/actionlint  # it has no wheel for macOS
 
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)

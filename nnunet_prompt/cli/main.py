@@ -26,6 +26,7 @@ from typing import Any
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import (
+    completion,
     evaluate,
     interact,
     leaderboard,
@@ -37,6 +38,7 @@ from nnunet_prompt.cli import (
     weights,
 )
 from nnunet_prompt.cli import verbs as does
+from nnunet_prompt.cli.doctor import verb as doctor
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
 
@@ -279,6 +281,16 @@ VERBS = {
         does.env,
     ),
     "trainers-dir": Verb("print the folder of our trainers", takes.none, does.trainers_dir),
+    "doctor": Verb(
+        "check this installation: versions, devices, folders, trainers, and a self-test",
+        doctor.add_arguments,
+        doctor.run,
+    ),
+    "completion": Verb(
+        "print the completion for a shell: verbs, options and files after Tab",
+        completion.add_arguments,
+        lambda args: completion.run(args.shell, lambda: build_parser(["convert"])),
+    ),
     "demo": Verb(
         "run everything on phantom hearts, from data to masks, in minutes on a CPU",
         takes.demo,

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=(),
         metavar="LV,scar",
-        help="segment only these structures, by name or official value",
+        help="segment only these structures, by name, official value or words such as 'left ventricular cavity'",
     )
     parser.add_argument(
         "--probabilities",

@@ -35,7 +35,7 @@ VERBS = (
         "interact",
         "view",
     ),
-    *("env", "trainers-dir", "demo"),
+    *("env", "trainers-dir", "doctor", "completion", "demo"),
 )
 
 
@@ -104,6 +104,9 @@ def test_python_m_is_the_same_command() -> None:
         "plan -d 0",
         "plan -d 1 --features 8,0",
         "env more",
+        "doctor me",
+        "completion",
+        "completion tcsh",
     ],
 )
 def test_misuse_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
