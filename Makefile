@@ -8,6 +8,7 @@
 #   make peft    tuning few parameters: what it costs and what it brings
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
+#   make docs    the documentation, strictly checked, without network: out/site/index.html
 #   make clean   removes what the targets above made, the environment included
 #
 # The submission container (container/README.md); VARIANT is cpu or cuda:
@@ -23,6 +24,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
 LENGTHS ?= short
+SITE ?= out/site
 VARIANT ?= cpu
 WORKERS ?= logical
 
@@ -35,7 +37,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint docs real start peft weights inference clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -50,6 +52,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir "$(abspath $(SITE))"
+	@echo "$(SITE)/index.html"
 
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)

@@ -119,6 +119,7 @@ class PromptPredictor:
 
     @property
     def n_image_channels(self) -> int:
+        """The number of image channels that the model takes."""
         return self.model.n_image_channels
 
     @property
@@ -134,6 +135,7 @@ class PromptPredictor:
 
     @property
     def table(self) -> StructureTable:
+        """The structures of the model: names, official values, priority."""
         return self.model.table
 
     def predict(
