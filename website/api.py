@@ -14,7 +14,7 @@ from website.undocumented import Undocumented
 
 HEAD = """# API
 
-Made from the docstrings of what `nnunet_prompt` exports. [nnunet_prompt in Python](../python.md) is the page to start with.
+Made from the docstrings of what `nnunet_prompt` exports. Start with [nnunet_prompt in Python](../python.md).
 """
 
 

@@ -1,4 +1,4 @@
-"""The page of file formats and their JSON schemas: those of website/schemas, and that of prompts, made from its models."""
+"""The page of file formats with their JSON schemas: website/schemas, and that of prompts, made from its models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ OWN = "prompts.schema.json"
 
 HEAD = """# File formats
 
-Every JSON file that you write or read, with its schema (JSON Schema 2020-12). The schemas are files of this site as well, for an
-editor or a validator.
+Every JSON file that you write or read, with its schema (JSON Schema 2020-12). The schemas are files of this site
+as well, for an editor or a validator.
 """
 
 
@@ -62,7 +62,7 @@ def prompts_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Prompts, our own form",
-        "description": "What `predict -p` and `load_prompts` read and `view` writes. [Prompts](../prompts.md) has an example.",
+        "description": "`predict -p` and `load_prompts` read it, `view` writes it. [Prompts](../prompts.md) has an example.",
         **{k: _led(v) for k, v in schema.items() if k not in ("$defs", "title", "description")},
         "$defs": made,
     }

@@ -1,14 +1,14 @@
-"""The hooks of mkdocs: pages made from the parsers, docstrings, schemas and result files, and links between all of them.
+"""The hooks of mkdocs: pages from the parsers, docstrings, schemas and result files, and links between all of them.
 
 Raises mkdocs' `PluginError`, which ends the build, where a verb, an option or a public name has no description.
 """
 
 from __future__ import annotations
 
-import os
+import os.path
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,12 +79,12 @@ def linked(markdown: str, uri: str) -> str:
     folder = _home(uri)
 
     def lead(match: re.Match[str]) -> str:
-        path = os.path.normpath(os.path.join(folder, match[2]))
+        path = os.path.normpath(PurePosixPath(folder, match[2]))
         page = page_of(path)
         if page is None:
             return match[0]
-        here = os.path.dirname(uri) or "."
-        return f"{match[1]}{os.path.relpath(page, here)}{match[3] or ''})"
+        lead = os.path.relpath(page, PurePosixPath(uri).parent)
+        return f"{match[1]}{lead}{match[3] or ''})"
 
     return _TARGET.sub(lead, markdown)
 
@@ -93,10 +93,10 @@ def _home(uri: str) -> str:
     """The folder of the repository that links of a page start from."""
     for path, page in OUTSIDE.items():
         if page == uri and page != "index.md":
-            return os.path.dirname(path) or "."
+            return str(PurePosixPath(path).parent)
     if uri.startswith("results/"):
         return "benchmarks/results"
-    return os.path.dirname(os.path.join("docs", uri))
+    return str(PurePosixPath("docs", uri).parent)
 
 
 def page_of(path: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 HEAD = """# Results
 
-Each page is written by a benchmark of the repository, from the numbers in the JSON file of the same name. None is edited by hand.
+Each page is written by a benchmark of the repository, most of them beside a JSON file with their numbers.
 
 | page | states |
 |---|---|

@@ -36,24 +36,14 @@ def variables() -> dict[str, str]:
 
 
 def put_hippocampus(archive: Path, target: Path) -> None:
-    """A few cases of the Decathlon's hippocampus in nnU-Net's layout."""
+    """The first cases of the archive, which has nnU-Net's layout."""
     with tarfile.open(archive) as tar:
-        tar.extractall(target.parent / "download", filter="data")
-    (described,) = (target.parent / "download").rglob("dataset.json")
-    known = json.loads(described.read_text())
-    for name in ("imagesTr", "labelsTr"):
-        (target / name).mkdir(parents=True)
-    for entry in known["training"][:CASES]:
-        image = described.parent / entry["image"]
-        case = image.name.removesuffix(".nii.gz")
-        image.rename(target / "imagesTr" / f"{case}_0000.nii.gz")
-        (described.parent / entry["label"]).rename(target / "labelsTr" / image.name)
-    content = {
-        "channel_names": {"0": "MRI"},
-        "labels": {"background": 0, "anterior": 1, "posterior": 2},
-        "numTraining": CASES,
-        "file_ending": ".nii.gz",
-    }
+        cases = sorted(n for n in tar.getnames() if "/labelsTr/" in n and n.endswith(".nii.gz"))
+        images = [n.replace("labelsTr", "imagesTr").replace(".nii", "_0000.nii") for n in cases]
+        for name in ("hippocampus/dataset.json", *cases[:CASES], *images[:CASES]):
+            tar.extract(name, target.parent, filter="data")
+    (target.parent / "hippocampus").rename(target)
+    content = json.loads((target / "dataset.json").read_text()) | {"numTraining": CASES}
     (target / "dataset.json").write_text(json.dumps(content))
 
 
