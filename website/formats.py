@@ -62,7 +62,7 @@ def prompts_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Prompts, our own form",
-        "description": "`predict -p` and `load_prompts` read it, `view` writes it. [Prompts](../prompts.md) has an example.",
+        "description": "What `predict -p` reads and `view` writes. [Prompts](../prompts.md) has an example.",
         **{k: _led(v) for k, v in schema.items() if k not in ("$defs", "title", "description")},
         "$defs": made,
     }

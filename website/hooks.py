@@ -74,6 +74,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return titled(linked(markdown, page.file.src_uri))
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Empty cells of a table's head are cells: a head without words is none for a screen reader."""
+    return re.sub(r"<th( style=\"[^\"]*\")?></th>", r"<td\1></td>", html)
+
+
 def linked(markdown: str, uri: str) -> str:
     """`markdown` of the page `uri`, with links to `OUTSIDE` and to result files as links between pages."""
     folder = _home(uri)

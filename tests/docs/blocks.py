@@ -1,7 +1,8 @@
 """Runs the blocks of a page as a reader would type them: bash and python, in order, in one folder.
 
-A block ` ```bash serve ` starts a server: the caller uses it while it runs, and it is then stopped with Ctrl-C. Blocks of other
-languages are shown, not run. Variables of bash, and the folder, last from block to block; python blocks are programs of their own.
+A block ` ```bash serve ` starts a server: the caller uses it while it runs, and it is then stopped with Ctrl-C. Blocks
+of other languages are shown, not run. Variables of bash, and the folder, last from block to block; python blocks are
+programs of their own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The tutorials, followed word by word in one empty folder: each of their blocks is run as it is printed.
 
-The first one runs on hippocampus where NNUNET_PROMPT_DATA has it, else on phantoms, and the others go on with its model.
+The first one runs on hippocampus where NNUNET_PROMPT_DATA has it, else on phantoms; the others continue with its model.
 """
 
 from __future__ import annotations
