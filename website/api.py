@@ -48,7 +48,7 @@ def _entry(name: str) -> Iterator[str]:
 def described(name: str, found: Any) -> str:
     """The docstring of an object, as Markdown."""
     text = inspect.getdoc(found)
-    if not text or (inspect.isclass(found) and "__doc__" not in vars(found)):
+    if not text or (inspect.isclass(found) and not vars(found).get("__doc__")):
         raise Undocumented(f"{name}: a public name without docstring")
     return text.replace("<", "&lt;")
 
