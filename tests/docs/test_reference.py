@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import nibabel as nib
+import numpy as np
 import pytest
 
 import nnunet_prompt
 from nnunet_prompt.cli.main import VERBS, build_parser
 from nnunet_prompt.data.structures import Structure, StructureTable
+from nnunet_prompt.evaluation.ranking.leaderboard import leaderboard
 from nnunet_prompt.networks.capability import Capability, capability_to_json
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +113,24 @@ def test_a_block_is_in_its_form() -> None:
     assert found.is_valid(table.to_block())
     assert set(table.to_block()) == set(found.schema["properties"])
     assert not found.is_valid(table.to_block() | {"structures": {"LV": {"members": []}}})
+
+
+def test_metrics_and_places_are_in_their_forms(tmp_path: Path) -> None:
+    mask = np.zeros((4, 4, 4), np.uint8)
+    mask[1:3, 1:3, 1:3] = 1
+    for name, array in (("labels", mask), ("a", mask), ("b", np.roll(mask, 1, 0))):
+        (tmp_path / name).mkdir()
+        for case in ("c1", "c2"):
+            nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / name / f"{case}.nii.gz")
+    found = nnunet_prompt.evaluate(tmp_path / "labels", tmp_path / "b", labels=[1])
+    metrics = validator("metrics.schema.json")
+    assert metrics.is_valid(json.loads(json.dumps(found)))
+    assert not metrics.is_valid(found | {"cases": [1]})
+    teams = {name: tmp_path / name for name in "ab"}
+    places = validator("leaderboard.schema.json")
+    board = json.loads(json.dumps(leaderboard(tmp_path / "labels", teams)))
+    assert list(places.iter_errors(board)) == []
+    assert not places.is_valid(board | {"teams": [{"team": "a"}]})
 
 
 def test_every_result_has_a_page() -> None:

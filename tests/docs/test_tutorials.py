@@ -100,7 +100,7 @@ def test_every_block_of_a_tutorial_runs(followed: Reader, name: str) -> None:
     reader = Reader(followed.folder, variables())
     reader.follow(PAGES / f"{name}.md")
     leaves = {
-        "refine": "played/interact.json",
+        "refine": "played/interactions.json",
         "weights": "start.pth",
         "few-cases": "merged.pth",
         "viewers": "nnInteractive_mine/inference_info.json",
