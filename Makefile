@@ -8,6 +8,7 @@
 #   make peft    tuning few parameters: what it costs and what it brings
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
+#   make docs    the documentation, strictly checked, without network: out/site/index.html
 #   make clean   removes what the targets above made, the environment included
 #
 # The submission container (container/README.md); VARIANT is cpu or cuda:
@@ -28,6 +29,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
 LENGTHS ?= short
+SITE ?= out/site
 VARIANT ?= cpu
 WORKERS ?= logical
 
@@ -40,7 +42,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
+.PHONY: demo test check lint docs real start peft weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -56,6 +58,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	[ "$$(uname)" = Darwin ] || $(BIN)/actionlint  # it has no wheel for macOS
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir "$(abspath $(SITE))"
+	@echo "$(SITE)/index.html"
 
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ FEW_BARS = {
     "box in one slice": 0.81,
     "scribble in three slices": 0.80,
 }
+IN_README = (PLAIN, NONE, "ours, box in one slice", "ours, scribble in three slices", BOTH)
 
 
 def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
@@ -155,7 +156,7 @@ def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
 
 
 def readme_sentence(results: Mapping[str, Any]) -> str:
-    """The sentence of README below its table: the long trainings, as differences of mean Dice to plain nnU-Net."""
+    """The sentence below the table of README and docs/gains.md: the long trainings against plain nnU-Net."""
     long = {name.split(",")[0]: r["rows"] for name, r in results.items() if name.endswith("long")}
     told = []
     for title, kind in (("without prompts", NONE), ("with box and points in every slice", BOTH)):
@@ -167,9 +168,19 @@ def readme_sentence(results: Mapping[str, Any]) -> str:
 
 
 def readme_table(results: Mapping[str, Any]) -> str:
-    """The table of README: Dice and HD95 of each row, a pair of columns per data set and length."""
+    """The table of README: the long trainings, and the rows that most people ask for."""
+    long = {name: result for name, result in results.items() if name.endswith("long")}
+    return gains_table(long, IN_README)
+
+
+def gains_table(results: Mapping[str, Any], names: Sequence[str] = ()) -> str:
+    """The table of docs/gains.md: Dice and HD95 of each row, a pair of columns per data set and length.
+
+    `names` chooses rows; none takes all.
+    """
     lines = header("", *(h for name in results for h in (f"{name}: Dice", "HD95 (mm)")))
-    for name in dict.fromkeys(name for result in results.values() for name in result["rows"]):
+    found_names = dict.fromkeys(name for result in results.values() for name in result["rows"])
+    for name in (one for one in found_names if not names or one in names):
         cells: list[str] = []
         for result in results.values():
             found = result["rows"].get(name)

@@ -131,6 +131,7 @@ class PromptPredictor:
 
     @property
     def n_image_channels(self) -> int:
+        """The number of image channels that the model takes."""
         return self.model.n_image_channels
 
     @property
@@ -146,6 +147,7 @@ class PromptPredictor:
 
     @property
     def table(self) -> StructureTable:
+        """The structures of the model: names, official values, priority."""
         return self.model.table
 
     def predict(
