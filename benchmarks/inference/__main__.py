@@ -4,11 +4,12 @@
     python benchmarks/inference --real out/real          # with accuracy on real images, after benchmarks/real.py
     python benchmarks/inference --small                  # a smoke test of some minutes; writes no results
 
-Phantom cases of the four tasks are generated with a fixed seed, with a box and points in every slice of every label. A
+Phantom cases of the tasks are generated with a fixed seed, with a box and points in every slice of every label. A
 reduced network (the plan's default one where there is a GPU) is trained for a moment on other phantoms, so that masks
 are sensible. Then every side answers the case in a process of its own, the sides taking turns where a task has several
 rounds. A finished step is not repeated: remove OUTPUT to measure again. Writes benchmarks/results/inference.md and
-.json, where a task that is not run this time keeps its last numbers. Times mean something on a calm machine only.
+.json (inference_gpu where there is a GPU), where a task that is not run this time keeps its last numbers. Times mean
+something on a calm machine only.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> int:
     if args.step:
         return step(args)
     console = Console()
-    record = Record("inference")
+    record = Record(args.results)
     results = {} if args.small else record.earlier()
     for task in (t for t in TASKS if t.name in args.tasks):
         results[task.name] = measure(small(task) if args.small else task, args, console)
@@ -78,6 +79,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=300, help="of each short training")
     parser.add_argument("--real", type=Path, help="output folder of benchmarks/real.py")
     parser.add_argument("--small", action="store_true", help="a sixteenth of the voxels, or less")
+    parser.add_argument(
+        "--results",
+        help="name below benchmarks/results (default: inference, on a GPU inference_gpu)",
+    )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -85,9 +90,17 @@ def arguments() -> argparse.Namespace:
     for name in args.tasks:
         if name not in known:
             parser.error(f"argument --tasks: no task {name!r}{did_you_mean(name, known)}")
+    if args.results is None:
+        args.results = "inference_gpu" if on_gpu() else "inference"
     if args.output is None:
         args.output = Path("out/inference_small" if args.small else "out/inference")
     return args
+
+
+def on_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def measure(task: Task, args: argparse.Namespace, console: Console) -> dict[str, Any]:
