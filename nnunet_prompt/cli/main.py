@@ -28,6 +28,7 @@ from nnunet_prompt.cli import (
     evaluate,
     interact,
     leaderboard,
+    learn,
     predict,
     report,
     submit,
@@ -204,6 +205,11 @@ VERBS = {
         "train one fold: nnUNetv2_train with our trainers, and defaults for this machine",
         train.add_arguments,
         train.run,
+    ),
+    "learn": Verb(
+        "learn structures from 1 to 10 labelled cases: a small adapter for `predict --with`",
+        learn.add_arguments,
+        learn.run,
     ),
     "predict": Verb(
         "make masks from images, with or without prompts", predict.add_arguments, predict.run

@@ -23,6 +23,7 @@ VERBS = (
         "plan",
         "weights",
         "train",
+        "learn",
         "predict",
         "simulate",
         "submit",
