@@ -13,7 +13,7 @@ from nnunet_prompt.learn.student import KINDS, Kind, Student
 from nnunet_prompt.learn.support import Support
 
 LEFT_OUT = 3  # cases at most; each costs one training for each kind
-FEWEST = 25  # iterations of such a training; of fewer nothing is seen
+FEWEST = 50  # iterations of such a training; after fewer, all kinds still answer nothing
 _log = logging.getLogger(__name__)
 
 
@@ -48,9 +48,26 @@ def left_out(support: Support, seed: int) -> list[int]:
     return [shown[i] for i in drawn]
 
 
-def trial_iterations(iterations: int, n_left_out: int) -> int:
-    """The length of each training with a case left out: all of them together take as long as the last one."""
-    return max(FEWEST, iterations // max(1, n_left_out * len(KINDS)))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many cases are left out, one after the other, and for how many iterations each kind then trains."""
+
+    cases: int
+    iterations: int
+
+    @property
+    def total(self) -> int:
+        """The iterations of all of them."""
+        return self.cases * self.iterations * len(KINDS)
+
+
+def plan_trials(iterations: int, available: int) -> Plan:
+    """As many cases of those `available` as fit into `iterations`, all kinds together; one always is.
+
+    No trial is shorter than `FEWEST`, so that few iterations leave out fewer cases.
+    """
+    cases = max(1, min(available, iterations // (FEWEST * len(KINDS))))
+    return Plan(cases, max(FEWEST, iterations // (cases * len(KINDS))))
 
 
 def try_kinds(
@@ -58,7 +75,7 @@ def try_kinds(
     model: LoadedModel,
     trials: Trials,
     *,
-    iterations: int,
+    plan: Plan,
     seed: int,
     step: Callable[[Student], bool],
 ) -> None:
@@ -66,11 +83,13 @@ def try_kinds(
 
     `step` trains a student by one step and returns whether there is time for more; without it, the rest is left out.
     """
-    for index in left_out(support, seed):
+    for index in left_out(support, seed)[: plan.cases]:
         cases = [case for i, case in enumerate(support.cases) if i != index]
         for kind in KINDS:
-            student = Student(support, cases, model, kind=kind, iterations=iterations, seed=seed)
-            for _ in range(iterations):
+            student = Student(
+                support, cases, model, kind=kind, iterations=plan.iterations, seed=seed
+            )
+            for _ in range(plan.iterations):
                 if not step(student):
                     _log.warning("no time left to compare the kinds of adapters on more cases")
                     return

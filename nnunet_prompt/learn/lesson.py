@@ -12,9 +12,10 @@ from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.inference.model_files import CAPABILITY_KEY
 from nnunet_prompt.inference.model_folder import LoadedModel
 from nnunet_prompt.learn.choose import (
+    FEWEST,
     Trials,
     left_out,
-    trial_iterations,
+    plan_trials,
     try_kinds,
 )
 from nnunet_prompt.learn.options import Learned, LearnOptions
@@ -110,17 +111,24 @@ class Lesson:
             _log.info("no case can be left out, so the kind is %s", KINDS[0].method)
             return KINDS[0]
         half = time.monotonic() + (self.deadline - time.monotonic()) / 2
-        if self.options.iterations is None:
-            each = self._trial_iterations(len(cases), half)
-        else:
-            each = trial_iterations(self.options.iterations, len(cases))
+        fitting = self.options.iterations or self._fitting(half)
+        if self.options.iterations is None and fitting < FEWEST * len(KINDS):
+            _log.warning(
+                "too little time to compare kinds of adapters (%d iterations, expected %d), so it is %s; give more with"
+                " --minutes",
+                fitting,
+                FEWEST * len(KINDS),
+                KINDS[0].method,
+            )
+            return KINDS[0]
+        plan = plan_trials(fitting, len(cases))
         self.pace.until = half
-        with progress_bar("choosing", total=each * len(cases) * len(KINDS), unit="it") as bar:
+        with progress_bar("choosing", total=plan.total, unit="it") as bar:
             try_kinds(
                 self.support,
                 self.model,
                 self.trials,
-                iterations=each,
+                plan=plan,
                 seed=self.options.seed,
                 step=lambda student: self.pace.step(student, bar),
             )
@@ -128,13 +136,12 @@ class Lesson:
         _log.info("chosen: %s", kind.method)
         return kind
 
-    def _trial_iterations(self, n_left_out: int, until: float) -> int:
-        """The length of each trial, so that all of them fit."""
+    def _fitting(self, until: float) -> int:
+        """The iterations that fit into the time until then, the kinds taking turns."""
         for kind in KINDS:
             self._measure(kind)
         self.pace.until = until
-        fitting = len(KINDS) / sum(1 / self.pace.fitting(kind) for kind in KINDS)
-        return trial_iterations(int(fitting), n_left_out)
+        return round(len(KINDS) / sum(1 / self.pace.fitting(kind) for kind in KINDS))
 
     def _measure(self, kind: Kind) -> None:
         student = self._student(kind, MEASURED)

@@ -16,6 +16,7 @@ from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.learn import choose
+from nnunet_prompt.learn.choose import Plan, plan_trials
 from nnunet_prompt.learn.lesson import Pace
 from nnunet_prompt.learn.options import KINDS, Learned, LearnOptions
 from nnunet_prompt.learn.run import learn
@@ -94,8 +95,23 @@ def test_the_kind_is_the_best_on_left_out_cases(
     )
     made = taught(model, support, tmp_path / "new", iterations=1)
     assert made.kind == "affine"
-    assert made.dice == {kind: (value, value) for kind, value in dice.items()}
+    assert made.dice == {kind: (value,) for kind, value in dice.items()}
     assert read_adapter(made.file).tuning.method == "affine"
+
+
+@each(
+    ("iterations", "available", "expected"),
+    [
+        (900, 5, Plan(5, 60)),
+        (900, 3, Plan(3, 100)),
+        (150, 3, Plan(1, 50)),
+        (1, 3, Plan(1, 50)),
+    ],
+)
+def test_few_iterations_leave_out_fewer_cases(
+    iterations: int, available: int, expected: Plan
+) -> None:
+    assert plan_trials(iterations, available) == expected
 
 
 def test_of_one_case_none_is_left_out(model: Path, tmp_path: Path) -> None:
@@ -112,6 +128,34 @@ def test_the_time_limit_ends_a_training(model: Path, support: Path, tmp_path: Pa
 def test_without_a_length_the_time_is_used(model: Path, support: Path, tmp_path: Path) -> None:
     made = taught(model, support, tmp_path / "new", kind="affine", minutes=0.03)
     assert 1 <= made.done <= made.iterations < 5000
+
+
+def test_where_steps_are_slow_no_time_goes_into_the_choice(
+    model: Path, support: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = taught(model, support, tmp_path / "new", minutes=0.02)
+    assert (made.kind, made.dice) == ("decoder", {})
+    assert "too little time to compare kinds of adapters" in caplog.text
+
+
+def test_slices_are_learned_by_a_2d_network(
+    support: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "FEWEST", 1)
+    model = write_model_folder(tmp_path / "flat", configuration="2d")
+    made = taught(model, support, tmp_path / "new", iterations=1)
+    assert set(made.dice) == set(KINDS)
+    predictor = PromptPredictor(model, PredictOptions(device="cpu", adapter=made.file))
+    found = predictor.predict_structures(support / "images" / "case_0_0000.nii.gz")
+    assert set(np.unique(found)) <= {0, 7}
+
+
+@each("content", [None, b"no adapter"])
+def test_what_is_no_adapter_is_refused(model: Path, tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "new.pth").write_bytes(content)
+    with pytest.raises(NNUNetPromptError, match=r"new\.pth: not"):
+        PromptPredictor(model, PredictOptions(device="cpu", adapter=tmp_path / "new"))
 
 
 def test_ctrl_c_keeps_the_best_so_far(
