@@ -25,6 +25,7 @@ from typing import Any
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import (
+    atlas,
     evaluate,
     interact,
     leaderboard,
@@ -210,6 +211,11 @@ VERBS = {
         "learn structures from 1 to 10 labelled cases: a small adapter for `predict --with`",
         learn.add_arguments,
         learn.run,
+    ),
+    "atlas": Verb(
+        "make rough masks without a network: those of the most similar of 1 to 10 labelled cases",
+        atlas.add_arguments,
+        atlas.run,
     ),
     "predict": Verb(
         "make masks from images, with or without prompts", predict.add_arguments, predict.run

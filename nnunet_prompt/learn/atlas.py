@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume
 
 SHRINK = (4, 2, 1)  # of the grid, from coarse to fine
@@ -41,10 +42,10 @@ class Found:
 def nearest(cases: Sequence[AtlasCase], image: NiftiVolume, *, seed: int = 0) -> Found:
     """Aligns each case to the image and takes the most similar one; its labels are (X, Y, Z) on the image's grid.
 
-    Where an alignment fails, the case is taken as it lies in the world. Raises `ValueError` without a case.
+    Where an alignment fails, the case is taken as it lies in the world. Raises `NNUNetPromptError` without a case.
     """
     if not cases:
-        raise ValueError("cases: expected at least one support case, found none")
+        raise NNUNetPromptError("cases: expected at least one support case, found none")
     fixed = _image(image)
     found = [(_aligned(fixed, _image(case.image), seed), case) for case in cases]
     (similarity, transform), case = max(found, key=lambda one: one[0][0])

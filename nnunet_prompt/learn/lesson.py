@@ -137,7 +137,7 @@ class Lesson:
         return kind
 
     def _fitting(self, until: float) -> int:
-        """The iterations that fit into the time until then, the kinds taking turns."""
+        """The iterations that fit into the time until then, for all kinds alike."""
         for kind in KINDS:
             self._measure(kind)
         self.pace.until = until

@@ -14,21 +14,13 @@ import torch
 from torch import Tensor
 
 from nnunet_prompt.common.errors import DatasetError, ImageError
-from nnunet_prompt.data.plans_reader import ImageReader
 from nnunet_prompt.data.structures import BLOCK, Structure, StructureTable, without_cases
 from nnunet_prompt.evaluation.names import NamesLike, read_names
-from nnunet_prompt.evaluation.pairs import files_by_case
 from nnunet_prompt.inference.given import as_volumes, check_channels
-from nnunet_prompt.inference.inputs import input_files
 from nnunet_prompt.inference.model_folder import LoadedModel
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
-from nnunet_prompt.io.image_cases import group_channels
-from nnunet_prompt.io.image_files import image_ending
-from nnunet_prompt.io.names import composed
-from nnunet_prompt.io.nifti import NiftiVolume, read_stored_labels
-from nnunet_prompt.io.nifti_file import ENDINGS as NIFTI
-
-MOST = 10  # cases; of more, train a model
+from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.learn.support_files import read_labels, support_files
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +68,10 @@ def read_support(
     used, naming it.
     """
     read = [
-        _read(name, files, label, model) for name, files, label in _pairs(images, labels, model)
+        _read(name, files, label, model)
+        for name, files, label in support_files(
+            images, labels, model.reader, model.n_image_channels
+        )
     ]
     values = sorted({int(v) for one in read for v in np.unique(one.labels.array)} - {0})
     known = read_names(names, labels, labels)
@@ -102,37 +97,9 @@ def read_support(
     return Support(cases, table, dataset_json, _hash(cases))
 
 
-def _pairs(images: Path, labels: Path, model: LoadedModel) -> list[tuple[str, list[Path], Path]]:
-    """Name, image files and label map of each case; images without a label map are left out."""
-    found = files_by_case(labels)
-    paths = input_files(images, model.reader)
-    cases = {
-        composed(case.case): case
-        for case in group_channels(paths, keys=found, n_channels=model.n_image_channels)
-    }
-    missing = next((name for name in found if name not in cases), None)
-    if missing is not None:
-        raise DatasetError(
-            f"{found[missing][0]}: no image of the case {missing} in {images}, found"
-            f" {', '.join(list(cases)[:3])}; every label map needs its image"
-        )
-    if not 1 <= len(found) <= MOST:
-        raise DatasetError(
-            f"{labels}: expected label maps of 1 to {MOST} cases, found {len(found)}; of more, train a model"
-            " (`nnunet-prompt train`)"
-        )
-    several = next((paths for paths in found.values() if len(paths) > 1), None)
-    if several:
-        raise DatasetError(
-            f"{several[0]} and {several[1].name} are label maps of one case: keep one"
-        )
-    picked = {name: cases[name].pick(model.n_image_channels).values() for name in found}
-    return [(name, list(picked[name]), paths[0]) for name, paths in found.items()]
-
-
 def _read(name: str, files: Sequence[Path], label: Path, model: LoadedModel) -> _Read:
     volumes = as_volumes(list(files), model.reader)
-    labels = _read_labels(label, model.reader)
+    labels = read_labels(label, model.reader)
     if not same_geometry(labels, volumes[0]):
         raise ImageError(
             f"{label}: has another geometry than {volumes[0].path}: {geometry_difference(labels, volumes[0])}"
@@ -140,15 +107,6 @@ def _read(name: str, files: Sequence[Path], label: Path, model: LoadedModel) -> 
     moved = tuple(model.reader.apply(volume) for volume in volumes)
     check_channels(moved, model.n_image_channels)
     return _Read(name, tuple(volumes), labels)
-
-
-def _read_labels(path: Path, reader: ImageReader) -> NiftiVolume:
-    if image_ending(path.name) in NIFTI:
-        return read_stored_labels(path)
-    volume = reader.read(path)[0]
-    if not np.array_equal(volume.array, np.rint(volume.array)):
-        raise ImageError(f"{path}: label values must be integers: give a label map, not an image")
-    return volume
 
 
 def _preprocessed(

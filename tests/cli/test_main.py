@@ -24,6 +24,7 @@ VERBS = (
         "weights",
         "train",
         "learn",
+        "atlas",
         "predict",
         "simulate",
         "submit",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.learn.atlas import AtlasCase, nearest
 
@@ -83,5 +84,5 @@ def test_the_same_seed_gives_the_same_labels() -> None:
 
 
 def test_without_a_case_there_is_no_atlas() -> None:
-    with pytest.raises(ValueError, match="at least one support case"):
+    with pytest.raises(NNUNetPromptError, match="at least one support case"):
         nearest([], head()[0])
