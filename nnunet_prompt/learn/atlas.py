@@ -17,7 +17,8 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume
 
 SHRINK = (4, 2, 1)  # of the grid, from coarse to fine
-BINS, SHARE = 32, 0.2  # of Mattes' mutual information, and the voxels that it looks at
+BINS = 32  # of Mattes' mutual information
+SHARE, LEAST = 0.2, 50_000  # of the voxels, how many it looks at; of small images all
 STEPS = 100
 
 
@@ -62,7 +63,8 @@ def _aligned(fixed: Any, moving: Any, seed: int) -> tuple[float, Any]:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(SHARE, seed + 1)  # of 0, ITK makes the time
+    share = min(1.0, max(SHARE, LEAST / fixed.GetNumberOfPixels()))
+    method.SetMetricSamplingPercentage(share, seed + 1)  # of 0, ITK makes the time
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, STEPS)
     method.SetOptimizerScalesFromPhysicalShift()
