@@ -82,10 +82,10 @@ class Lesson:
             self._train(_given(self.options, self.earlier) or self._chosen())
         except KeyboardInterrupt:
             self.interrupted = True
-            if self.student is None:
-                self.student = self.trials.best
-            if self.student is None:
+            there = [one for one in (self.student, self.trials.best) if one is not None]
+            if not there:
                 raise
+            self.student = max(there, key=lambda one: one.done)
 
     def write(self, output: Path) -> Learned:
         """Writes the adapter."""

@@ -41,12 +41,15 @@ def learn(
 
     `running` has the fold, the checkpoint and the device; of several folds the first is the base. The structures are
     the values of the label maps. Ctrl-C writes the best so far. Raises `NNUNetPromptError` for what cannot be used.
+    An existing adapter is replaced, any other file is refused.
     """
     check_type("options", options, LearnOptions, "LearnOptions(minutes=10)")
     deadline = time.monotonic() + options.minutes * 60
     images, labels = as_path("images", images), as_path("labels", labels)
     folder, output = as_path("model", model), adapter_path(as_path("output", output))
     check_output_file(output, [images, labels, *model_folders(folder)])
+    if output.is_file():
+        read_adapter(output)  # raises for a file that is none, which would be lost
     loaded = _first_fold(load_model(folder, running))
     support = read_support(images, labels, loaded, names=options.names)
     earlier = _earlier(output, support, loaded) if options.resume else None

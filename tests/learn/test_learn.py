@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from nnunet_prompt.challenge.simulate import simulate_prompts_json
+from nnunet_prompt.challenge.submit import submit
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
@@ -176,6 +179,23 @@ def test_ctrl_c_keeps_the_best_so_far(
     assert (more.kind, more.done) == ("affine", 2)
 
 
+def test_ctrl_c_early_in_the_last_training_keeps_a_longer_one(
+    model: Path, support: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "FEWEST", 2)
+    step, count = Pace.step, []
+
+    def pressed(self: Pace, student: Any, bar: Any) -> bool:
+        count.append(1)
+        if len(count) == 2 * len(KINDS) + 2:  # the second step of the last training
+            raise KeyboardInterrupt
+        return step(self, student, bar)
+
+    monkeypatch.setattr(Pace, "step", pressed)
+    made = taught(model, support, tmp_path / "new", iterations=6)
+    assert made.interrupted and (made.done, made.iterations) == (2, 2)
+
+
 def test_ctrl_c_before_anything_was_learned_writes_nothing(
     model: Path, support: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +271,32 @@ def test_an_adapter_of_another_model_is_refused(model: Path, support: Path, tmp_
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(NNUNetPromptError, match=message):
         LearnOptions(**options)
+
+
+def test_a_file_that_is_no_adapter_is_not_replaced(
+    model: Path, support: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new.pth").write_bytes(b"precious")
+    with pytest.raises(NNUNetPromptError, match="not a readable checkpoint"):
+        taught(model, support, tmp_path / "new", iterations=1)
+    assert (tmp_path / "new.pth").read_bytes() == b"precious"
+
+
+def test_a_challenge_folder_is_answered_with_an_adapter(
+    model: Path, support: Path, tmp_path: Path
+) -> None:
+    made = taught(model, support, tmp_path / "new", kind="affine", iterations=1)
+    (tmp_path / "input").mkdir()
+    shutil.copytree(support / "images", tmp_path / "input" / "images")
+    for path in (tmp_path / "input" / "images").iterdir():
+        path.rename(path.with_name(path.name.replace("_0000", "")))
+    simulate_prompts_json(support / "labels", tmp_path / "input" / "prompts.json")
+    options = PredictOptions(device="cpu", adapter=made.file)
+    assert submit(tmp_path / "input", tmp_path / "out", model=model, options=options) == 0
+    masks = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert masks == ["case_0_pred.nii.gz", "case_1_pred.nii.gz"]
+    found = np.asarray(nib.load(tmp_path / "out" / masks[0]).dataobj)
+    assert set(np.unique(found)) == {0, 7}
 
 
 def test_the_output_may_not_be_an_input(model: Path, support: Path) -> None:
