@@ -34,6 +34,7 @@ from rich.console import Console
 VALUE, OTHER = 2, 1  # of the posterior and the anterior part
 POOL = 14
 SHOTS = (1, 3, 5, 8)
+LONGER = 3  # times as many iterations: how much is still to be gained
 DRAWN = 5  # cases of the rows that compare kinds and controls
 KINDS = ("decoder", "lora", "affine")
 
@@ -47,6 +48,7 @@ class Row:
     draw: int
     kind: str | None = None
     support: str = "right"
+    times: int = 1  # as many iterations
 
     @property
     def key(self) -> str:
@@ -111,6 +113,8 @@ def rows(draws: int) -> list[Row]:
     found += [Row("learn", shots, 0) for shots in SHOTS if shots != DRAWN]
     for support in ("random place", "wrong structure"):
         found.append(Row(f"learn, {support}", DRAWN, 0, support=support))
+    found.append(Row(f"learn x {LONGER}", DRAWN, 0, times=LONGER))
+    found.append(Row(f"decoder x {LONGER}", DRAWN, 0, "decoder", times=LONGER))
     for draw in range(1, draws):
         found += [Row("learn", DRAWN, draw), *(Row(kind, DRAWN, draw, kind) for kind in KINDS)]
     return found
@@ -170,10 +174,10 @@ def learned(row: Row, place: Place, args: argparse.Namespace) -> dict[str, Any]:
     folder = write_support(row, place)
     adapter = place.output / "adapters" / f"{row.key.replace(' ', '_')}.pth"
     by_clock = "minutes" in row.title
-    twice = 2 if row.kind else 1  # one kind alone has the time of the choice, too
+    length = row.times * args.iterations * (2 if row.kind else 1)  # no time goes into the choice
     options = LearnOptions(
         minutes=args.minutes if by_clock else 600,
-        iterations=None if by_clock else twice * args.iterations,
+        iterations=None if by_clock else length,
         kind=row.kind,
         names=f"{VALUE}=posterior",
         seed=row.draw,
@@ -283,8 +287,15 @@ def validated(training: Training, cases: Sequence[str]) -> list[float]:
     if not path.is_file():
         return []
     metrics = json.loads(path.read_text())["metric_per_case"]
-    by_case = {Path(m["reference_file"]).name.removesuffix(".nii.gz"): m for m in metrics}
+    by_case = {
+        m.get("case") or case_of(m["reference_file"]): m for m in metrics
+    }  # ours, or nnU-Net's
     return [by_case[case]["metrics"][str(VALUE)]["Dice"] for case in cases]
+
+
+def case_of(file: str) -> str:
+    """The case of a label map."""
+    return Path(file).name.removesuffix(".nii.gz")
 
 
 if __name__ == "__main__":

@@ -88,17 +88,23 @@ def test_a_seed_and_a_length_give_the_same_adapter(
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
 
+@each(("affine", "cases"), [(0.25, 2), (0.5, 1)])
 def test_the_kind_is_the_best_on_left_out_cases(
-    model: Path, support: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    support: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    affine: float,
+    cases: int,
 ) -> None:
     monkeypatch.setattr(choose, "FEWEST", 1)
-    dice = {"decoder": 0.1, "lora": 0.2, "affine": 0.3}
+    dice = {"decoder": 0.1, "lora": 0.2, "affine": affine}
     monkeypatch.setattr(
         "nnunet_prompt.learn.student.Student.dice", lambda self, _: dice[self.kind.method]
     )
-    made = taught(model, support, tmp_path / "new", iterations=1)
+    made = taught(model, support, tmp_path / "new", iterations=6)
     assert made.kind == "affine"
-    assert made.dice == {kind: (value,) for kind, value in dice.items()}
+    assert made.dice == {kind: (value,) * cases for kind, value in dice.items()}
     assert read_adapter(made.file).tuning.method == "affine"
 
 
