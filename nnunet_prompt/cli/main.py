@@ -26,10 +26,12 @@ from typing import Any
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import (
+    atlas,
     completion,
     evaluate,
     interact,
     leaderboard,
+    learn,
     predict,
     report,
     submit,
@@ -242,6 +244,16 @@ VERBS = {
         "train one fold: nnUNetv2_train with our trainers, and defaults for this machine",
         train.add_arguments,
         train.run,
+    ),
+    "learn": Verb(
+        "learn structures from 1 to 10 labelled cases: a small adapter for `predict --with`",
+        learn.add_arguments,
+        learn.run,
+    ),
+    "atlas": Verb(
+        "make rough masks without a network: those of the most similar of 1 to 10 labelled cases",
+        atlas.add_arguments,
+        atlas.run,
     ),
     "predict": Verb(
         "make masks from images, with or without prompts", predict.add_arguments, predict.run

@@ -123,6 +123,14 @@ def how_to_run(parser: argparse.ArgumentParser) -> None:
     )
     checkpoint(parser)
     parser.add_argument(
+        "--with",
+        dest="adapter",
+        type=Path,
+        default=os.environ.get("nnUNet_prompt_with") or None,
+        metavar="NAME",
+        help="adapter that `learn` wrote from this model: its structures, tuned weights",
+    )
+    parser.add_argument(
         "--window",
         choices=("prompted", "full"),
         default="prompted",
@@ -159,6 +167,7 @@ def predict_options(args: argparse.Namespace) -> PredictOptions:
         skip_single=args.skip_single,
         consistent=args.consistent,
         one_component=args.one_component,
+        adapter=args.adapter,
     )
 
 

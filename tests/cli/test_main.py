@@ -26,6 +26,8 @@ VERBS = (
         "plan",
         "weights",
         "train",
+        "learn",
+        "atlas",
         "predict",
         "simulate",
         "submit",
