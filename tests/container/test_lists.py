@@ -50,7 +50,7 @@ def test_the_pins_are_all_that_is_asked_for(name: str) -> None:
 
 def test_torch_has_lists_of_its_own_and_its_companions_are_left_out() -> None:
     listed = set(_read("requirements.txt"))
-    assert not listed & {"torch", "timm", "torchvision", "huggingface-hub", "safetensors"}
+    assert not listed & {"torch", "timm", "torchvision", "huggingface-hub"}
     assert set(_read("torch-cpu.txt")) == {"torch"}
     assert {"torch", "triton", "nvidia-cudnn-cu13"} <= set(_read("torch-cuda.txt"))
 

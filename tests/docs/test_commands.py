@@ -23,6 +23,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _OPTION = re.compile(r"(?<!\S)(--?[a-zA-Z][\w-]*)")
 # Options in code that belong to other programs, or to nnUNetv2_train and nnUNetv2_predict.
 OTHERS = {
+    "--entrypoint",
     "--nthreads",
     "-n",
     "-np",

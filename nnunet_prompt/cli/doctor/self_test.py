@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from nnunet_prompt.cli.doctor.check import Check
 from nnunet_prompt.cli.doctor.tiny_model import write_tiny_model
+from nnunet_prompt.common.log import warnings_only
 
 REPORT = "please report it with the output of `nnunet-prompt doctor --json`"
 LABEL = 500
@@ -27,7 +25,7 @@ def self_test() -> list[Check]:
 
     device = PredictOptions().resolved_device()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="nnunet_prompt_") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="nnunet_prompt_") as folder, warnings_only():
         faults, voxels = _try(Path(folder), device)
     took = time.monotonic() - started
     if faults:
@@ -36,18 +34,6 @@ def self_test() -> list[Check]:
     slow = took > SLOW_S
     advice = "see OMP_NUM_THREADS and what else runs on this machine" if slow else ""
     return [Check("self-test", "warning" if slow else "ok", text, advice)]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing below a warning is logged: the model and the folds of a self-test interest no user."""
-    logger = logging.getLogger("nnunet_prompt")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _try(folder: Path, device: str) -> tuple[list[str], int]:
