@@ -100,6 +100,7 @@ def main() -> int:
         "test": len(place.test),
         "full": full_trainings(place, args.output),
         "rows": measured,
+        "missing": [key for key, _ in todo if key not in measured],
     }
     text = report(results)
     print(text)

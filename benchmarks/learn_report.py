@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -44,6 +44,7 @@ def report(results: Mapping[str, Any]) -> str:
         "",
         *header("what must hold", "asked", "found", "", left=(0, 3)),
         *_held(full, rows),
+        *_missing(results.get("missing", ())),
     ]
     return "\n".join(lines) + "\n"
 
@@ -90,6 +91,10 @@ def _held(full: Mapping[str, float], rows: Mapping[str, Any]) -> list[str]:
 def _alone(title: str, learned: str) -> bool:
     """Whether a row is that of a single kind with as many iterations."""
     return any(title == learned.replace("learn", kind) for kind in ("decoder", "lora", "affine"))
+
+
+def _missing(keys: Sequence[str]) -> list[str]:
+    return ["", f"Not measured: {'; '.join(keys)}."] if keys else []
 
 
 def _line(what: str, asked: float, found: float) -> str:

@@ -19,6 +19,7 @@ if PARALLEL:  # the workers fill the cores: one thread each, also for what they 
 # they train, meet on another worker.
 TRAININGS = (
     "tests/test_care_page.py",
+    "tests/docs/test_tutorials.py",
     "tests/training/test_run_training.py",
     "tests/training/test_tune.py",
     "tests/training/test_pipeline.py",

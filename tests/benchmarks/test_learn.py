@@ -41,6 +41,7 @@ def test_the_table_compares_with_full_training_and_fixed_kinds(
         {
             "iterations": 100,
             "test": 2,
+            "missing": ["lora, k = 5, draw 0"],
             "full": {"plain": 0.8, "ours": 0.7},
             "rows": {
                 "learn, k = 5, draw 0": result(0.7, "lora"),
@@ -51,6 +52,7 @@ def test_the_table_compares_with_full_training_and_fixed_kinds(
         }
     )
     lines = text.splitlines()
+    assert lines[-1] == "Not measured: lora, k = 5, draw 0."
     assert "| learn, k = 5, draw 0 | lora | 0.7000 | 0.500 | 100 | 45 | 60 | 123 |" in lines
     assert "| atlas, k = 5 | 0.5000 | 0.6000 |" in lines
     assert "| learn, draw 0: 0.85 of plain | 0.6800 | 0.7000 | met |" in lines

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "tutorials"
 FIRST = PAGES / "own-data.md"
-OTHERS = ("refine", "weights", "few-cases", "viewers", "partial-labels")
+OTHERS = ("refine", "viewers", "partial-labels", "weights", "few-cases")
 CASES = 8  # of hippocampus
 
 
@@ -91,7 +91,7 @@ def test_the_first_tutorial_ends_with_a_mask_from_clicks_and_a_report(followed: 
     assert array.shape == nib.load(image).shape
     assert array[tuple(n // 2 for n in array.shape)] == 1
     report = (followed.folder / "report.html").read_text("utf-8")
-    assert report.count("<svg") > 2 and "http" not in report.split("<body")[0].replace("w3.org", "")
+    assert report.count("<svg") > 2 and 'src="http' not in report
     assert len(list((followed.folder / "prompted").glob("*.nii.gz"))) == 2
 
 
