@@ -16,6 +16,8 @@ from nnunet_prompt.phantom.scanner import Volume
 from tests.helpers.each import each
 from tests.phantom.downloads import inspected, save
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,8 @@ from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValCase
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
     image = Volume(rng.integers(0, 99, (4, 3, 2)).astype(np.int16), np.eye(4))

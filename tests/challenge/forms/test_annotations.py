@@ -15,6 +15,8 @@ from nnunet_prompt.prompts.types import Box, PromptSet
 from tests.helpers.each import each
 from tests.helpers.models import TABLE
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (10, 12, 6)
 AFFINE = np.array(
     [[-2.0, 0, 0, 20], [0, -1, 0, -7], [0, 0, 4, 8], [0, 0, 0, 1.0]]

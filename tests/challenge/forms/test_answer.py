@@ -16,6 +16,8 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from tests.challenge.folders import BoxFiller
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (6, 7, 5)
 AFFINE = np.array([[0, -1.5, 0, 9], [-1.25, 0, 0, 3], [0, 0, -4, 5], [0, 0, 0, 1.0]])
 BOX = PromptSet(boxes=(Box((1, 2, 1), (4, 5, 3)),))

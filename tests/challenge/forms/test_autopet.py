@@ -19,6 +19,8 @@ from nnunet_prompt.prompts.types import CasePrompts, PromptSet
 from tests.challenge.forms.jobs import AFFINE, SHAPE, lively_model, noise, read_mask, save_image
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 LESION = StructureTable((Structure("lesion", 1, (1,), 1),))
 MASK = "images/tumor-lesion-segmentation/ct7.mha"
 

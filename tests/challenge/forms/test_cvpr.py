@@ -19,6 +19,8 @@ from tests.challenge.forms.jobs import lively_model
 from tests.challenge.forms.test_answer import Network
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (5, 7, 6)  # D, H, W
 BOXES = [
     {"z_min": 1, "z_max": 2, "z_mid": 1, "z_mid_x_min": 1, "z_mid_y_min": 2, "z_mid_x_max": 3, "z_mid_y_max": 4},

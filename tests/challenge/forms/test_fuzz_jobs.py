@@ -21,6 +21,8 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from tests.challenge.forms.jobs import IMAGE, SHAPE, points, save_image, write_job
 from tests.challenge.forms.test_answer import Network
 
+pytestmark = pytest.mark.slow
+
 STRANGE: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 3.5, 1e300, float("nan"), 10**30, "", "a", "../..", "/", "\0", "ball"),
     *([], {}, [[]], [None], {"": None}, [[1, 2, 3]], [1e9, 0, 0], {"slug": "points"}),

@@ -31,6 +31,8 @@ from tests.challenge.forms.jobs import (
 )
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 HOW = ("-device", "cpu", "--disable_tta", "--order", "xy", "--base", "0", "--inclusive", "no")
 
 

@@ -16,6 +16,8 @@ from nnunet_prompt.challenge.forms.sockets import (
 from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {"ct": {"role": "image"}}
 OUTPUTS: dict[str, Any] = {"mask": {}}
 

@@ -25,6 +25,8 @@ from nnunet_prompt.prompts.frames import canonical_map
 from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 AFFINE = np.diag([-0.4, -0.4, 0.5, 1.0])
 SHAPE = (8, 10, 4)
 ROOT = "cardiac anatomy segmentation（CT）"

@@ -23,6 +23,8 @@ from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT
 from tests.official_fixture import la_masks
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([0.625, 0.625, 2.5, 1.0])
 SCAR_2026 = "LA scar quantification（MRI）"
