@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_prompt.cli import publish
 from nnunet_prompt.cli.hints import next_command
 from nnunet_prompt.cli.options import at_least, checkpoint, dataset_id, fold, trained_model
 
@@ -136,7 +137,9 @@ def _list(args: argparse.Namespace) -> int:
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", metavar="NAME", help="name of the source, as listed by `nnunet-prompt weights list`"
+        "name",
+        metavar="NAME",
+        help="name of the source, as listed by `nnunet-prompt weights list`, or hf://owner/name@revision",
     )
     parser.add_argument(
         "-o",
@@ -148,12 +151,18 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> int:
+    from nnunet_prompt.weights.families import stated_licence
     from nnunet_prompt.weights.fetch import fetch
+    from nnunet_prompt.weights.hub import SCHEME, fetch_hub, hub_address
     from nnunet_prompt.weights.source_table import known_source
 
-    source = known_source(args.name)
-    folder = fetch(source, args.output)
-    print(f"wrote {folder}; licence: {source.licence}")
+    if args.name.startswith(SCHEME):
+        folder = fetch_hub(hub_address(args.name), args.output)
+        licence = stated_licence(folder)
+    else:
+        source = known_source(args.name)
+        folder, licence = fetch(source, args.output), source.licence
+    print(f"wrote {folder}; licence: {licence}")
     next_command("nnunet-prompt", "weights", "inspect", folder)
     return 0
 
@@ -264,6 +273,11 @@ ACTIONS = {
         "export a model for the viewers of nnInteractive, for stock nnU-Net, as safetensors or as ONNX",
         _export_arguments,
         _export,
+    ),
+    "publish": Action(
+        "publish a model with its card, as safetensors and for nnInteractive's viewers",
+        publish.add_arguments,
+        publish.run,
     ),
     "merge": Action(
         "merge an adapter.pth into the checkpoint that its tuning started from",
