@@ -32,13 +32,6 @@ def trained_folds(model: Path, checkpoint: str, *, with_all: bool = False) -> tu
     return (*numbers, ALL) if there and (with_all or not numbers) else tuple(numbers)
 
 
-def checkpoint_in(fold: Path, checkpoint: str) -> Path:
-    """The checkpoint of the folder of a fold: where it is not there, the `.safetensors` of its name if that is."""
-    path = fold / checkpoint
-    other = path.with_suffix(SUFFIX)
-    return other if other.is_file() and not path.is_file() else path
-
-
 def fold_checkpoints(
     model: Path, folds: Sequence[Fold] | None, checkpoint: str
 ) -> dict[Fold, Path]:
