@@ -28,6 +28,7 @@ VERBS = (
         "submit",
         "evaluate",
         "leaderboard",
+        "drift",
         "report",
         "interact",
         "view",
