@@ -28,6 +28,7 @@ from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import (
     atlas,
     completion,
+    drift,
     evaluate,
     interact,
     leaderboard,
@@ -271,6 +272,11 @@ VERBS = {
         "rank teams by their masks, with intervals, tests and published results",
         leaderboard.add_arguments,
         leaderboard.run,
+    ),
+    "drift": Verb(
+        "compare what predict --monitor wrote with a reference: does the model still see what it knows?",
+        drift.add_arguments,
+        drift.run,
     ),
     "report": Verb(
         "write a page about masks or a training: numbers, charts and the worst slices",

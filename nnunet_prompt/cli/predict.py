@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " certain (for `evaluate --probabilities`)",
     )
     parser.add_argument(
+        "--monitor",
+        type=Path,
+        metavar="FILE.csv",
+        help="table that gets a row per case and structure: volume, entropy, intensities, ... (for `drift`)",
+    )
+    parser.add_argument(
         "--upload",
         choices=UPLOADS,
         help="write an upload for CARE-Cardiac: -i is a validation or test download, -o gets the masks and their zip",
@@ -148,6 +154,7 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
         verbose=args.verbose,
         dask=args.dask,
         probabilities=args.probabilities,
+        monitor=args.monitor,
         whole_names=args.whole_names,
         axes=args.axes,
         convention=given_convention(args.order, args.base, args.inclusive),
@@ -172,6 +179,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise NNUNetPromptError(
             "--upload: neither --num-parts nor --dask, its zip is made in one run"
         )
+    if args.monitor is not None:
+        raise NNUNetPromptError("--upload: no --monitor, predict without --upload for it")
     if args.probabilities:
         raise NNUNetPromptError("--upload: no --probabilities, its form states what is written")
     made = predict_upload(

@@ -33,6 +33,7 @@ VERBS = (
         "submit",
         "evaluate",
         "leaderboard",
+        "drift",
         "report",
         "interact",
         "view",
