@@ -16,7 +16,7 @@ from nnunet_prompt.io.names import entry_of
 
 FloatArray = npt.NDArray[np.float64]
 OF_STRUCTURE = ("volume_ml", "entropy", "added_tiles", "agreement")
-NOT_COMPARED = ("seconds",)  # says more about the machine than about the cases
+NOT_COMPARED = ("seconds",)  # depends on the machine more than on the cases
 _P = ("intensity_p25", "intensity_p50", "intensity_p75")
 
 
