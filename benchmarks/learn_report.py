@@ -40,7 +40,8 @@ def report(results: Mapping[str, Any]) -> str:
         *(_atlas(key, one) for key, one in rows.items() if "prompted dice" in one),
         "",
         "No support: the base has no output for the posterior part, and answers nothing (Dice 0 by construction, not"
-        " run). *Random place*: the right masks, each rolled to a random place. *Wrong structure*: the anterior part's masks under the name.",
+        " run). *Random place*: the right masks, each rolled to a random place. *Wrong structure*:"
+        " the anterior part's masks under the name.",
         "",
         *header("what must hold", "asked", "found", "", left=(0, 3)),
         *_held(full, rows),
