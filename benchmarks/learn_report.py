@@ -39,8 +39,9 @@ def report(results: Mapping[str, Any]) -> str:
         *header("atlas: nearest of k, rigidly aligned", "its mask", "mask as prompt to the base"),
         *(_atlas(key, one) for key, one in rows.items() if "prompted dice" in one),
         "",
-        "No support: the base has no output for the posterior part, and answers nothing (Dice 0). *Random place*: the"
-        " right masks, each rolled to a random place. *Wrong structure*: the anterior part's masks under the name.",
+        "No support: the base has no output for the posterior part, and answers nothing (Dice 0 by construction, not"
+        " run). *Random place*: the right masks, each rolled to a random place. *Wrong structure*:"
+        " the anterior part's masks under the name.",
         "",
         *header("what must hold", "asked", "found", "", left=(0, 3)),
         *_held(full, rows),
