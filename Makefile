@@ -61,7 +61,7 @@ lint: $(STAMP)
 	[ "$$(uname)" = Darwin ] || $(BIN)/actionlint  # it has no wheel for macOS
 
 docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir "$(abspath $(SITE))"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir "$(abspath $(SITE))"
 	@echo "$(SITE)/index.html"
 
 real: $(STAMP)
