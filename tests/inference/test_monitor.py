@@ -108,7 +108,7 @@ def test_rows_are_added_to_an_earlier_table_and_to_no_other_file(
     other.write_text("case,centre\na,B\n")
     for path, message in (
         (other, "name a new file"),
-        (tmp_path, "expected the name of a CSV file"),
+        (tmp_path, "is a folder, expected a file"),
         (tmp_path / "none" / "t.csv", "in a folder that exists"),
     ):
         with pytest.raises(NNUNetPromptError, match=message):
