@@ -76,7 +76,7 @@ def _to_arrays(
     found: Mapping[str, dict[str, float]], text: Mapping[str, Mapping[str, str]]
 ) -> Monitored:
     for row in found.values():
-        row.update(_shape_of_histogram(row))
+        row.update(_shape_of_histogram(row) | _shares(row))
     names = tuple(dict.fromkeys(n for row in found.values() for n in row if n not in NOT_COMPARED))
     cases = tuple(found)
     values = np.array([[row.get(n, math.nan) for n in names] for row in found.values()])
@@ -91,6 +91,15 @@ def _shape_of_histogram(row: Mapping[str, float]) -> dict[str, float]:
     if low is None or high is None or high <= low:
         return {}
     return {f"{p}, relative": (row[p] - low) / (high - low) for p in _P if p in row}
+
+
+def _shares(row: Mapping[str, float]) -> dict[str, float]:
+    """The share of each structure in the volume of all, blind to the size of the patient and of the image."""
+    volumes = {k: v for k, v in row.items() if k.endswith(": volume_ml")}
+    total = sum(volumes.values())
+    if len(volumes) < 2 or total <= 0:
+        return {}
+    return {k.replace("volume_ml", "share of volume"): v / total for k, v in volumes.items()}
 
 
 def _number(cell: str) -> float | None:
