@@ -12,6 +12,8 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.learn.atlas import AtlasCase, nearest
 
+pytestmark = pytest.mark.slow
+
 SPACING = (1.5, 1.0, 2.0)
 SHAPE = (30, 36, 24)
 

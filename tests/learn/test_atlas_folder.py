@@ -13,6 +13,8 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.learn.atlas_folder import AtlasRun, atlas_folder
 from tests.learn.conftest import write_case
 
+pytestmark = pytest.mark.slow
+
 
 def test_masks_are_written_on_the_grid_of_their_images(support: Path, tmp_path: Path) -> None:
     write_case(support, "case_1", empty=True, seed=1)

@@ -31,6 +31,8 @@ from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
 from tests.learn.conftest import write_case
 
+pytestmark = pytest.mark.slow
+
 ON_CPU = PredictOptions(device="cpu")
 
 

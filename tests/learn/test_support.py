@@ -16,6 +16,8 @@ from nnunet_prompt.learn.support import Support, read_support
 from tests.helpers.each import each
 from tests.learn.conftest import AFFINE, SHAPE, write_case
 
+pytestmark = pytest.mark.slow
+
 ON_CPU = PredictOptions(device="cpu")
 
 

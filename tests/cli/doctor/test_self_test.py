@@ -8,6 +8,8 @@ import pytest
 from nnunet_prompt.cli.doctor.self_test import self_test
 from nnunet_prompt.inference.session import PromptSession
 
+pytestmark = pytest.mark.slow
+
 
 def test_passes_here() -> None:
     (check,) = self_test()

@@ -18,6 +18,8 @@ from nnunet_prompt.cli.doctor.verb import as_text, diagnosis
 from nnunet_prompt.common import plugins as plugin_module
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def _by_name(checks: list[Check]) -> dict[str, Check]:
     return {check.name: check for check in checks}

@@ -15,6 +15,8 @@ from nnunet_prompt.evaluation.drift.table import read_monitored
 from nnunet_prompt.inference.monitor import append_rows
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def _table(
     path: Path, n: int, seed: int, *, shift: float = 0.0, start: int = 0, gain: float = 1.0

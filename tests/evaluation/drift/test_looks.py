@@ -8,6 +8,8 @@ import pytest
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.drift.looks import look, permutations_for
 
+pytestmark = pytest.mark.slow
+
 
 def _correlated(rng: np.random.Generator, n: int, features: int = 12) -> np.ndarray:
     """Skewed features that share a part, one with ties and one constant."""
