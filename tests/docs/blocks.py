@@ -60,7 +60,8 @@ class Reader:
             env=dict(self.variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=600,
         )
@@ -73,7 +74,8 @@ class Reader:
             env=dict(self.variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         ) as server:
             assert server.stdout is not None
             said = []

@@ -23,7 +23,8 @@ def test_every_cell_runs(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=os.environ | {"ITERATIONS": "4", "MPLBACKEND": "Agg"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
         timeout=600,
     )

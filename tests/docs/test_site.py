@@ -22,7 +22,7 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get i
 def build(target: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
     return subprocess.run(
-        [*command, *more], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        [*command, *more], cwd=ROOT, capture_output=True, encoding="utf-8", check=False, timeout=300
     )
 
 

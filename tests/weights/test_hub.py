@@ -252,7 +252,8 @@ def test_nninteractive_lists_downloads_and_loads_it(published: Hub, tmp_path: Pa
         [sys.executable, "-W", "ignore", "-c", SERVES],
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
