@@ -51,7 +51,7 @@ def with_labels(
             *header_notes("the image", grid),
             *audit.notes,
             *missing,
-            *_notes(label_grid, how),
+            *label_notes(label_grid, how),
         ),
         left_out=apart if how == "disjoint" else "",
         problems=(*inspection.problems, *audit.problems, *empty),
@@ -59,11 +59,12 @@ def with_labels(
     return found, ids
 
 
-def _notes(label_grid: Grid, how: Agreement) -> Iterator[str]:
+def label_notes(label_grid: Grid, how: Agreement, image: str = "the image") -> Iterator[str]:
+    """Notes for users on a label map of this grid, and on how it fits `image`."""
     yield from header_notes("the label map", label_grid)
     if label_grid.dtype.startswith("float"):
         yield f"the label map has type {label_grid.dtype} and is rounded"
     if how == "affine differs":
-        yield "the label map takes the geometry of the image (same shape, another affine)"
+        yield f"the label map takes the geometry of {image} (same shape, another affine)"
     if how == "shape differs":
-        yield f"the label map, shape {label_grid.shape}, is resampled to the image by nearest neighbour"
+        yield f"the label map, shape {label_grid.shape}, is resampled to {image} by nearest neighbour"

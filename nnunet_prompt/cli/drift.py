@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--groups",
         type=Path,
         metavar="CSV",
-        help="table with the case in its first column and groups (centre, ...) in the others",
+        help="CSV with a column case and others that group the cases, such as centre",
     )
     parser.add_argument(
         "--reference",
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         format_drift,
         write_drift,
     )
-    from nnunet_prompt.evaluation.drift.groups import read_groups
     from nnunet_prompt.evaluation.drift.table import read_monitored
+    from nnunet_prompt.evaluation.facts import read_facts
 
     _check_outputs(args)
     options = DriftOptions(
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         alpha=args.alpha,
         seed=args.seed,
     )
-    groups = None if args.groups is None else read_groups(args.groups)
+    groups = None if args.groups is None else read_facts(args.groups)[1]
     reference, new = (read_monitored(path, groups) for path in (args.reference, args.new))
     result = compare(reference, new, options)
     print(format_drift(result))

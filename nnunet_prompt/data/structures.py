@@ -17,7 +17,7 @@ without the block has one structure per label, and its images are used in the or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -162,6 +162,10 @@ class StructureTable:
             raise DatasetError(f"{error}: this model knows {known}") from None
         report(wanted, found)
         return next(s for s in self.structures if s.name == found.name)
+
+    def chosen(self, wanted: Collection[str] = ()) -> list[Structure]:
+        """The structures of these names or official values in their order, or all. Raises like `find`."""
+        return [self.find(one) for one in wanted] if wanted else list(self.structures)
 
     def in_labels(self) -> StructureTable:
         """The same table with nnU-Net's label ids as official values."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from nnunet_prompt.data.structures import StructureTable
-from nnunet_prompt.inference.grid import Grid, Placed
+from nnunet_prompt.inference.grid import Placed
 from nnunet_prompt.inference.label_decoder import label_decoder
 from nnunet_prompt.inference.level_files import LevelDecoder, LevelFiles, Levels, as_levels
 from nnunet_prompt.inference.memory import is_out_of_memory, release
@@ -23,15 +23,12 @@ from nnunet_prompt.inference.slab_chunks import HeadResampler, chunks, step_of
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
-from nnunet_prompt.sliding_window.resampling import Resampler
-from nnunet_prompt.sliding_window.resampling import resampler as linear
 from nnunet_prompt.sliding_window.rolling import Slab
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.sliding_window.structure_pass import TileCount
 from nnunet_prompt.sliding_window.torch_resampling import resample_image
 
 _LOG = logging.getLogger(__name__)
-CPU = torch.device("cpu")
 AT_ONCE = 4_000_000  # voxels of the image that are resampled and decoded at a time on a CPU
 AT_ONCE_ON_DEVICE = 32_000_000
 
@@ -76,7 +73,7 @@ class AutomaticPass:
         raise AssertionError("there is always a place")
 
     def _write(self, case: Placed, slabs: Iterable[Slab], target: _Target, place: Place) -> None:
-        how = linear_of(case.grid, self.resampling)
+        how = case.grid.linear(self.resampling)
         if how is None:
             self._write_whole(case, slabs, target)
             return
@@ -140,15 +137,3 @@ def image_at(case: Placed, device: torch.device) -> DenseImage:
         return resample_image(case.image, device)
     assert isinstance(case.image, DenseImage)  # there is no third kind
     return DenseImage(case.image.array.to(device))
-
-
-def linear_of(grid: Grid, function: Callable[..., Any]) -> Resampler | None:
-    """How logits get from the grid to the crop, where that is linear and cannot leave the range of its values."""
-    how = linear(
-        function,
-        grid.to_grid.target_shape,
-        grid.to_crop.target_shape,
-        grid.grid_spacing,
-        grid.crop_spacing,
-    )
-    return None if how is None or how.clips else how

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.unfinished import instead_of
+from nnunet_prompt.networks.safetensors_file import ENDING
 
 ALL = "all"
-SAFETENSORS = ".safetensors"
 _FOLD = re.compile(r"fold_(?P<number>0|[1-9][0-9]*)")
 
 Fold = int | str
@@ -25,7 +25,7 @@ def trained_folds(model: Path, checkpoint: str, *, with_all: bool = False) -> tu
     `fold_all`, trained on all cases, is not one of them, as in nnU-Net; it is taken where it is the only one, and last
     `with_all`.
     """
-    names = (checkpoint, Path(checkpoint).with_suffix(SAFETENSORS).name)
+    names = (checkpoint, Path(checkpoint).with_suffix(ENDING).name)
     folders = {path.parent.name for name in names for path in model.glob(f"fold_*/{name}")}
     numbers = sorted(int(match["number"]) for f in folders if (match := _FOLD.fullmatch(f)))
     there = f"fold_{ALL}" in folders
@@ -48,7 +48,7 @@ def fold_checkpoints(
 
 def _stored(path: Path) -> Path:
     """A checkpoint, or where it is not there the one beside it that `weights export --format safetensors` wrote."""
-    other = path.with_suffix(SAFETENSORS)
+    other = path.with_suffix(ENDING)
     return other if other.is_file() and not path.exists() else path
 
 

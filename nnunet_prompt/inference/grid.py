@@ -52,6 +52,12 @@ class Grid:
         box = tuple(slice(low, high) for low, high in self.bounds)
         return labels.transpose(self.to_crop.axes)[box]
 
+    def linear(self, resampler: Callable[..., Any]) -> Resampler | None:
+        """How logits get from the grid to the crop, where that is linear and cannot leave the range of its values."""
+        shapes = self.to_grid.target_shape, self.to_crop.target_shape
+        how = linear(resampler, *shapes, self.grid_spacing, self.crop_spacing)
+        return None if how is None or how.clips else how
+
     def paste(
         self,
         answers: Sequence[LabelLogits],
@@ -66,8 +72,8 @@ class Grid:
         """
         crop_shape, grid_shape = self.to_crop.target_shape, self.to_grid.target_shape
         target = self.inside(labels)
-        how = linear(resampler, grid_shape, crop_shape, self.grid_spacing, self.crop_spacing)
-        if how is None or how.clips:
+        how = self.linear(resampler)
+        if how is None:
             if any(f.logits.numel() for f in answers):
                 whole = torch.stack([f.whole(grid_shape) for f in answers])
                 there = resampler(whole, crop_shape, self.grid_spacing, self.crop_spacing)

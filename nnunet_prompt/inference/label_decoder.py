@@ -45,7 +45,7 @@ class LabelDecoder:
 
 def label_decoder(table: StructureTable, wanted: Sequence[str] = ()) -> LabelDecoder:
     """The decoder for structures of these names or values, or all. Raises `DatasetError` for an unknown one."""
-    chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
+    chosen = table.chosen(wanted)
     rank = ranks(table)
     official = [s.official for s in chosen]
     return LabelDecoder(

@@ -75,7 +75,7 @@ def decode_structures(
     Where several structures claim a voxel, the table's priority decides, and among structures that it does not name
     the higher probability. `wanted` (names or official values) restricts the structures that may appear.
     """
-    chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
+    chosen = table.chosen(wanted)
     rank = ranks(table)
     official = [s.official for s in chosen]
     kind = label_type(official)

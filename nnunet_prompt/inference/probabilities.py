@@ -38,7 +38,7 @@ def structure_keys(table: StructureTable, wanted: Collection[str] = ()) -> dict[
 
     Structures with the same values share a map.
     """
-    chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
+    chosen = table.chosen(wanted)
     officials = {s.label: s.official for s in table.structures}
     keys: dict[str, list[int]] = {}
     for one in chosen:

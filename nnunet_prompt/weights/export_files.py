@@ -91,7 +91,7 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
 @contextmanager
 def new_model_folder(target: Path, files: ModelFiles, licence: Licence) -> Iterator[Path]:
     """A folder with all but the weights; it becomes `target` when the block ends well. Raises like `write_model`."""
-    with _new_folder(target) as folder:
+    with new_folder(target) as folder:
         (folder / "LICENSE").write_text(licence.text, encoding="utf-8")
         described = {
             "plans.json": files.plans,
@@ -134,7 +134,7 @@ def checkpoint_content(files: ModelFiles, fold: str, origins: Iterable[Origin]) 
 
 
 @contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target`; it becomes `target` when the block ends well and is removed otherwise."""
     refuse_existing(target)
     target = target.absolute()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from nnunet_prompt.common.errors import ModelError
-from nnunet_prompt.io.atomic import make_folder, partial_name
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.provenance import OWN_LICENCE, UNKNOWN_LICENCE, provenance_of
 from nnunet_prompt.prompts.channels import CHANNEL_NAMES
 from nnunet_prompt.weights.card import Card, read_summaries
 from nnunet_prompt.weights.export import ExportOptions, export_model
-from nnunet_prompt.weights.export_files import Licence, refuse_existing
+from nnunet_prompt.weights.export_files import Licence, new_folder, refuse_existing
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.model_folder import LoadedModel
@@ -69,22 +67,14 @@ def make_publication(
     _refuse_licence(licence, model)
     for problem in _disagreements(loaded):
         raise ModelError(f"{model}: {problem}; publish the folder as training wrote it")
-    target = target.absolute()
-    partial = partial_name(target)
-    make_folder(target.parent)
-    try:
+    with new_folder(target) as folder:
         chosen = ExportOptions(folds, options.checkpoint, options.licence)
-        export_model(model, partial, "safetensors", options=chosen)
-        model_id, notes = _viewer_form(model, repo, partial, chosen)
+        export_model(model, folder, "safetensors", options=chosen)
+        model_id, notes = _viewer_form(model, repo, folder, chosen)
         summaries = read_summaries(model, [f"fold_{fold}" for fold in folds or ()])
         card = Card(repo, loaded, licence, summaries, model_id)
-        (partial / "README.md").write_text(card.text, encoding="utf-8")
-        if target.is_dir():
-            target.rmdir()
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return Published(target, licence.line, model_id, notes)
+        (folder / "README.md").write_text(card.text, encoding="utf-8")
+    return Published(target.absolute(), licence.line, model_id, notes)
 
 
 def upload_folder(folder: Path, repo: str, *, private: bool = False) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nnunet_prompt.inference import automatic, places
 from nnunet_prompt.inference.automatic import AutomaticPass
+from nnunet_prompt.inference.grid import Grid
 from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import decode_structures
 from nnunet_prompt.inference.places import Need, Place
@@ -101,7 +102,7 @@ def test_probabilities_are_those_of_all_logits(
     maps = LevelFiles(tmp_path, heads, case.file_shape)
     with pytest.MonkeyPatch.context() as patch:
         if whole:
-            patch.setattr(automatic, "linear_of", lambda grid, function: None)
+            patch.setattr(Grid, "linear", lambda grid, function: None)
         labels = one.answer_structures(case, (), maps)
     assert np.array_equal(labels, one.predict_structures([volume]))
     for key in heads:
@@ -119,7 +120,7 @@ def test_any_number_of_slices_at_a_time(slices: int, monkeypatch: Any) -> None:
 
 
 def test_another_resampling_gets_the_whole_volume(monkeypatch: Any) -> None:
-    monkeypatch.setattr(automatic, "linear_of", lambda grid, function: None)
+    monkeypatch.setattr(Grid, "linear", lambda grid, function: None)
     check(predictor(Smooth()), stored(spacing=SPACINGS[2], size=SIZE))
 
 

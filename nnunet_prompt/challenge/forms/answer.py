@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnunet_prompt.challenge.asked import ask_network
 from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.case_run import ALONE, Trouble
 from nnunet_prompt.challenge.fallback import keep_allowed, mask_from_prompts
-from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.inference.case_runner import Predictor, reason_of
 from nnunet_prompt.inference.low_memory import (
     DeadlineExceeded,
     passes_per_tile,
-    predict_in_memory,
-    watched,
     without_mirroring,
 )
 from nnunet_prompt.inference.merge import LabelMap
@@ -78,6 +76,9 @@ class _Log:
     notes: list[str] = field(default_factory=list)
     tiles: int = 0
 
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
     def trouble(self, reason: str) -> None:
         self.troubles.append(Trouble(self.case, "prediction", reason))
 
@@ -131,17 +132,7 @@ def _ask(
     def ask(variant: Predictor) -> LabelMap:
         return _network(variant, job, log)
 
-    with watched(predictor, stop) as watch:
-        try:
-            labels, used = predict_in_memory(predictor, ask)
-        finally:
-            log.tiles += watch.tiles
-    if labels.shape != job.reference.shape:
-        raise ImageError(f"the prediction has shape {labels.shape}, not {job.reference.shape}")
-    if used is not None:
-        line = f"there was too little memory; done {used.description}"
-        log.notes.append(line) if used.exact else log.trouble(line)
-    return labels
+    return ask_network(predictor, ask, stop=stop, shape=job.reference.shape, record=log)
 
 
 def _network(predictor: Predictor, job: Job, log: _Log) -> LabelMap:
@@ -158,7 +149,7 @@ def _network(predictor: Predictor, job: Job, log: _Log) -> LabelMap:
         automatic = _where_unsaid(predictor, job, prompts, log)
     if automatic is not None:
         prompts = with_masks(prompts, automatic, job.reference)
-    found = predict_case(predictor, job.volumes, prompts, warn=log.notes.append)
+    found = predict_case(predictor, job.volumes, prompts, warn=log.note)
     if prompts.slices is not None:
         image = job.reference
         to_pls = pls_map(image.affine, image.shape)
@@ -181,7 +172,7 @@ def _structures(
 ) -> npt.NDArray[Any]:
     volumes = list(job.volumes.values())
     if are_sequences(job.volumes) and predictor.n_image_channels == 1 and len(volumes) > 1:
-        log.notes.append(f"{volumes[0].path}: structures without prompts are those of this image")
+        log.note(f"{volumes[0].path}: structures without prompts are those of this image")
         volumes = volumes[:1]
     return np.asarray(predictor.predict_structures(volumes, wanted))
 
