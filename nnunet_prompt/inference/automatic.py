@@ -20,6 +20,7 @@ from nnunet_prompt.inference.memory import is_out_of_memory, release
 from nnunet_prompt.inference.merge import LabelMap, decode_structures
 from nnunet_prompt.inference.places import Need, Place, places
 from nnunet_prompt.inference.slab_chunks import HeadResampler, chunks, step_of
+from nnunet_prompt.io.resources import return_large_blocks
 from nnunet_prompt.prompts.frames import AxisMap
 from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
@@ -54,12 +55,14 @@ class AutomaticPass:
         decided before, and once more where it was not enough after all. Raises what `is_out_of_memory` knows if
         nothing is enough.
         """
+        if self.engine.device.type == "cpu":
+            return_large_blocks()
         tried = places(self.engine.device, self._need(case))
         for number, place in enumerate(tried, 1):
             count = TileCount()
             try:
                 image = image_at(case, place.image)
-                slabs = self.engine.structure_slabs(image, place.sums, count)
+                slabs = self.engine.structure_slabs(image, place.sums, count, dtype=torch.half)
                 self._write(case, slabs, _Target(wanted, into, levels), place)
                 return count
             except Exception as error:
@@ -87,6 +90,7 @@ class AutomaticPass:
             there[here] = labels(chunk, resampler)
             for key, found in zip(keys, levels(chunk, resampler) if keys else (), strict=True):
                 case.grid.inside(case.file_to_reader.apply(target.map(key)))[here] = found
+            del chunk  # it would stay in memory while the network is asked for the next
 
     def _write_whole(self, case: Placed, slabs: Iterable[Slab], target: _Target) -> None:
         """All logits at once: of another resampling it is not known what a slice depends on."""

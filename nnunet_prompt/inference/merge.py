@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,18 @@ STEP = 100.0  # of priority, above any difference of clipped logits
 def label_type(labels: Iterable[int]) -> np.dtype[Any]:
     """The smallest unsigned integer type for these labels: label maps are as large as the image."""
     return np.min_scalar_type(max(labels, default=0))
+
+
+def compact(table: StructureTable) -> tuple[StructureTable, npt.NDArray[np.integer[Any]]]:
+    """The table with the official values numbered from 1 on, and the values by number, 0 first.
+
+    While the network runs, a label map of a byte per voxel takes half the memory of one with values such as 820.
+    """
+    official = sorted({s.official for s in table.structures})
+    numbers = {value: number for number, value in enumerate(official, 1)}
+    structures = tuple(replace(s, official=numbers[s.official]) for s in table.structures)
+    values = np.array([0, *official], label_type(official))
+    return replace(table, structures=structures), values
 
 
 def merge_objects(

@@ -18,7 +18,7 @@ from nnunet_prompt.inference.model_files import CAPABILITY_KEY, find_capability
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.with_adapter import with_adapter
 from nnunet_prompt.io.json_file import read_object
-from nnunet_prompt.io.resources import bound_threads
+from nnunet_prompt.io.resources import bound_threads, use_huge_pages
 from nnunet_prompt.networks.adapter_file import ABOUT
 from nnunet_prompt.networks.capability import Capability, capability_from, check_is_model
 from nnunet_prompt.networks.checkpoint import read_checkpoint
@@ -76,6 +76,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     weights come from.
     """
     check_is_model(folder)
+    use_huge_pages()
     plans, dataset_json = (
         read_object(
             folder / name, ModelError, missing="a model folder holds plans.json and dataset.json"

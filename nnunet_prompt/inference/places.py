@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from nnunet_prompt.prompts.checks import Shape
+from nnunet_prompt.sliding_window.device_memory import USABLE, free_bytes
 
 _LOG = logging.getLogger(__name__)
-FLOAT = 4
-USABLE = 0.8  # of the free memory of a device; the network's activations and torch's own rounding take the rest
+FLOAT, HALF = 4, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Need:
         return FLOAT * y * x * (self.channels * z + z + self.slices)
 
     def sums(self) -> int:
-        """Bytes of the sums of one row of tiles, their finished slab and its halo, and the slices being decoded."""
+        """Bytes of the means of one row of tiles, their finished slab and its halo, and the slices being decoded."""
         _, y, x = self.grid
-        return 3 * FLOAT * self.heads * min(self.height, self.grid[0]) * y * x
+        return (HALF + 2 * FLOAT) * self.heads * min(self.height, self.grid[0]) * y * x
 
 
 def places(device: torch.device, need: Need) -> list[Place]:
@@ -63,14 +63,6 @@ def places(device: torch.device, need: Need) -> list[Place]:
     if len(fits) < len(found):
         _log_choice(fits, need, free)
     return fits
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """The memory of a device that is free for this process; None where that is not known."""
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
 def _log_choice(fits: Sequence[Place], need: Need, free: int | None) -> None:

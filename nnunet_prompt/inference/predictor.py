@@ -31,6 +31,7 @@ from nnunet_prompt.inference.grid import Decode, Placed, grid_of
 from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import (
     LabelMap,
+    compact,
     label_type,
     merge_objects,
     slice_gate,
@@ -210,12 +211,12 @@ class PromptPredictor:
         self, case: Placed, wanted: Sequence[str] = (), maps: LevelFiles | None = None
     ) -> LabelMap:
         """As `predict_structures`, for a case that was placed as a whole. Fills the probability maps, too."""
-        official = [s.official for s in self.table.structures]
-        labels = np.zeros(case.file_shape, label_type(official), order="F")
+        table, values = compact(self.table)
+        names = [s.name for s in self.table.chosen(wanted)] if wanted else ()
+        codes = np.zeros(case.file_shape, label_type(range(len(values))), order="F")
         resampling = self.model.configuration.resampling_fn_probabilities
-        count = AutomaticPass(self.engine, self.table, resampling).labels(
-            case, wanted, labels, maps
-        )
+        count = AutomaticPass(self.engine, table, resampling).labels(case, names, codes, maps)
+        labels = np.asarray(values[codes.T].T)
         level = logging.INFO if count.skipped else logging.DEBUG
         _LOG.log(level, "%d of %d tiles skipped: they have a single value", *count.skipped_of)
         keep_largest(labels, self.table, self._one_component)

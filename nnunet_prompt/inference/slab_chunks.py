@@ -32,8 +32,10 @@ def chunks(slabs: Iterable[Slab], how: Resampler, step: int) -> Iterator[Chunk]:
     done, kept = 0, None
     for slab in slabs:
         block = slab.logits if kept is None else torch.cat([kept, slab.logits], 1)
-        origin = slab.stop - int(block.shape[1])
-        waiting = np.flatnonzero(last[done:] >= slab.stop)
+        end_of_block = slab.stop
+        del slab  # it would stay in memory while the next one is made
+        origin = end_of_block - int(block.shape[1])
+        waiting = np.flatnonzero(last[done:] >= end_of_block)
         stop = done + int(waiting[0]) if waiting.size else len(first)
         for low in range(done, stop, step):
             high = min(low + step, stop)

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.common.log import progress
-from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
+from nnunet_prompt.prompts.channels import BOX, MASK, POINT, SCRIBBLE
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
 from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.sliding_window.canvas import Canvas, LabelLogits
+from nnunet_prompt.sliding_window.device_tiles import FarGroup, Group, NearGroup
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
@@ -134,9 +135,17 @@ class Engine:
         return torch.cat(slabs, 1)
 
     def structure_slabs(
-        self, image: DenseImage, sums: torch.device, count: TileCount | None = None
+        self,
+        image: DenseImage,
+        sums: torch.device,
+        count: TileCount | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> Iterator[Slab]:
-        """The same, slab by slab along Z on the device `sums`; none is kept. `count` adds up tiles."""
+        """The same, slab by slab along Z on the device `sums`; none is kept. `count` adds up tiles.
+
+        Means of tiles are kept in `dtype`: in 16 bits a logit is off by a thousandth of itself.
+        """
         one = StructurePass(
             (self.network, *self.ensemble),
             self.patch_size,
@@ -147,6 +156,7 @@ class Engine:
             self.max_batch,
             self.bfloat16,
             self.skip_single,
+            dtype,
         )
         return one.run(image, TileCount() if count is None else count)
 
@@ -171,39 +181,33 @@ class Engine:
         cache: TileCache | None,
     ) -> Iterator[tuple[Tile, Tensor]]:
         """The object's logits (*tile) of each job that sees something positive, tile by tile."""
-        channels = image.channels
-        size = min(self.max_batch, len(tiles))
-        batch = torch.empty((size, channels + N_PROMPT_CHANNELS, *self._tile_shape()))
+        batch = min(self.max_batch, len(tiles))
+        make = NearGroup if self.device.type == "cpu" else FarGroup
+        group = make(image, self._tile_shape(), batch, self.device)
         waiting: list[tuple[Tile, Key | None]] = []
-        cut: tuple[Window, Tensor] | None = None
-        ordered = sorted(tiles, key=lambda tile: (tile.window.origin, tile.index))
-        for tile in _progress(ordered):
-            slot = batch[len(waiting)]
-            shown = slot[channels:].numpy()
+        for tile in _progress(sorted(tiles, key=lambda tile: (tile.window.origin, tile.index))):
+            shown = group.room()
             if not self._draw(tile, prompts[tile.index], shown):
                 continue
             key = None if cache is None else cache.key(tile.window, shown)
             kept = None if cache is None or key is None else cache.get(key)
             if kept is not None:
-                yield from self._flush(batch, waiting, cache)  # tiles are added up in their order
+                yield from self._flush(group, waiting, cache)  # tiles are added up in their order
                 yield tile, kept
                 continue
-            if cut is None or cut[0] != tile.window:
-                cut = tile.window, image.tile(tile.window)
-            slot[:channels] = cut[1]
+            group.add(tile.window)
             waiting.append((tile, key))
-            if len(waiting) == size:
-                yield from self._flush(batch, waiting, cache)
-        yield from self._flush(batch, waiting, cache)
+            if group.full:
+                yield from self._flush(group, waiting, cache)
+        yield from self._flush(group, waiting, cache)
 
     def _flush(
-        self, batch: Tensor, waiting: list[tuple[Tile, Key | None]], cache: TileCache | None
+        self, group: Group, waiting: list[tuple[Tile, Key | None]], cache: TileCache | None
     ) -> Iterator[tuple[Tile, Tensor]]:
-        """Runs what waits in the batch; `waiting` is empty afterwards."""
+        """Runs the tiles that wait; `group` and `waiting` are empty afterwards."""
         done = list(waiting)
         waiting.clear()
-        logits = self._logits(batch[: len(done)], heads=1)[:, 0] if done else batch[:0]
-        for (tile, key), one in zip(done, logits, strict=True):
+        for (tile, key), one in zip(done, group.run(self._object), strict=True):
             if cache is not None and key is not None:
                 cache.put(key, one.clone())
             yield tile, one
@@ -239,13 +243,13 @@ class Engine:
         z, y, x = (1, *self.patch_size) if len(self.patch_size) == 2 else self.patch_size
         return z, y, x
 
-    def _logits(self, batch: Tensor, heads: int | None = None) -> Tensor:
-        """Logits (B, 1 + K, *tile), or of the first `heads`, float32 on the CPU; the mean over the folds."""
+    def _object(self, batch: Tensor) -> Tensor:
+        """Logits (B, *tile) of the object head, float32 on the network's device; the mean over the folds."""
         flat = len(self.patch_size) == 2
-        batch = (batch[:, :, 0] if flat else batch).to(self.device)
         networks = (self.network, *self.ensemble)
-        logits = mean_logits(networks, batch, self.mirror_axes, heads, bfloat16=self.bfloat16)
-        return (logits[:, :, None] if flat else logits).cpu()
+        shown = batch[:, :, 0] if flat else batch
+        logits = mean_logits(networks, shown, self.mirror_axes, 1, bfloat16=self.bfloat16)
+        return logits if flat else logits[:, 0]
 
     def _importance(self) -> Tensor:
         from nnunetv2.inference.sliding_window_prediction import compute_gaussian

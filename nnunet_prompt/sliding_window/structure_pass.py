@@ -48,7 +48,8 @@ class TileCount:
 class StructurePass:
     """The networks of a model (one per fold) and how they are slid over a volume; fields as in `Engine`.
 
-    `importance` (*tile) weighs the voxels of a tile and lies where sums are kept. `skip` leaves out tiles of one value.
+    `importance` (*tile) weighs the voxels of a tile and lies where means are kept, in `dtype`. `skip` leaves out tiles
+    of one value.
     With a `max_batch` of 1 tiles are run one by one, else as many at a time as is fastest on the device (`batch_size`).
     """
 
@@ -61,6 +62,7 @@ class StructurePass:
     max_batch: int = 1
     bfloat16: bool = False
     skip: bool = True
+    dtype: torch.dtype = torch.float32
 
     @torch.inference_mode()
     def run(self, image: DenseImage, count: TileCount) -> Iterator[Slab]:
@@ -94,7 +96,7 @@ class StructurePass:
                 yield window, known
                 _advance(bar, 1)
 
-        yield from rolling(image.shape, windows, answers, self.importance)
+        yield from rolling(image.shape, windows, answers, self.importance, self.dtype)
 
 
 class _Asked:
@@ -147,12 +149,16 @@ def _single_values(image: DenseImage, windows: Sequence[Window]) -> dict[Window,
     """The value of each channel in every tile that has one value only, its padding counted; read in one copy."""
     if not windows:
         return {}
-    ranges = []
-    for window in windows:
-        tile = image.tile(window).flatten(1)
-        ranges.append(torch.stack(torch.aminmax(tile, dim=1)))
+    ranges = torch.empty((len(windows), 2, image.channels), device=image.array.device)
+    for window, (low, high) in zip(windows, ranges, strict=True):
+        part, padding = image.inside(window)
+        torch.amin(part, (1, 2, 3), out=low)
+        torch.amax(part, (1, 2, 3), out=high)
+        if any(padding):
+            low.clamp_(max=0)
+            high.clamp_(min=0)
     found = {}
-    for window, (low, high) in zip(windows, torch.stack(ranges).cpu().tolist(), strict=True):
+    for window, (low, high) in zip(windows, ranges.cpu().tolist(), strict=True):
         if all(b - a <= SAME for a, b in zip(low, high, strict=True)):
             found[window] = tuple(round(a, 4) for a in low)
     return found

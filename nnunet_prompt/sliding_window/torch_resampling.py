@@ -5,15 +5,18 @@ A product in 32 bits differs from nnU-Net's 64 bits by less than a millionth of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nnunet_prompt.sliding_window.lazy_image import DenseImage, LazyImage
+from nnunet_prompt.prompts.checks import Shape
+from nnunet_prompt.prompts.encode import Window
+from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage, LazyImage, inside_of
 from nnunet_prompt.sliding_window.resampling import Matrix, Resampler, Span
 
 SEND = 32_000_000  # voxels that are on their way to the device at a time
@@ -51,13 +54,78 @@ class Matrices:
 
         For resampling that does not clip.
         """
-        rows = [
+        return self._product(block, self._rows(block, origin, box), range(3))
+
+    def clipped(
+        self, block: Tensor, origin: Sequence[int], box: Sequence[Span], limits: Tensor | None
+    ) -> Tensor:
+        """The same, clipped to lowest and highest values, (2, ...), as `Resampler.limits`; not without."""
+        if limits is None:
+            return self.part(block, origin, box)
+        rows, slices = self._rows(block, origin, box), self.how.slices
+        in_plane = self._product(block, rows, [a for a in range(3) if a != slices])
+        if slices is not None:
+            limits = limits.narrow(slices + 1, origin[slices], int(block.shape[slices]))
+        low, high = limits
+        found = torch.minimum(torch.maximum(in_plane, low), high)
+        return found if slices is None else along(found, rows[slices], slices)
+
+    def _rows(self, block: Tensor, origin: Sequence[int], box: Sequence[Span]) -> list[Tensor]:
+        return [
             r[low:high, o : o + n]
             for r, (low, high), o, n in zip(self.rows, box, origin, block.shape, strict=True)
         ]
-        for axis in sorted(range(3), key=lambda a: rows[a].shape[0] / max(rows[a].shape[1], 1)):
+
+    def _product(self, block: Tensor, rows: Sequence[Tensor], axes: Iterable[int]) -> Tensor:
+        for axis in sorted(axes, key=lambda a: rows[a].shape[0] / max(rows[a].shape[1], 1)):
             block = along(block, rows[axis], axis)
         return block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FarImage:
+    """A normalised volume (C, *crop) on a device, that is resampled there tile by tile."""
+
+    volume: Tensor
+    matrices: Matrices
+    limits: tuple[Tensor | None, ...]
+
+    @property
+    def shape(self) -> Shape:
+        return self.matrices.how.new_shape
+
+    @property
+    def channels(self) -> int:
+        return int(self.volume.shape[0])
+
+    def tile(self, window: Window) -> Tensor:
+        """As that of `LazyImage`, on the device, and without waiting for it."""
+        inside, padding = inside_of(window, self.shape)
+        source = self.matrices.how.source(inside)
+        origin = [low for low, _ in source]
+        block = self.volume[(slice(None), *(slice(low, high) for low, high in source))]
+        part = torch.stack(
+            [
+                self.matrices.clipped(channel, origin, inside, limits)
+                for channel, limits in zip(block, self.limits, strict=True)
+            ]
+        )
+        return nn.functional.pad(part, padding)
+
+
+DeviceImage = FarImage | DenseImage
+
+
+def device_image(image: GridImage, device: torch.device) -> DeviceImage:
+    """An image on a device, in one copy; what is resampled for a tile is resampled there."""
+    if isinstance(image, LazyImage):
+        if image.resampler.shape == image.shape:
+            return DenseImage(send(torch.from_numpy(np.asarray(image.volume)), device))
+        limits = [None if one is None else rows_of(one, device) for one in image.limits]
+        volume = send(torch.from_numpy(np.asarray(image.volume)), device)
+        return FarImage(volume, Matrices(image.resampler, device), tuple(limits))
+    assert isinstance(image, DenseImage)  # there is no third kind
+    return DenseImage(send(image.array, device))
 
 
 @torch.inference_mode()

@@ -91,7 +91,7 @@ def test_some_structures_only(wanted: tuple[str, ...]) -> None:
 def test_probabilities_are_those_of_all_logits(
     tmp_path: Any, spacing: dict[str, float], whole: bool
 ) -> None:
-    """Of a structure alone and with its part, to a level: 32 bits round otherwise than 64."""
+    """Of a structure alone and with its part, to a level: means of tiles are kept in 16 bits."""
     one, volume = predictor(Smooth()), stored(spacing=spacing, size=SIZE)
     case = one.place([volume], whole=True)
     assert isinstance(case.image, DenseImage)
@@ -108,7 +108,7 @@ def test_probabilities_are_those_of_all_logits(
     for key in heads:
         mine, theirs = maps.levels(key).astype(int), expected.levels(key).astype(int)
         assert theirs.max() > 128 and np.abs(mine - theirs).max() <= 1
-        assert np.count_nonzero(mine != theirs) < 1e-3 * mine.size
+        assert np.count_nonzero(mine != theirs) < 1e-2 * mine.size
     maps.close()
     assert not list(tmp_path.iterdir())
 
@@ -152,7 +152,7 @@ def test_memory_that_is_not_enough_after_all(monkeypatch: Any, caplog: Any) -> N
 )
 def test_what_does_not_fit_is_not_tried(gib: float | None, expected: int, monkeypatch: Any) -> None:
     need = Need(channels=1, grid=(568, 320, 320), slices=800, heads=15, height=64)
-    assert 0.7 < need.image() / 2**30 < 0.8 and 1 < need.sums() / 2**30 < 1.2
+    assert 0.7 < need.image() / 2**30 < 0.8 and 0.9 < need.sums() / 2**30 < 1
     free = None if gib is None else int(gib / 4 * (need.image() + need.sums()))
     monkeypatch.setattr(places, "free_bytes", lambda device: free)
     found = places.places(torch.device("meta"), need)

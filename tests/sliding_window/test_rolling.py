@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
+from nnunet_prompt.inference.slab_chunks import chunks
 from nnunet_prompt.prompts.encode import PromptStyle, Window
 from nnunet_prompt.sliding_window.canvas import Canvas
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
-from nnunet_prompt.sliding_window.rolling import rolling
+from nnunet_prompt.sliding_window.resampling import Resampler
+from nnunet_prompt.sliding_window.rolling import Slab, rolling
 from nnunet_prompt.sliding_window.sliding_window import Engine
-from nnunet_prompt.sliding_window.structure_pass import TileCount
+from nnunet_prompt.sliding_window.structure_pass import TileCount, _single_values
 from nnunet_prompt.sliding_window.tiles import Tiling
 from tests.helpers.each import each
 
@@ -28,7 +32,11 @@ SHAPES = [
 
 @each(("shape", "tile"), SHAPES)
 @each("step", [0.5, 1.0, 0.3])
-def test_as_a_canvas_of_the_whole_volume(shape: Any, tile: Any, step: float) -> None:
+@each("at_once", [1, 10_000])
+def test_as_a_canvas_of_the_whole_volume(
+    shape: Any, tile: Any, step: float, at_once: int, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("nnunet_prompt.sliding_window.rolling.AT_ONCE", at_once)
     generator = torch.Generator().manual_seed(0)
     windows = Tiling(shape, tile, step).lattice()
     logits = {w: torch.randn((2, *tile), generator=generator) for w in windows}
@@ -46,7 +54,7 @@ def test_as_a_canvas_of_the_whole_volume(shape: Any, tile: Any, step: float) -> 
     slabs = list(rolling(shape, windows, answers, importance))
     assert [s.start for s in slabs] == [0, *(s.stop for s in slabs[:-1])]
     assert slabs[-1].stop == shape[0]
-    assert max(s.logits.shape[1] for s in slabs) <= tile[0]
+    assert max(s.logits.shape[1] for s in slabs) <= (1 if at_once == 1 else tile[0])
     assert torch.allclose(torch.cat([s.logits for s in slabs], 1), expected, atol=1e-5)
 
 
@@ -97,3 +105,38 @@ def test_two_channels_must_both_have_one_value() -> None:
     engine = Engine(Counts().eval(), (6, 8, 8), PromptStyle(), CPU)
     list(engine.structure_slabs(DenseImage(image), CPU, count))
     assert count.skipped == 0
+
+
+@each("shape", [(20, 14, 9), (3, 14, 9)])
+def test_a_tile_of_one_value_in_the_padding_too(shape: Any) -> None:
+    """What lies outside of the volume is zero: a tile of ones that leaves it has two values."""
+    found = _single_values(
+        DenseImage(torch.ones(1, *shape)), Tiling(shape, (8, 8, 8), 0.5).lattice()
+    )
+    padded = shape[0] < 8
+    assert not found if padded else set(found.values()) == {(1.0,)}
+
+
+def test_slabs_are_not_kept_while_tiles_run() -> None:
+    """No more than sums and a halo lie in memory while the network is asked."""
+    shape, tile = (32, 8, 8), (8, 8, 8)
+    windows = Tiling(shape, tile, 0.5).lattice()
+    alive: list[StorageWeakRef] = []
+
+    def answers(row: Sequence[Window]) -> Iterator[tuple[Window, Tensor]]:
+        assert all(one.expired() for one in alive)
+        yield from ((w, torch.zeros(2, *tile)) for w in row)
+
+    def watched() -> Iterator[Slab]:
+        for slab in rolling(shape, windows, answers, torch.ones(tile)):
+            alive.append(StorageWeakRef(slab.logits.untyped_storage()))
+            yield slab
+            del slab
+
+    a, b, c = (np.eye(n) for n in shape)
+    how = Resampler(shape, shape, (a, b, c), None, clips=False)
+    spans = []
+    for chunk in chunks(watched(), how, 100):
+        spans.append(chunk.span)
+        del chunk
+    assert len(alive) > 3 and spans[0][0] == 0 and spans[-1][1] == 32
