@@ -55,7 +55,7 @@ def bound_threads() -> None:
 
 
 def use_huge_pages() -> None:
-    """Lets torch ask Linux for pages of 2 MB for its large tensors, unless THP_MEM_ALLOC_ENABLE says otherwise.
+    """Lets torch ask Linux for pages of 2 MB for its large tensors, unless THP_MEM_ALLOC_ENABLE is set already.
 
     The activations of a network on the CPU are new memory with each tile, and with pages of 4 kB making them ready
     takes up to a third of the time. torch looks at the variable when it first makes a tensor: call this before.
@@ -64,7 +64,7 @@ def use_huge_pages() -> None:
 
 
 def return_large_blocks() -> None:
-    """Lets glibc give blocks of 8 MB and more back to the system as soon as nobody holds them, unless the user set it up.
+    """Lets glibc give blocks of 8 MB and more back to the system as soon as they are unused, unless it is configured already.
 
     By itself it keeps them when they are below 32 MB, as most activations of a network are, for later ones of the same
     size; between two of a network's layers that is a fifth of the memory. It costs a tenth of the time.
