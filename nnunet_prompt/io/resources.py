@@ -64,7 +64,7 @@ def use_huge_pages() -> None:
 
 
 def return_large_blocks() -> None:
-    """Lets glibc give blocks of 8 MB and more back to the system at once, unless it is configured already.
+    """Lets glibc return blocks of 8 MB and more to the system at once, unless it is configured already.
 
     By itself it keeps those below 32 MB, as most activations of a network are, for later ones of the same size; between
     two of a network's layers that is a fifth of the memory. It costs a tenth of the time.
