@@ -1,0 +1,96 @@
+"""The plan of a federation, and the same rounds in one process: for studies, and to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnunet_prompt.common.errors import RefusedError
+from nnunet_prompt.common.log import progress
+from nnunet_prompt.federated.average import average
+from nnunet_prompt.federated.part import Part, pack_part
+from nnunet_prompt.federated.site import PRIVATE_ROUND, Phase, Site
+from nnunet_prompt.federated.traffic import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The plan of a federation.
+
+    * rounds: how often the shared part is sent, trained and averaged
+    * iterations: of a site in each round
+    * private_iterations: of a site's own part after the last round; 0 is plain federated averaging
+    * learning_rate: of the first round; it decays to the last as nnU-Net's does
+    """
+
+    rounds: int = 10
+    iterations: int = 20
+    private_iterations: int = 0
+    learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.iterations < 1 or self.private_iterations < 0:
+            raise RefusedError(
+                f"federation: expected at least one round and one iteration, found {self.rounds} rounds of"
+                f" {self.iterations} and {self.private_iterations} private iterations"
+            )
+        if not 0 < self.learning_rate < 1:
+            raise RefusedError(
+                f"federation: expected a learning rate between 0 and 1, found {self.learning_rate}"
+            )
+
+    def phase(self, number: int) -> Phase:
+        """The training of the shared part in round `number`, from 1."""
+        first, end = (
+            self.learning_rate * (1 - done / self.rounds) ** 0.9 for done in (number - 1, number)
+        )
+        return Phase(self.iterations, (first, end), number)
+
+    @property
+    def private_phase(self) -> Phase:
+        """The training of a site's own part on top of the last shared one."""
+        return Phase(self.private_iterations, (self.learning_rate, 0.0), PRIVATE_ROUND)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Federated:
+    """The result of a federation: the shared part, the bytes, and the largest loss of the product rule per round."""
+
+    shared: Part
+    exchanges: tuple[Exchange, ...]
+    lost: tuple[float, ...]
+
+
+def federate(sites: Sequence[Site], plan: Rounds) -> Federated:
+    """Runs the rounds at sites that are all in this process, one after the other.
+
+    Raises `RefusedError` for sites that do not start from the same base, and without any.
+    """
+    bases = {site.base_sha256: site.request.name for site in sites}
+    if len(bases) != 1:
+        raise RefusedError(
+            f"federation: expected sites that start from one base, found {len(bases)}"
+            f" ({', '.join(bases.values())})"
+        )
+    shared = sites[0].start()
+    exchanges, lost = [], []
+    for number in progress(range(1, plan.rounds + 1), "federation", unit="round"):
+        parts = [site.train(shared, None, plan.phase(number)) for site in sites]
+        down = 0 if number == 1 else pack_part(shared).nbytes  # sites make the first one themselves
+        exchanges += [
+            Exchange(s.request.name, number, down, pack_part(p).nbytes)
+            for s, p in zip(sites, parts, strict=True)
+        ]
+        mean = average(parts, [site.cases for site in sites])
+        shared = mean.part
+        lost.append(mean.lost)
+    last = pack_part(shared).nbytes
+    exchanges += [Exchange(s.request.name, plan.rounds + 1, last, 0) for s in sites]
+    return Federated(shared, tuple(exchanges), tuple(lost))
+
+
+def private_part(site: Site, shared: Part, plan: Rounds) -> Part | None:
+    """The site's own part on top of the shared one; None where the plan has none."""
+    if not plan.private_iterations:
+        return None
+    return site.train(site.private_start(), shared, plan.private_phase)
