@@ -34,8 +34,8 @@ from nnunet_prompt.federated.sites import unequal_sites
 
 TUNINGS = {"affine": "nnUNetTrainerPromptAffine", "LoRA, rank 4": "nnUNetTrainerPromptLoRA"}
 ROWS = ("base", "local only", "central", "FedAvg", "global + local")
-KINDS = ("none", "points")
-ROUNDS, ITERATIONS = 10, 15  # of one site
+KINDS = ("none", "points in slices")
+ROUNDS, ITERATIONS = 8, 12  # of one site
 LENGTH = "short"
 
 
@@ -150,24 +150,25 @@ def train_base(base: real.Training, console: Console) -> None:
 
 def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, Any]:
     """The Dice of each row, by kind of prompt and site; bytes; what the product rule lost; whether runs repeat."""
-    from nnunet_prompt.federated.rounds import Rounds, federate, private_part
-    from nnunet_prompt.federated.site import Site, SiteRequest
+    from nnunet_prompt.federated.plan import Rounds
+    from nnunet_prompt.federated.rounds import federate, private_part
+    from nnunet_prompt.federated.site import Site
+    from nnunet_prompt.federated.site_config import NodeConfig
     from nnunet_prompt.federated.traffic import traffic
 
     os.environ.update(base.variables() | {"nnUNet_prompt_seed": str(seed)})
     os.environ["nnUNet_results"] = str(base.fold.parents[3] / f"federated_{TUNINGS[tuning]}")
 
     def opened(name: str) -> Site:
-        request = SiteRequest(
+        config = NodeConfig(
             name,
             str(study.task.dataset_id),
             base.fold / "checkpoint_final.pth",
             fold=study.folds[name],
             plans=real.PLANS,
             trainer=TUNINGS[tuning],
-            seed=seed,
         )
-        return Site(request)
+        return Site(config, seed=seed)
 
     sites = {name: opened(name) for name in study.train}
     plan = Rounds(ROUNDS, ITERATIONS)

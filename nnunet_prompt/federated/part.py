@@ -8,9 +8,10 @@ A network at a site is the base, plus the part that all sites share, plus the pa
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from nnunet_prompt.common.errors import ModelError
 
 Array = npt.NDArray[np.float32]
+MOST_NUMBERS: Final = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,25 @@ class Layout:
 def layout_of(part: Part) -> Layout:
     """The names and shapes of a part."""
     return Layout(tuple((name, array.shape) for name, array in _arrays(part)))
+
+
+def layout_json(layout: Layout) -> str:
+    """The layout as JSON, the way it is sent."""
+    return json.dumps(layout.arrays)
+
+
+def layout_of_json(text: str) -> Layout:
+    """The inverse of `layout_json`. Raises `ModelError` for anything else, and for shapes beyond any network."""
+    try:
+        found = tuple((str(n), tuple(int(i) for i in shape)) for n, shape in json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"layout of a part: not names and shapes ({error})") from None
+    layout = Layout(found)
+    if any(i < 0 for _, shape in found for i in shape) or layout.size > MOST_NUMBERS:
+        raise ModelError(
+            f"layout of a part: expected at most {MOST_NUMBERS} numbers in shapes of no negative axis"
+        )
+    return layout
 
 
 def pack_part(part: Part) -> Array:

@@ -1,4 +1,4 @@
-"""The plan of a federation, and the same rounds in one process: for studies, and to compare with."""
+"""The rounds of a federation in one process: for studies, and to compare with."""
 
 from __future__ import annotations
 
@@ -9,47 +9,9 @@ from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.federated.average import average
 from nnunet_prompt.federated.part import Part, pack_part
-from nnunet_prompt.federated.site import PRIVATE_ROUND, Phase, Site
+from nnunet_prompt.federated.plan import Rounds
+from nnunet_prompt.federated.site import Site
 from nnunet_prompt.federated.traffic import Exchange
-
-
-@dataclass(frozen=True, slots=True)
-class Rounds:
-    """The plan of a federation.
-
-    * rounds: how often the shared part is sent, trained and averaged
-    * iterations: of a site in each round
-    * private_iterations: of a site's own part after the last round; 0 is plain federated averaging
-    * learning_rate: of the first round; it decays to the last as nnU-Net's does
-    """
-
-    rounds: int = 10
-    iterations: int = 20
-    private_iterations: int = 0
-    learning_rate: float = 3e-3
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1 or self.iterations < 1 or self.private_iterations < 0:
-            raise RefusedError(
-                f"federation: expected at least one round and one iteration, found {self.rounds} rounds of"
-                f" {self.iterations} and {self.private_iterations} private iterations"
-            )
-        if not 0 < self.learning_rate < 1:
-            raise RefusedError(
-                f"federation: expected a learning rate between 0 and 1, found {self.learning_rate}"
-            )
-
-    def phase(self, number: int) -> Phase:
-        """The training of the shared part in round `number`, from 1."""
-        first, end = (
-            self.learning_rate * (1 - done / self.rounds) ** 0.9 for done in (number - 1, number)
-        )
-        return Phase(self.iterations, (first, end), number)
-
-    @property
-    def private_phase(self) -> Phase:
-        """The training of a site's own part on top of the last shared one."""
-        return Phase(self.private_iterations, (self.learning_rate, 0.0), PRIVATE_ROUND)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +28,7 @@ def federate(sites: Sequence[Site], plan: Rounds) -> Federated:
 
     Raises `RefusedError` for sites that do not start from the same base, and without any.
     """
-    bases = {site.base_sha256: site.request.name for site in sites}
+    bases = {site.base_sha256: site.config.site for site in sites}
     if len(bases) != 1:
         raise RefusedError(
             f"federation: expected sites that start from one base, found {len(bases)}"
@@ -78,14 +40,14 @@ def federate(sites: Sequence[Site], plan: Rounds) -> Federated:
         parts = [site.train(shared, None, plan.phase(number)) for site in sites]
         down = 0 if number == 1 else pack_part(shared).nbytes  # sites make the first one themselves
         exchanges += [
-            Exchange(s.request.name, number, down, pack_part(p).nbytes)
+            Exchange(s.config.site, number, down, pack_part(p).nbytes)
             for s, p in zip(sites, parts, strict=True)
         ]
         mean = average(parts, [site.cases for site in sites])
         shared = mean.part
         lost.append(mean.lost)
     last = pack_part(shared).nbytes
-    exchanges += [Exchange(s.request.name, plan.rounds + 1, last, 0) for s in sites]
+    exchanges += [Exchange(s.config.site, plan.rounds + 1, last, 0) for s in sites]
     return Federated(shared, tuple(exchanges), tuple(lost))
 
 

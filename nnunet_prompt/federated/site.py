@@ -2,74 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.common.log import progress
-from nnunet_prompt.federated.part import Part, add
+from nnunet_prompt.federated.part import Part, add, layout_of
+from nnunet_prompt.federated.plan import Phase
+from nnunet_prompt.federated.site_config import NodeConfig
 from nnunet_prompt.federated.state import TunedState
 from nnunet_prompt.networks.adapter_file import ADAPTER_FILE, write_adapter
 from nnunet_prompt.networks.tunable import keep_statistics
+from nnunet_prompt.training.external_trainers import register_trainers
 from nnunet_prompt.training.tune import TuneTrainer
 from nnunet_prompt.training.validation import score_cases
-
-PRIVATE_ROUND = 1_000_000  # the round number that the private part's seed is made from
-Trains = Literal["shared", "private"]
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRequest:
-    """The data and the base of a site, in nnU-Net's words.
-
-    * name: of the site, part of its seed and of its messages
-    * dataset, configuration, fold, plans, trainer: as `nnunet-prompt train` takes them; the trainer tunes few
-      parameters
-    * base: the checkpoint that all sites start from
-    * seed: of the whole federation
-    """
-
-    name: str
-    dataset: str
-    base: Path
-    configuration: str = "3d_fullres"
-    fold: int = 0
-    plans: str = "nnUNetPlans"
-    trainer: str = "nnUNetTrainerPromptLoRA"
-    device: str = "cpu"
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One training of one part: its steps, the learning rate from its first to behind its last, and its round.
-
-    The round's number is part of the seed.
-    """
-
-    iterations: int
-    learning_rates: tuple[float, float]
-    round: int
-
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of a step, from 0."""
-        first, end = self.learning_rates
-        return first + (end - first) * step / self.iterations
 
 
 class Site:
     """Trains parts on the cases of one site. What it returns depends on its arguments alone, not on earlier rounds."""
 
-    def __init__(self, request: SiteRequest) -> None:
-        """Opens the data and the base. Raises `RefusedError` for a trainer that does not tune few parameters."""
-        self.request = request
-        self.trainer = _started(request)
+    def __init__(self, config: NodeConfig, *, seed: int = 0) -> None:
+        """Opens the data and the base; `seed` is that of the whole federation.
+
+        Raises `RefusedError` for a trainer that does not tune few parameters.
+        """
+        self.config, self.seed = config, seed
+        self.trainer = _started(config)
         network = self.trainer.plain_network()
         self.state = TunedState(network, self.trainer.tuning)
         self.weight_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
@@ -85,13 +49,20 @@ class Site:
         """The hash of the base, the same at all sites of a federation."""
         return str(self.trainer.base_sha256)
 
+    @property
+    def agreement(self) -> str:
+        """A hash of what must be alike at all sites: base, names and shapes of a part, structures in order."""
+        names = [s.name for s in self.trainer.table.structures]
+        about = (self.base_sha256, layout_of(self.start()).digest, names)
+        return hashlib.sha256(repr(about).encode()).hexdigest()
+
     def start(self) -> Part:
         """The shared part before the first round: the same at all sites."""
-        return self.state.start(self.request.seed)
+        return self.state.start(self.seed)
 
     def private_start(self) -> Part:
         """The private part before its first training; with other numbers than the shared one."""
-        return self.state.start(self.request.seed + 1)
+        return self.state.start(self.seed + 1)
 
     def train(self, trains: Part, held: Part | None, phase: Phase) -> Part:
         """Trains one part on top of another that is held; returns the trained one."""
@@ -101,7 +72,7 @@ class Site:
         trainer.optimizer.state.clear()
         trainer.network.train()
         keep_statistics(trainer.plain_network())
-        title = f"{self.request.name}, round {phase.round}"
+        title = f"{self.config.site}, round {phase.round}"
         for step in progress(range(phase.iterations), title, unit="iteration"):
             for group in trainer.optimizer.param_groups:
                 group["lr"] = phase.learning_rate(step)
@@ -146,31 +117,32 @@ class Site:
         return folder / ADAPTER_FILE
 
     def _seed(self, number: int) -> None:
-        entropy = (self.request.seed, number, zlib.crc32(self.request.name.encode()))
+        entropy = (self.seed, number, zlib.crc32(self.config.site.encode()))
         one = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         np.random.seed(one)  # noqa: NPY002 - nnU-Net's loaders draw from the global state
         torch.manual_seed(one)
 
 
-def _started(request: SiteRequest) -> Any:
+def _started(config: NodeConfig) -> Any:
     """The trainer of a site at its first iteration, with the weights of the base."""
     from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
     from nnunetv2.run.run_training import get_trainer_from_args
 
+    register_trainers()
     trainer = get_trainer_from_args(
-        request.dataset,
-        request.configuration,
-        request.fold,
-        request.trainer,
-        request.plans,
-        device=torch.device(request.device),
+        config.dataset,
+        config.configuration,
+        config.fold,
+        config.trainer,
+        config.plans,
+        device=torch.device(config.device),
     )
     if not isinstance(trainer, TuneTrainer) or trainer.tuning.method in ("full", "spatial"):
         raise RefusedError(
-            f"{request.trainer}: expected a trainer that tunes few parameters in place; give nnUNetTrainerPromptAffine,"
+            f"{config.trainer}: expected a trainer that tunes few parameters in place; give nnUNetTrainerPromptAffine,"
             " nnUNetTrainerPromptLoRA, nnUNetTrainerPromptBias or nnUNetTrainerPromptDecoder"
         )
     trainer.initialize()
-    load_pretrained_weights(trainer.network, str(request.base))
+    load_pretrained_weights(trainer.network, str(config.base))
     trainer.on_train_start()
     return trainer

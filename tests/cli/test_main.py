@@ -30,6 +30,7 @@ VERBS = (
         "leaderboard",
         "report",
         "interact",
+        "federate",
         "view",
     ),
     *("env", "trainers-dir", "demo"),
