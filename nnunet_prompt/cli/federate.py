@@ -52,20 +52,20 @@ def _server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=at_least(1), default=8443, metavar="N", help=port)
     for flag, default, lowest, summary in (
         ("--rounds", 10, 1, "number of rounds"),
-        ("--iterations", 20, 1, "iterations of each site in a round"),
+        ("--iterations", 20, 1, "iterations of each site between two averages"),
         (
             "--private-iterations",
             0,
             0,
-            "iterations of each site's own part after the last round; 0 is plain averaging",
+            "iterations of each site's own part after the rounds; 0 is plain averaging",
         ),
-        ("--min-sites", 2, 1, "sites that a round needs"),
-        ("--timeout", 3600, 1, "seconds that a round waits for a site"),
-        ("--patience", 3600, 1, "seconds that the server waits for enough sites"),
+        ("--min-sites", 2, 1, "sites that an average needs"),
+        ("--timeout", 3600, 1, "seconds to wait for the answer of a site"),
+        ("--patience", 3600, 1, "seconds to wait for enough sites"),
     ):
         text = f"{summary} (default {default})"
         parser.add_argument(flag, type=at_least(lowest), default=default, metavar="N", help=text)
-    rate = "learning rate of the first round (default 0.003)"
+    rate = "learning rate at the start (default 0.003)"
     parser.add_argument("--learning-rate", type=above_0(1), default=3e-3, metavar="R", help=rate)
     seed(parser)
 

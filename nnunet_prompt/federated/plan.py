@@ -46,7 +46,7 @@ class Rounds:
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.iterations < 1 or self.private_iterations < 0:
             raise RefusedError(
-                f"federation: expected at least one round and one iteration, found {self.rounds} rounds of"
+                f"federation: expected rounds and iterations of at least 1, found {self.rounds} rounds of"
                 f" {self.iterations} and {self.private_iterations} private iterations"
             )
         if not 0 < self.learning_rate < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -107,13 +108,13 @@ def serve(
     request.output.mkdir(parents=True, exist_ok=True)
     state = State.read(request.output, request.settings)
     if state.round:
-        LOG.info("resuming behind round %d of %d", state.round, request.plan.rounds)
+        LOG.info("resuming: %d of %d rounds are done", state.round, request.plan.rounds)
     while state.round < request.plan.rounds:
         replies = _ask(channel, request, state, sleep)
         _add(state, replies)
         state.write(request.output)
         LOG.info(
-            "round %d of %d: %s",
+            "%d of %d rounds done, with %s",
             state.round,
             request.plan.rounds,
             ", ".join(r.site for r in replies),
@@ -144,36 +145,51 @@ def _ask(
             fitting = _fitting(state, answers)
             if len(fitting) >= (1 if finish else request.min_sites):
                 return fitting
-            LOG.warning("round %d: %d sites answered, asking again", ask.round, len(fitting))
+            LOG.warning(
+                "rounds, number %d: %d sites answered, asking again", ask.round, len(fitting)
+            )
         sleep(POLL_S)
         waited += POLL_S
     raise RefusedError(
-        f"federation, round {ask.round}: expected answers of {request.min_sites} sites, fewer came in"
+        f"federation, {state.round} of {request.plan.rounds} rounds done: expected answers of {request.min_sites}"
+        " sites, fewer came in"
         f" {request.patience_s:.0f} s; start the sites, then start the server again, which resumes"
     )
 
 
 def _fitting(state: State, answers: Sequence[Reply]) -> list[Reply]:
-    """The answers that can be averaged: one a site, all of the same base and structures, finite."""
+    """The answers that can be averaged: one a site, all of the same base and structures, finite.
+
+    Before the first average the most frequent base and layout count.
+    """
+    alike = Counter((r.agreement, r.layout) for r in answers).most_common(1)
+    expected = (
+        (state.agreement, state.layout) if state.agreement else (alike or [(("", ""), 0)])[0][0]
+    )
     found: dict[str, Reply] = {}
     for reply in answers:
-        agreement = state.agreement or next((r.agreement for r in found.values()), reply.agreement)
-        reason = ""
-        if reply.site in found:
+        reason = _unfit(reply, expected)
+        if not reason and reply.site in found:
             reason = "another site has the same name; give each a name of its own"
-        elif reply.agreement != agreement:
-            reason = "starts from another base, trainer or structures than the others"
-        else:
-            try:
-                if len(reply.numbers):
-                    unpack_part(reply.numbers, layout_of_json(reply.layout), source=reply.site)
-            except ModelError as error:
-                reason = str(error)
         if reason:
             LOG.warning("site %s is left out: %s", reply.site, reason)
         else:
             found[reply.site] = reply
     return list(found.values())
+
+
+def _unfit(reply: Reply, expected: tuple[str, str]) -> str:
+    """Why an answer cannot be averaged with the others; "" where it can."""
+    if (reply.agreement, reply.layout) != expected:
+        return "starts from another base, trainer or structures than the others"
+    if reply.cases < 1:
+        return f"expected a positive number of training cases, found {reply.cases}"
+    try:
+        if len(reply.numbers):
+            unpack_part(reply.numbers, layout_of_json(reply.layout), source=reply.site)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _add(state: State, replies: Sequence[Reply]) -> None:

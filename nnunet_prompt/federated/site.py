@@ -34,15 +34,11 @@ class Site:
         """
         self.config, self.seed = config, seed
         self.trainer = _started(config)
+        self.cases = len(self.trainer.do_split()[0])  # that train, by which a site is weighed
         network = self.trainer.plain_network()
         self.state = TunedState(network, self.trainer.tuning)
         self.weight_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
         self.weight_bytes -= sum(f.up.nbytes + f.down.nbytes for f in self.start().low.values())
-
-    @property
-    def cases(self) -> int:
-        """The training cases, by which the server weighs the site."""
-        return len(self.trainer.do_split()[0])
 
     @property
     def base_sha256(self) -> str:
@@ -72,7 +68,7 @@ class Site:
         trainer.optimizer.state.clear()
         trainer.network.train()
         keep_statistics(trainer.plain_network())
-        title = f"{self.config.site}, round {phase.round}"
+        title = f"site {self.config.site}"
         for step in progress(range(phase.iterations), title, unit="iteration"):
             for group in trainer.optimizer.param_groups:
                 group["lr"] = phase.learning_rate(step)
