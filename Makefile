@@ -6,6 +6,7 @@
 #   make real    the same comparison on real images:  make real DATA=../shared/data LENGTHS='short long'
 #   make start   short trainings from adapted weights and from scratch
 #   make peft    tuning few parameters: what it costs and what it brings
+#   make federated   adapters of sites that may not share their cases: local, central, averaged, global + local
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
 #   make clean   removes what the targets above made, the environment included
@@ -35,7 +36,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint real start peft weights inference clean setup lint-image wheelhouse image image-test
+.PHONY: demo test check lint real start peft federated weights inference clean setup lint-image wheelhouse image image-test
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -54,7 +55,7 @@ lint: $(STAMP)
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)
 
-start peft: $(STAMP)
+start peft federated: $(STAMP)
 	$(BIN)/python benchmarks/$@.py "$(DATA)"
 
 weights: $(STAMP)

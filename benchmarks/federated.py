@@ -35,7 +35,6 @@ from nnunet_prompt.federated.sites import unequal_sites
 TUNINGS = {"affine": "nnUNetTrainerPromptAffine", "LoRA, rank 4": "nnUNetTrainerPromptLoRA"}
 ROWS = ("base", "local only", "central", "FedAvg", "global + local")
 KINDS = ("none", "points in slices")
-ROUNDS, ITERATIONS = 8, 12  # of one site
 LENGTH = "short"
 
 
@@ -47,6 +46,8 @@ class Study:
     train: Mapping[str, int] = field(hash=False)
     held_out: int
     public: int
+    rounds: int
+    iterations: int  # of one site in a round
 
     @property
     def folds(self) -> dict[str, int]:
@@ -59,12 +60,16 @@ HIPPOCAMPUS = Study(
     train={"large": 64, "middle": 16, "small": 4},
     held_out=8,
     public=30,
+    rounds=8,
+    iterations=12,
 )
 PHANTOMS = Study(
-    real.Task("phantoms", 807, "PhantomCentres", {LENGTH: 300}),
+    real.Task("phantoms", 807, "PhantomCentres", {LENGTH: 200}),
     train={"A": 10, "B": 6, "C": 3},
     held_out=5,
     public=6,
+    rounds=6,
+    iterations=9,
 )
 STUDIES = {study.task.archive: study for study in (HIPPOCAMPUS, PHANTOMS)}
 
@@ -171,14 +176,15 @@ def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, 
         return Site(config, seed=seed)
 
     sites = {name: opened(name) for name in study.train}
-    plan = Rounds(ROUNDS, ITERATIONS)
-    both = Rounds(ROUNDS, ITERATIONS * 2 // 3, private_iterations=ROUNDS * ITERATIONS // 3)
+    rounds, iterations = study.rounds, study.iterations
+    plan = Rounds(rounds, iterations)
+    both = Rounds(rounds, iterations * 2 // 3, private_iterations=rounds * iterations // 3)
     begin = next(iter(sites.values())).start()
     fedavg = federate(list(sites.values()), plan)
     shared = federate(list(sites.values()), both)
     short = Rounds(2, 2)
     twice = [federate(list(sites.values()), short).shared for _ in range(2)]
-    central = federate([opened("central")], Rounds(ROUNDS, ITERATIONS * len(sites))).shared
+    central = federate([opened("central")], Rounds(rounds, iterations * len(sites))).shared
     dice: dict[str, Any] = {row: {} for row in ROWS}
     for name, site in sites.items():
         own = private_part(site, shared.shared, both)
@@ -193,8 +199,8 @@ def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, 
             dice[row][name] = {k: fmean(map(fmean, found[k].values())) for k in KINDS}
     weight_bytes = next(iter(sites.values())).weight_bytes
     return {
-        "rounds": ROUNDS,
-        "iterations": ITERATIONS,
+        "rounds": rounds,
+        "iterations": iterations,
         "cases": dict(study.train),
         "held out": study.held_out,
         "base iterations": study.task.iterations[LENGTH],
