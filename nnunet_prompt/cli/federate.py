@@ -119,6 +119,7 @@ def _server(args: argparse.Namespace) -> int:
 
 def _client(args: argparse.Namespace) -> int:
     from nnunet_prompt.federated.flower import ClientSetup, run_client
+    from nnunet_prompt.federated.site import check_site
     from nnunet_prompt.federated.site_config import NodeConfig
     from nnunet_prompt.training.external_trainers import require_folders
 
@@ -133,6 +134,7 @@ def _client(args: argparse.Namespace) -> int:
         trainer=args.trainer,
         device=args.device,
     )
+    check_site(node)
     note("this site runs until it is stopped with Ctrl-C")
     done = run_client(ClientSetup(args.server, args.ca, args.key, node))
     if done == 0:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 
+from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
 from nnunet_prompt.federated.client import answer
 from nnunet_prompt.federated.exchange import Ask
@@ -20,10 +22,13 @@ def reply(message: Any, context: Any) -> Any:
     content, settings = message.content, dict(message.content["settings"])
     numbers = content["arrays"]["part"].numpy()
     action, number = settings.pop("action"), int(settings.pop("round"))
-    with log_on_stderr():
-        found = answer(
-            NodeConfig.from_flower(context.node_config), Ask(action, number, numbers, settings)
-        )
+    try:
+        with log_on_stderr():
+            site = NodeConfig.from_flower(context.node_config)
+            found = answer(site, Ask(action, number, numbers, settings))
+    except NNUNetPromptError as error:
+        line = " ".join(str(error).split())
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, line), reply_to=message)
     about = {"site": found.site, "agreement": found.agreement, "layout": found.layout}
     metrics = {f"dice {name}": value for name, value in found.dice.items()}
     records = {

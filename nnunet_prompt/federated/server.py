@@ -137,8 +137,8 @@ def _ask(
     """The fitting answers of a round, at least `min_sites`, by the names of the sites."""
     finish = state.round == request.plan.rounds
     ask = Ask("finish" if finish else "train", state.round + 1, state.numbers, request.settings)
-    waited = 0.0
-    while waited <= request.patience_s:
+    began = time.monotonic()
+    while time.monotonic() - began <= request.patience_s:
         sites = channel.sites()
         if len(sites) >= request.min_sites:
             answers = sorted(channel.ask(ask, sites), key=lambda r: r.site)
@@ -149,7 +149,6 @@ def _ask(
                 "rounds, number %d: %d sites answered, asking again", ask.round, len(fitting)
             )
         sleep(POLL_S)
-        waited += POLL_S
     raise RefusedError(
         f"federation, {state.round} of {request.plan.rounds} rounds done: expected answers of {request.min_sites}"
         " sites, fewer came in"

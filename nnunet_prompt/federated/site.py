@@ -13,6 +13,8 @@ import torch
 
 from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.common.log import progress
+from nnunet_prompt.data.planned import open_planned
+from nnunet_prompt.data.splits import fold_of
 from nnunet_prompt.federated.part import Part, add, layout_of
 from nnunet_prompt.federated.plan import Phase
 from nnunet_prompt.federated.site_config import NodeConfig
@@ -20,6 +22,8 @@ from nnunet_prompt.federated.state import TunedState
 from nnunet_prompt.networks.adapter_file import ADAPTER_FILE, write_adapter
 from nnunet_prompt.networks.tunable import keep_statistics
 from nnunet_prompt.training.external_trainers import register_trainers
+from nnunet_prompt.training.request import check_trainer
+from nnunet_prompt.training.resume import check_start
 from nnunet_prompt.training.tune import TuneTrainer
 from nnunet_prompt.training.validation import score_cases
 
@@ -119,12 +123,21 @@ class Site:
         torch.manual_seed(one)
 
 
+def check_site(config: NodeConfig) -> None:
+    """Raises `NNUNetPromptError` for data, plans, a trainer or a base that the site cannot use."""
+    register_trainers()
+    check_trainer(config.trainer)
+    planned = open_planned(config.dataset, config.plans, config.configuration)
+    fold_of(planned.folder, config.fold, planned.cases())
+    check_start(config.base, planned)
+
+
 def _started(config: NodeConfig) -> Any:
     """The trainer of a site at its first iteration, with the weights of the base."""
     from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
     from nnunetv2.run.run_training import get_trainer_from_args
 
-    register_trainers()
+    check_site(config)
     trainer = get_trainer_from_args(
         config.dataset,
         config.configuration,

@@ -140,6 +140,7 @@ def test_what_is_typed_reaches_the_programs(
 ) -> None:
     started = fake("nnunet_prompt.federated.flower.run_server", tmp_path / "out")
     joined = fake("nnunet_prompt.federated.flower.run_client", 0)
+    checked = fake("nnunet_prompt.federated.site.check_site")
     os.environ |= {"nnUNet_preprocessed": "p", "nnUNet_results": "r"}
     tls = f"--certificate {files['server.pem']} --key {files['server.key']} --ca {files['ca.crt']}"
     plan = "--rounds 2 --iterations 2"
@@ -150,5 +151,6 @@ def test_what_is_typed_reaches_the_programs(
     line = f"federate client {tls} --name a -d 501 --base {files['base.pth']} -f 2"
     assert main(line.split()) == 0
     assert joined.call_args.args == (client(files),)
+    assert checked.call_args.args == (client(files).node,)
     joined.return_value = 3
     assert main(line.split()) == 1

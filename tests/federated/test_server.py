@@ -48,7 +48,7 @@ class Sites:
 
 
 def request(output: Path, *, rounds: int = 2, min_sites: int = 2) -> ServerRequest:
-    return ServerRequest(Rounds(rounds, 5, 3), output, min_sites=min_sites, patience_s=10)
+    return ServerRequest(Rounds(rounds, 5, 3), output, min_sites=min_sites, patience_s=0.05)
 
 
 def run(sites: Sites, asked: ServerRequest) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunet_prompt.common.errors import RefusedError
+from nnunet_prompt.common.errors import NNUNetPromptError, RefusedError
 from nnunet_prompt.federated.client import answer
 from nnunet_prompt.federated.exchange import Ask
 from nnunet_prompt.federated.part import pack_part
@@ -97,5 +97,11 @@ def test_what_a_site_cannot_train_is_refused(start: tuple[TinyData, Path], tmp_p
     with nnunet_environment({**tiny.variables, "nnUNet_results": str(tmp_path)}):
         with pytest.raises(RefusedError, match="tunes few parameters in place"):
             Site(config("a", base, "nnUNetTrainerPromptFinetune"))
+        with pytest.raises(NNUNetPromptError, match="no such trainer"):
+            Site(config("a", base, "nnUNetTrainerPromptLora"))
+        with pytest.raises(NNUNetPromptError, match="plans"):
+            Site(NodeConfig("a", "501", base, plans="elsewhere"))
+        with pytest.raises(NNUNetPromptError, match=r"none\.pth"):
+            Site(config("a", tmp_path / "none.pth"))
         with pytest.raises(RefusedError, match="expected sites that start from one base, found 0"):
             federate([], PLAN)
