@@ -9,14 +9,14 @@ keep their last numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import harness
-from harness import HeldOut, Record, header, row
+from harness import HeldOut, Record, header, held_out_lines, row
 from real_measure import KINDS
-from tqdm import tqdm
 
 ARMS = {
     "as shipped": {},
@@ -28,33 +28,18 @@ ARMS = {
 
 def main() -> int:
     """Measures and writes the table."""
-    args = harness.held_out_arguments(__doc__, cases=12)
-    record = Record("decoding")
-    results = record.earlier()
-    results[args.name] = {
-        "cases": len(args.paths),
-        "kinds": measure(args.model, args.images, args.paths),
-    }
-    text = report(results)
-    record.write(results, text)
-    print(text)
-    return 0
+    return harness.on_held_out(__doc__, Record("decoding"), measure, report, cases=12)
 
 
-def measure(model: Path, images: Path, labels: list[Path]) -> dict[str, dict[str, float]]:
+def measure(model: Path, cases: Iterable[HeldOut]) -> dict[str, Any]:
     """Mean Dice over cases and labels without prompts and for each kind of them, by rule that is switched off."""
     predictors = {arm: harness.predictor(model, **off) for arm, off in ARMS.items()}
-    cases = (
-        HeldOut.read(path.name.removesuffix(".nii.gz"), images, path.parent)
-        for path in tqdm(labels, unit="case", disable=None)
-    )
     kinds = ("none", *KINDS)
     found: dict[str, dict[str, list[float]]] = {k: {arm: [] for arm in predictors} for k in kinds}
     for kind, arm, scores in harness.answers(predictors, cases, kinds, None):
         found[kind][arm] += [fmean(scores)] if scores else []
-    return {
-        kind: {arm: round(fmean(v), 4) for arm, v in arms.items()} for kind, arms in found.items()
-    }
+    dice = {k: {arm: round(fmean(v), 4) for arm, v in arms.items()} for k, arms in found.items()}
+    return {"kinds": dice}
 
 
 def report(results: dict[str, Any]) -> str:
@@ -67,8 +52,7 @@ def report(results: dict[str, Any]) -> str:
         " empty. `--all-components`: structures that are one component in every training case keep all of them.",
     ]
     for name, result in results.items():
-        lines += ["", f"## {name}, {result['cases']} held-out cases", ""]
-        lines += header("prompts", *ARMS)
+        lines += [*held_out_lines(name, result), *header("prompts", *ARMS)]
         for kind, arms in result["kinds"].items():
             lines.append(row(kind, *(f"{arms[arm]:.4f}" for arm in ARMS)))
     return "\n".join(lines) + "\n"

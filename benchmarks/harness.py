@@ -41,10 +41,33 @@ def parser(
     return found
 
 
-def held_out_arguments(doc: str | None, *, cases: int) -> argparse.Namespace:
-    """What a benchmark of a trained model is given: MODEL, IMAGES and LABELS, -n (its default) and --name.
+def seed_arguments(
+    doc: str | None, archive: str, output: str, seeds: Sequence[int]
+) -> argparse.Namespace:
+    """What a benchmark of trainings is given: DATA, -o and --seeds, with `archive`, the file of DATA that it takes.
 
-    `paths` are the label maps of its cases.
+    Ends the benchmark where there is no such file.
+    """
+    found = parser(doc, data=f"folder with {archive}", output=output)
+    found.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    args = found.parse_args()
+    args.archive = args.data / archive
+    if not args.archive.is_file():
+        raise SystemExit(f"{args.archive}: not found, nothing to compare")
+    return args
+
+
+def on_held_out(
+    doc: str | None,
+    record: Record,
+    measure: Callable[[Path, Iterator[HeldOut]], Mapping[str, Any]],
+    report: Callable[[dict[str, Any]], str],
+    *,
+    cases: int,
+) -> int:
+    """Runs a benchmark of a trained model, given MODEL, IMAGES and LABELS, -n (default `cases`) and --name.
+
+    `measure` makes of a model and its cases the numbers that stand under the name.
     """
     found = parser(doc)
     for name in ("model", "images", "labels"):
@@ -52,8 +75,17 @@ def held_out_arguments(doc: str | None, *, cases: int) -> argparse.Namespace:
     found.add_argument("-n", "--cases", type=int, default=cases)
     found.add_argument("--name", required=True)
     args = found.parse_args()
-    args.paths = sorted(args.labels.glob("*.nii.gz"))[: args.cases]
-    return args
+    names = [p.name.removesuffix(".nii.gz") for p in sorted(args.labels.glob("*.nii.gz"))]
+    names = names[: args.cases]
+    measured = measure(args.model, HeldOut.each(names, args.images, args.labels))
+    results = record.earlier() | {args.name: {"cases": len(names), **measured}}
+    record.publish(results, report(results))
+    return 0
+
+
+def held_out_lines(name: str, result: Mapping[str, Any]) -> list[str]:
+    """The title of the table of one name."""
+    return ["", f"## {name}, {result['cases']} held-out cases", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +103,11 @@ class Record:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps(results, indent=1) + "\n")
         (RESULTS / f"{self.name}.md").write_text(text)
+
+    def publish(self, results: Mapping[str, Any], text: str) -> None:
+        """Writes both files and prints the tables."""
+        self.write(results, text)
+        print(text)
 
 
 def report_earlier(results: Iterable[str], measured: Iterable[str]) -> None:
@@ -95,6 +132,12 @@ def header(*columns: str, left: Sequence[int] = (0,)) -> list[str]:
 def row(*cells: object) -> str:
     """A line of a Markdown table."""
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def mean_and_range(values: Sequence[float], digits: int = 4) -> str:
+    """The mean over the seeds, and half their range where there are several."""
+    spread = f" ± {(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def folders(output: Path, results: str = "nnUNet_results") -> dict[str, str]:
@@ -140,6 +183,19 @@ def training_command(fold: Path, command: str, start: Path | None = None) -> lis
     if (fold / "checkpoint_latest.pth").is_file():
         return [*words, "--c"]
     return words if start is None else [*words, "-pretrained_weights", str(start)]
+
+
+def train(
+    fold: Path,
+    command: str,
+    variables: Mapping[str, str],
+    console: Console,
+    start: Path | None = None,
+) -> None:
+    """Trains and validates the folder `fold`, or resumes it, see `training_command`."""
+    words = training_command(fold, command, start)
+    if words is not None:
+        run(words, variables, console)
 
 
 def prompt_dice(fold: Path, kinds: Iterable[str]) -> dict[str, float]:
@@ -200,6 +256,14 @@ class HeldOut:
         image = read_stored(images / f"{name}_0000.nii.gz")
         masks = {int(v): truth.array == v for v in np.unique(truth.array) if v}
         return cls(name, image, truth.array, masks, truth.spacing_mm)
+
+    @classmethod
+    def each(cls, names: Iterable[str], images: Path, truths: Path) -> Iterator[HeldOut]:
+        """Reads some cases one by one, with progress."""
+        from tqdm import tqdm
+
+        for name in tqdm(list(names), unit="case", disable=None):
+            yield cls.read(name, images, truths)
 
 
 def predictor(model: Path, **options: Any) -> Any:

@@ -9,6 +9,8 @@ reaches). Writes benchmarks/results/heads.md and .json, where other names keep t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -16,8 +18,7 @@ import harness
 import numpy as np
 import numpy.typing as npt
 import torch
-from harness import HeldOut, Record, header, row
-from tqdm import tqdm
+from harness import HeldOut, Record, header, held_out_lines, row
 
 from nnunet_prompt.evaluation.metrics import dice
 from nnunet_prompt.inference.predictor import PromptPredictor
@@ -39,26 +40,20 @@ ROWS = {
 
 def main() -> int:
     """Measures and writes the table."""
-    args = harness.held_out_arguments(__doc__, cases=16)
-    record = Record("heads")
-    results = record.earlier()
-    predictor = harness.predictor(args.model)
+    return harness.on_held_out(__doc__, Record("heads"), measure, report, cases=16)
+
+
+def measure(model: Path, cases: Iterable[HeldOut]) -> dict[str, Any]:
+    """The mean Dice over structures and cases, by row."""
+    predictor = harness.predictor(model)
     found: dict[str, list[float]] = {name: [] for name in ROWS}
-    for path in tqdm(args.paths, unit="case", disable=None):
-        case = HeldOut.read(path.name.removesuffix(".nii.gz"), args.images, args.labels)
-        for name, score in measure(predictor, case):
+    for case in cases:
+        for name, score in measure_case(predictor, case):
             found[name].append(score)
-    results[args.name] = {
-        "cases": len(args.paths),
-        "dice": {name: round(fmean(scores), 4) for name, scores in found.items()},
-    }
-    text = report(results)
-    record.write(results, text)
-    print(text)
-    return 0
+    return {"dice": {name: round(fmean(scores), 4) for name, scores in found.items()}}
 
 
-def measure(predictor: PromptPredictor, case: HeldOut) -> list[tuple[str, float]]:
+def measure_case(predictor: PromptPredictor, case: HeldOut) -> list[tuple[str, float]]:
     """The Dice of each structure's own head in its tile, by row."""
     placed = predictor.place([case.image], whole=True)
     to_grid = placed.file_to_reader.then(placed.grid.to_grid)
@@ -142,7 +137,7 @@ def report(results: dict[str, Any]) -> str:
         " reaches.",
     ]
     for name, result in results.items():
-        lines += ["", f"## {name}, {result['cases']} held-out cases", ""]
+        lines += held_out_lines(name, result)
         lines += header("prompts", "Dice of the structure's head", "", left=(0, 2))
         for kind, what in ROWS.items():
             shown = kind.removesuffix(", copied")

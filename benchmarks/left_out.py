@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import harness
 from harness import HeldOut, Record, header, label_only, row
 from real import PROMPTED, TASKS, Task, Training, folders, prepare, train
 from real_measure import KINDS
 from rich.console import Console
-from tqdm import tqdm
 
 HIPPOCAMPUS, SUNNYBROOK = TASKS
 ANTERIOR = replace(HIPPOCAMPUS, archive="hippocampus_anterior", dataset_id=803, name="Anterior")
@@ -61,9 +57,7 @@ def main() -> int:
         results[f"{asked.archive}, never seen; trained on {trained.archive}"] = measure(
             fold, asked, args
         )
-    text = report(results, args.cases)
-    print(text)
-    Record("left_out").write(results, text)
+    Record("left_out").publish(results, report(results, args.cases))
     return 0
 
 
@@ -76,10 +70,7 @@ def measure(
     base = Path(variables["nnUNet_preprocessed"]) / asked.folder
     images = Path(variables["nnUNet_raw"]) / asked.folder / "imagesTr"
     held_out = json.loads((base / "splits_final.json").read_text())[0]["val"][: args.cases]
-    cases = (
-        HeldOut.read(name, images, base / "gt_segmentations")
-        for name in tqdm(held_out, unit="case", disable=None)
-    )
+    cases = HeldOut.each(held_out, images, base / "gt_segmentations")
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, _, scores in harness.answers(predictors, cases, KINDS, label):
         found[kind] += scores

@@ -44,9 +44,7 @@ def main() -> int:
     os.sched_setaffinity(0, {core})
     with tempfile.TemporaryDirectory() as folder:
         results = compare(args.monai, args.cases, Path(folder))
-    text = report(results)
-    print(text)
-    Record("metrics").write(results, text)
+    Record("metrics").publish(results, report(results))
     return 0 if results["share"] <= BOUND else 1
 
 
@@ -67,20 +65,16 @@ def compare(python: Path, cases: int, folder: Path) -> dict[str, Any]:
         dices = []
         for seed in progress(range(cases), "compare"):
             reference, prediction = case(seed)
-            path = folder / "case.npz"
-            np.savez(path, reference=reference, prediction=prediction, spacing=SPACING_MM)
-            other.stdin.write(f"{path}\n")
-            other.stdin.flush()
-            theirs = json.loads(other.stdout.readline())
+            theirs = asked(other, folder / "case.npz", reference, prediction)
             began = time.perf_counter()
             found = ours(reference, prediction)
             seconds["ours"].append(time.perf_counter() - began)
             seconds["monai"].append(theirs["seconds"])
-            for metric in differences:
-                own = [getattr(found[label].scores, metric) for label in LABELS]
-                gap = float(np.abs(np.subtract(own, theirs[metric])).max())
+            own = {m: [getattr(found[k].scores, m) for k in LABELS] for m in differences}
+            for metric, values in own.items():
+                gap = float(np.abs(np.subtract(values, theirs[metric])).max())
                 differences[metric] = max(differences[metric], gap)
-            dices += [found[label].scores.dice for label in LABELS]
+            dices += own["dice"]
         other.stdin.close()
     totals = {name: sum(each) for name, each in seconds.items()}
     return {
@@ -92,6 +86,15 @@ def compare(python: Path, cases: int, folder: Path) -> dict[str, Any]:
         "monai_version": version,
         "machine": machine(1),
     }
+
+
+def asked(other: subprocess.Popen[str], path: Path, reference: Any, prediction: Any) -> Any:
+    """The answer of the other process about two label maps, which it reads from `path`."""
+    assert other.stdin and other.stdout
+    np.savez(path, reference=reference, prediction=prediction, spacing=SPACING_MM)
+    other.stdin.write(f"{path}\n")
+    other.stdin.flush()
+    return json.loads(other.stdout.readline())
 
 
 def ours(reference: Any, prediction: Any) -> dict[Any, Any]:

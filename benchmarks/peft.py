@@ -23,7 +23,7 @@ from typing import Any
 import harness
 import numpy as np
 import real
-from harness import Record, label_only, prompt_dices
+from harness import CONFIGURATION, CPU_PLANS, Record, label_only, prompt_dices
 from peft_report import report
 from rich.console import Console
 
@@ -80,23 +80,16 @@ class Run:
 
 def main() -> int:
     """Runs the comparison and writes its tables."""
-    parser = harness.parser(__doc__, data=f"folder with {ARCHIVE}", output="out/peft")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    args = parser.parse_args()
-    console, archive = Console(), args.data / ARCHIVE
-    if not archive.is_file():
-        console.print(f"{archive}: not found, nothing to compare", style="red")
-        return 1
-    prepare(archive, args.output, console)
+    args = harness.seed_arguments(__doc__, ARCHIVE, "out/peft", [0])
+    console = Console()
+    prepare(args.archive, args.output, console)
     for seed in args.seeds:
         train_base(seed, args.output, console)
         for shots in SHOTS:
             for row in ROWS:
                 train(Run(row, shots, seed, args.output), console)
     results = measure(args.seeds, args.output)
-    text = report(results)
-    print(text)
-    Record("peft").write(results, text)
+    Record("peft").publish(results, report(results))
     return 0
 
 
@@ -117,11 +110,8 @@ def prepare(archive: Path, output: Path, console: Console) -> None:
 def splits(cases: Sequence[str]) -> dict[real.Task, list[dict[str, list[str]]]]:
     """nnU-Net's splits for both data sets: no training case of the base tunes or measures."""
     order = [cases[i] for i in np.random.default_rng(4).permutation(len(cases))]
-    held_out, few, rest = (
-        order[:HELD_OUT],
-        order[HELD_OUT : HELD_OUT + max(SHOTS)],
-        order[HELD_OUT + max(SHOTS) :],
-    )
+    held_out, others = order[:HELD_OUT], order[HELD_OUT:]
+    few, rest = others[: max(SHOTS)], others[max(SHOTS) :]
     tunings = [{"train": sorted(few[:n]), "val": sorted(held_out)} for n in SHOTS]
     return {BASE: [{"train": sorted(rest), "val": sorted(held_out)}], NEW: tunings}
 
@@ -137,20 +127,14 @@ def train_base(seed: int, output: Path, console: Console) -> None:
     real.train(base, console)
     start = start_file(seed, output)
     if not start.is_file():
-        real.run(real.adapt_command(base.fold, NEW, start), base.variables(), console)
-
-
-def command_of(run: Run) -> list[str] | None:
-    """The command that trains and validates a run, or resumes it; None where it is finished."""
-    options = f"{NEW.dataset_id} {real.CONFIGURATION} {run.fold} -tr {run.trainer} -p {real.PLANS}"
-    start = None if run.trainer == real.PROMPTED else start_file(run.seed, run.output)
-    return harness.training_command(run.folder, options, start)
+        harness.run(real.adapt_command(base.fold, NEW, start), base.variables(), console)
 
 
 def train(run: Run, console: Console) -> None:
-    command = command_of(run)
-    if command is not None:
-        real.run(command, run.training.variables(), console)
+    """Trains and validates a run, or resumes it."""
+    options = f"{NEW.dataset_id} {CONFIGURATION} {run.fold} -tr {run.trainer} -p {CPU_PLANS}"
+    start = None if run.trainer == real.PROMPTED else start_file(run.seed, run.output)
+    harness.train(run.folder, options, run.training.variables(), console, start)
 
 
 def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
@@ -160,15 +144,9 @@ def measure(seeds: Sequence[int], output: Path) -> dict[str, Any]:
         costs[row]["seconds"] = seconds
     dice: dict[str, Any] = {}
     for shots in SHOTS:
-        dice[str(shots)] = {
-            NOTHING: prompt_dices([untuned(seed, output) for seed in seeds], VALIDATION_KINDS),
-            **{
-                row: prompt_dices(
-                    [Run(row, shots, seed, output).folder for seed in seeds], VALIDATION_KINDS
-                )
-                for row in ROWS
-            },
-        }
+        folds = {NOTHING: [untuned(seed, output) for seed in seeds]}
+        folds |= {row: [Run(row, shots, seed, output).folder for seed in seeds] for row in ROWS}
+        dice[str(shots)] = {row: prompt_dices(own, VALIDATION_KINDS) for row, own in folds.items()}
     return {
         "base iterations": BASE.iterations[LENGTH],
         "iterations": NEW.iterations[LENGTH],
@@ -197,8 +175,8 @@ def trainer_of(name: str, output: Path, results: str) -> Any:
     os.environ.update(
         real.folders(output, LENGTH, 0) | {"nnUNet_results": str((output / results).resolve())}
     )
-    data = (str(NEW.dataset_id), real.CONFIGURATION, 0)
-    trainer = get_trainer_from_args(*data, name, real.PLANS, device=torch.device("cpu"))
+    data = (str(NEW.dataset_id), CONFIGURATION, 0)
+    trainer = get_trainer_from_args(*data, name, CPU_PLANS, device=torch.device("cpu"))
     trainer.initialize()
     return trainer
 

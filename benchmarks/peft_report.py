@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
-from harness import header, machine, row
+from harness import header, machine, mean_and_range, row
 
 from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS
 
@@ -52,6 +51,5 @@ def _cell(values: Sequence[float | None]) -> str:
     known = [v for v in values if v is not None]
     if not known:
         return "–"
-    spread = f" ± {(max(known) - min(known)) / 2:.4f}" if len(known) > 1 else ""
     short = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
-    return f"{fmean(known):.4f}{spread}{short}"
+    return mean_and_range(known) + short

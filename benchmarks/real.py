@@ -15,30 +15,17 @@ benchmarks/results/ablations.md and .json beside those of ours.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
+from typing import Any
 
 import harness
-from harness import CONFIGURATION, RESULTS, TRAINERS, Record, run
+from harness import CONFIGURATION, Record, run
 from harness import CPU_PLANS as PLANS
 from real_measure import measure
 from real_report import report
 from real_robust import robust_rows
 from rich.console import Console
-
-__all__ = [
-    "CONFIGURATION",
-    "PLANS",
-    "RESULTS",
-    "TRAINERS",
-    "measure",
-    "report",
-    "robust_rows",
-    "run",
-]
 
 PLAIN, PROMPTED = "nnUNetTrainerPlainCPU", "nnUNetTrainerPromptCPU"
 LENGTHS = ("short", "long")
@@ -106,32 +93,34 @@ def main() -> int:
             continue
         prepare(task, archive, args.output, console)
         for length in args.lengths:
-            sides: dict[str, list[Training]] = {"plain": [], "ours": []}
-            for seed in args.seeds:
-                for side, trainer in (("ours", args.trainer), ("plain", PLAIN)):
-                    sides[side].append(Training(task, trainer, length, seed, args.output))
-                    train(sides[side][-1], console)
-            truth = Path(folders(args.output, length, 0)["nnUNet_preprocessed"]) / task.folder
-            rows = measure(sides["plain"], sides["ours"], truth / "gt_segmentations")
-            images = Path(folders(args.output, length, 0)["nnUNet_raw"]) / task.folder / "imagesTr"
             key = f"{task.archive}, {length}" + (f", {args.trainer}" if ablation else "")
-            results[key] = {
-                "iterations": task.iterations[length],
-                "seeds": args.seeds,
-                "trainer": args.trainer,
-                "rows": rows,
-            }
-            if not ablation:
-                results[key]["robust"] = robust_rows(
-                    sides["ours"], images, truth / "gt_segmentations", jitter=task.jitter
-                )
-            text = report(results, ablation=ablation)
-            print(text)
-            record.write(results, text)
+            results[key] = compare(task, length, args, console)
+            record.publish(results, report(results, ablation=ablation))
     if not results:
         console.print(f"nothing to compare in {args.data}", style="red")
         return 1
     return 0
+
+
+def compare(task: Task, length: str, args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Trains both sides with each seed; all their scores, and unless it is an ablation those of wrong prompts."""
+    sides: dict[str, list[Training]] = {"plain": [], "ours": []}
+    for seed in args.seeds:
+        for side, trainer in (("ours", args.trainer), ("plain", PLAIN)):
+            sides[side].append(Training(task, trainer, length, seed, args.output))
+            train(sides[side][-1], console)
+    places = folders(args.output, length, 0)
+    truths = Path(places["nnUNet_preprocessed"]) / task.folder / "gt_segmentations"
+    found: dict[str, Any] = {
+        "iterations": task.iterations[length],
+        "seeds": args.seeds,
+        "trainer": args.trainer,
+        "rows": measure(sides["plain"], sides["ours"], truths),
+    }
+    if args.trainer == PROMPTED:
+        images = Path(places["nnUNet_raw"]) / task.folder / "imagesTr"
+        found["robust"] = robust_rows(sides["ours"], images, truths, jitter=task.jitter)
+    return found
 
 
 def arguments() -> argparse.Namespace:
@@ -166,9 +155,7 @@ def prepare(task: Task, archive: Path, output: Path, console: Console) -> None:
 def train(training: Training, console: Console) -> None:
     """Trains and validates fold 0, or resumes where it stopped."""
     options = f"{training.task.dataset_id} {CONFIGURATION} 0 -p {PLANS} -tr {training.trainer}"
-    command = harness.training_command(training.fold, options)
-    if command is not None:
-        run(command, training.variables(), console)
+    harness.train(training.fold, options, training.variables(), console)
 
 
 def adapt_command(fold: Path, task: Task, start: Path) -> list[str]:

@@ -68,16 +68,27 @@ def score(truths: Path, masks: Path, change: Change | None = None) -> Cases:
         volume, truth = read_label_volume(path), read_label_volume(truths / path.name)
         name = path.name.removesuffix(".nii.gz")
         mask = volume.array if change is None else change(truth.array, volume.array, name)
-        labels = [int(v) for v in np.unique(truth.array) if v]
-        scores = [
-            score_masks(truth.array == v, mask == v, spacing_mm=truth.spacing_mm) for v in labels
-        ]
-        if scores:
-            found[name] = {
-                "Dice": round(float(np.mean([s.dice for s in scores])), 5),
-                "HD95 (mm)": round(float(np.mean([s.hd95_mm for s in scores])), 3),
-            }
+        masks_of = {int(v): truth.array == v for v in np.unique(truth.array) if v}
+        if masks_of:
+            found[name] = case_scores(masks_of, mask, truth.spacing_mm)
     return found
+
+
+def case_scores(
+    references: Mapping[int, Array], mask: Array, spacing_mm: tuple[float, ...]
+) -> dict[str, float]:
+    """The mean scores of a label map over the structures of a case."""
+    scores = [
+        score_masks(reference, mask == label, spacing_mm=spacing_mm)
+        for label, reference in references.items()
+    ]
+    return rounded([(s.dice, s.hd95_mm) for s in scores])
+
+
+def rounded(scores: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """The means of pairs of Dice and HD95."""
+    dice, hd95 = np.mean(scores, axis=0)
+    return {"Dice": round(float(dice), 5), "HD95 (mm)": round(float(hd95), 3)}
 
 
 def _largest(model: Path) -> Change:

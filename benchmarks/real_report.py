@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from harness import header, machine, row
+from harness import header, machine, mean_and_range, row
 from real_measure import NONE, PLAIN, PLAIN_GATED, PLAIN_LARGEST, ROUGH, means
 from real_robust import CLEAN, CLICKS, EXACT, click_row
 
 METRICS = {"Dice": 4, "HD95 (mm)": 2}
 DRAWS, SEED = 10_000, 0
 BOTH = "ours, box + points in slices"
+FEW_BARS = {
+    "one click": 0.75,
+    "three clicks": 0.80,
+    "3D box": 0.83,
+    "box in one slice": 0.81,
+    "scribble in three slices": 0.80,
+}
+IN_README = (PLAIN, NONE, "ours, box in one slice", "ours, scribble in three slices", BOTH)
 
 
 def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
@@ -49,50 +57,40 @@ def report(results: Mapping[str, Any], *, ablation: bool = False) -> str:
 
 def bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """The bars of these rows: words, the least Dice, and the Dice found."""
-    plain = dice(rows, PLAIN)
-    post = dice(rows, PLAIN_LARGEST) if PLAIN_LARGEST in rows else plain
-    gained = min(plain + 0.09, plain + (1 - plain) / 2)
-    none, points, both = (dice(rows, row) for row in (NONE, "ours, points in slices", BOTH))
-    mask, rough = dice(rows, "ours, mask"), dice(rows, ROUGH)
-    few = {
-        "one click": 0.75,
-        "three clicks": 0.80,
-        "3D box": 0.83,
-        "box in one slice": 0.81,
-        "scribble in three slices": 0.80,
-    }
-    masks = [("mask: itself + 0.12", rough + 0.12, mask), ("mask: not below none", none, mask)]
-    if name == "sunnybrook, long":
-        return [
-            ("none: plain - 0.01", plain - 0.01, none),
-            ("none: plain's largest component - 0.01", post - 0.01, none),
-            ("points in slices: plain + 0.05", plain + 0.05, points),
-            ("box + points: 0.93", 0.93, both),
-            ("box + points: plain + 0.09 or half of its error gone", gained, both),
-            *masks,
-        ]
-    if name == "sunnybrook, short":
-        return [
-            ("none: plain - 0.10", plain - 0.10, none),
-            ("none: plain's largest component - 0.10", post - 0.10, none),
-            ("box + points: 0.92", 0.92, both),
-        ]
-    if name == "hippocampus, long":
-        return [
-            ("none: plain - 0.01", plain - 0.01, none),
-            ("none: plain's largest component - 0.01", post - 0.01, none),
-            ("points in slices: plain + 0.01", plain + 0.01, points),
-            ("box + points: plain + 0.03", plain + 0.03, both),
-            *((kind, least, dice(rows, f"ours, {kind}")) for kind, least in few.items()),
-            *masks,
-        ]
-    if name != "hippocampus, short":
+    if name not in (
+        "sunnybrook, long",
+        "sunnybrook, short",
+        "hippocampus, long",
+        "hippocampus, short",
+    ):
         return []
-    return [
-        ("none: plain - 0.015", plain - 0.015, none),
-        ("none: plain's largest component - 0.015", post - 0.015, none),
-        ("box + points: plain + 0.025", plain + 0.025, both),
+    long, heart = name.endswith("long"), name.startswith("sunnybrook")
+    plain, none, both = (dice(rows, row) for row in (PLAIN, NONE, BOTH))
+    post = dice(rows, PLAIN_LARGEST) if PLAIN_LARGEST in rows else plain
+    lost = {"sunnybrook, short": "0.10", "hippocampus, short": "0.015"}.get(name, "0.01")
+    found = [
+        (f"none: plain - {lost}", plain - float(lost), none),
+        (f"none: plain's largest component - {lost}", post - float(lost), none),
     ]
+    if long:
+        more, points = "0.05" if heart else "0.01", dice(rows, "ours, points in slices")
+        found.append((f"points in slices: plain + {more}", plain + float(more), points))
+    if heart:
+        least = "0.93" if long else "0.92"
+        found.append((f"box + points: {least}", float(least), both))
+    else:
+        more = "0.03" if long else "0.025"
+        found.append((f"box + points: plain + {more}", plain + float(more), both))
+    if long and heart:
+        gained = min(plain + 0.09, plain + (1 - plain) / 2)
+        found.append(("box + points: plain + 0.09 or half of its error gone", gained, both))
+    elif long:
+        found += [(kind, least, dice(rows, f"ours, {kind}")) for kind, least in FEW_BARS.items()]
+    if long:
+        mask = dice(rows, "ours, mask")
+        found.append(("mask: itself + 0.12", dice(rows, ROUGH) + 0.12, mask))
+        found.append(("mask: not below none", none, mask))
+    return found
 
 
 def robust_bars(name: str, rows: Mapping[str, Any]) -> list[tuple[str, float, float]]:
@@ -154,14 +152,11 @@ def _cells(seeds: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(seeds: Mapping[str, Any], metric: str, digits: int) -> str:
-    values = [means(cases, metric) for cases in seeds.values()]
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{np.mean(values):.{digits}f} ± {(max(values) - min(values)) / 2:.{digits}f}"
+    return mean_and_range([means(cases, metric) for cases in seeds.values()], digits)
 
 
 def readme_sentence(results: Mapping[str, Any]) -> str:
-    """The sentence of README below its table: the long trainings, as differences of mean Dice to plain nnU-Net."""
+    """The sentence below the table of README and docs/gains.md: the long trainings against plain nnU-Net."""
     long = {name.split(",")[0]: r["rows"] for name, r in results.items() if name.endswith("long")}
     told = []
     for title, kind in (("without prompts", NONE), ("with box and points in every slice", BOTH)):
@@ -173,9 +168,19 @@ def readme_sentence(results: Mapping[str, Any]) -> str:
 
 
 def readme_table(results: Mapping[str, Any]) -> str:
-    """The table of README: Dice and HD95 of each row, a pair of columns per data set and length."""
+    """The table of README: the long trainings, and the rows that most people ask for."""
+    long = {name: result for name, result in results.items() if name.endswith("long")}
+    return gains_table(long, IN_README)
+
+
+def gains_table(results: Mapping[str, Any], names: Sequence[str] = ()) -> str:
+    """The table of docs/gains.md: Dice and HD95 of each row, a pair of columns per data set and length.
+
+    `names` chooses rows; none takes all.
+    """
     lines = header("", *(h for name in results for h in (f"{name}: Dice", "HD95 (mm)")))
-    for name in dict.fromkeys(name for result in results.values() for name in result["rows"]):
+    found_names = dict.fromkeys(name for result in results.values() for name in result["rows"])
+    for name in (one for one in found_names if not names or one in names):
         cells: list[str] = []
         for result in results.values():
             found = result["rows"].get(name)

@@ -10,17 +10,14 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from harness import Array, HeldOut, predictor
-from real_measure import Cases, Trained, rough_masks
+from harness import HeldOut, predictor
+from real_measure import Cases, Trained, case_scores, rough_masks, rounded
 from scipy import ndimage
 from tqdm import tqdm
 
 from nnunet_prompt.evaluation.interact.play import LabelCase, Play, play_label
-from nnunet_prompt.evaluation.metrics import score_masks
 from nnunet_prompt.inference.session import PromptSession
 from nnunet_prompt.prompts.checks import BoolArray
 from nnunet_prompt.prompts.options import SimulationOptions
@@ -49,7 +46,7 @@ def robust_rows(
             for row, prompts in _prompts(case, jitter).items():
                 mask = trained.answer(placed, prompts).labels
                 found = rows.setdefault(row, {}).setdefault(str(one.seed), {})
-                found[case.name] = _scores(case, mask)
+                found[case.name] = case_scores(case.masks, mask, case.spacing_mm)
             session.set_image(case.image)
             for feedback in (False, True):
                 for row, score in _clicked(session, case, feedback=feedback).items():
@@ -141,16 +138,4 @@ def _clicked(
             name = click_row(row.interaction + 1, feedback=feedback)
             distance = np.nan if row.hd95_mm is None else row.hd95_mm
             found.setdefault(name, []).append((row.dice, distance))
-    return {name: _rounded(np.mean(scores, axis=0)) for name, scores in found.items()}
-
-
-def _scores(case: HeldOut, mask: Array) -> dict[str, float]:
-    scores = [
-        score_masks(reference, mask == label, spacing_mm=case.spacing_mm)
-        for label, reference in case.masks.items()
-    ]
-    return _rounded(np.mean([(s.dice, s.hd95_mm) for s in scores], axis=0))
-
-
-def _rounded(values: npt.NDArray[np.floating[Any]]) -> dict[str, float]:
-    return {"Dice": round(float(values[0]), 5), "HD95 (mm)": round(float(values[1]), 3)}
+    return {name: rounded(scores) for name, scores in found.items()}

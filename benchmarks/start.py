@@ -18,7 +18,7 @@ from typing import Any
 
 import harness
 import real
-from harness import Record, machine, prompt_dices
+from harness import CONFIGURATION, CPU_PLANS, Record, machine, prompt_dices
 from peft_report import dice_table
 from rich.console import Console
 
@@ -35,22 +35,15 @@ SPACING = 3.0  # mm, of the source: so its organs have the size of the hippocamp
 
 def main() -> int:
     """Runs the comparison and writes its table."""
-    parser = harness.parser(__doc__, data="folder with hippocampus.tar.gz", output="out/start")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    args = parser.parse_args()
-    console, archive = Console(), args.data / f"{TARGET.archive}.tar.gz"
-    if not archive.is_file():
-        console.print(f"{archive}: not found, nothing to compare", style="red")
-        return 1
-    real.prepare(TARGET, archive, args.output, console)
+    args = harness.seed_arguments(__doc__, "hippocampus.tar.gz", "out/start", [0, 1])
+    console = Console()
+    real.prepare(TARGET, args.archive, args.output, console)
     starts = {SCRATCH: None, ADAPTED: pretrain(args.output, console)}
     for seed in args.seeds:
         for row, start in starts.items():
             train(row, start, seed, args.output, console)
     results = measure(list(starts), args.seeds, args.output)
-    text = report(results)
-    print(text)
-    Record("start").write(results, text)
+    Record("start").publish(results, report(results))
     return 0
 
 
@@ -67,12 +60,11 @@ def pretrain(output: Path, console: Console) -> Path:
         split_all_but_one(prepared.parent)
         prepared.touch()
     fold = Path(variables["nnUNet_results"]) / task.folder
-    fold = fold / f"{real.PROMPTED}__{MOVED}__{real.CONFIGURATION}" / "fold_0"
-    training = f"{task.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {MOVED}"
-    command = harness.training_command(fold, training)
-    if command is not None and not (fold / "checkpoint_final.pth").is_file():
-        real.run(command, variables, console)
-    real.run(real.adapt_command(fold, TARGET, start), variables, console)
+    fold = fold / f"{real.PROMPTED}__{MOVED}__{CONFIGURATION}" / "fold_0"
+    training = f"{task.dataset_id} {CONFIGURATION} 0 -tr {real.PROMPTED} -p {MOVED}"
+    if not (fold / "checkpoint_final.pth").is_file():
+        harness.train(fold, training, variables, console)
+    harness.run(real.adapt_command(fold, TARGET, start), variables, console)
     return start
 
 
@@ -81,7 +73,7 @@ def prepare_source(output: Path, console: Console) -> None:
     task, variables = SOURCE, real.folders(output, LENGTH, 0)
     folder = str(output / "source" / task.archive)
     number, target = str(task.dataset_id), str(TARGET.dataset_id)
-    moves = ["-s", target, "-t", number, "-sp", real.PLANS, "-tp", MOVED]
+    moves = ["-s", target, "-t", number, "-sp", CPU_PLANS, "-tp", MOVED]
     for command in (
         ["nnunet-prompt", "phantom", "whs", "-o", folder, "-n", str(PHANTOMS)],
         ["nnunet-prompt", "convert", "whs", f"{folder}/train", "-d", number, "--name", task.name],
@@ -89,13 +81,13 @@ def prepare_source(output: Path, console: Console) -> None:
         ["nnUNetv2_plan_experiment", "-d", number],
         ["nnUNetv2_move_plans_between_datasets", *moves],
     ):
-        real.run(command, variables, console)
+        harness.run(command, variables, console)
     plans = Path(variables["nnUNet_preprocessed"]) / task.folder / f"{MOVED}.json"
     moved = json.loads(plans.read_text())
-    moved["configurations"][real.CONFIGURATION]["spacing"] = [SPACING] * 3
+    moved["configurations"][CONFIGURATION]["spacing"] = [SPACING] * 3
     plans.write_text(json.dumps(moved, indent=4))
-    options = ["-plans_name", MOVED, "-c", real.CONFIGURATION, "-np", "1"]
-    real.run(["nnUNetv2_preprocess", "-d", number, *options], variables, console)
+    options = ["-plans_name", MOVED, "-c", CONFIGURATION, "-np", "1"]
+    harness.run(["nnUNetv2_preprocess", "-d", number, *options], variables, console)
 
 
 def split_all_but_one(preprocessed: Path) -> None:
@@ -119,12 +111,10 @@ def fold_of(row: str, seed: int, output: Path) -> Path:
 
 def train(row: str, start: Path | None, seed: int, output: Path, console: Console) -> None:
     """Trains and validates one row, or resumes it."""
-    options = f"{TARGET.dataset_id} {real.CONFIGURATION} 0 -tr {real.PROMPTED} -p {real.PLANS}"
-    command = harness.training_command(fold_of(row, seed, output), options, start)
-    if command is not None:
-        variables = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).variables()
-        variables["nnUNet_results"] = str(results_folder(row, seed, output))
-        real.run(command, variables, console)
+    options = f"{TARGET.dataset_id} {CONFIGURATION} 0 -tr {real.PROMPTED} -p {CPU_PLANS}"
+    variables = real.Training(TARGET, real.PROMPTED, LENGTH, seed, output).variables()
+    variables["nnUNet_results"] = str(results_folder(row, seed, output))
+    harness.train(fold_of(row, seed, output), options, variables, console, start)
 
 
 def measure(rows: Sequence[str], seeds: Sequence[int], output: Path) -> dict[str, Any]:

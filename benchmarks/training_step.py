@@ -15,7 +15,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -48,10 +48,10 @@ def main() -> int:
         "transform": transform(rounds),
         "iteration": iterations(rounds),
     }
-    text = report(found)
-    print(text)
-    if not args.small:
-        Record("training_step").write(found, text)
+    if args.small:
+        print(report(found))
+    else:
+        Record("training_step").publish(found, report(found))
     return 0
 
 
@@ -87,7 +87,7 @@ def transform(rounds: int) -> dict[str, Any]:
         steps[name] = partial(step, image=image, segmentation=torch.from_numpy(labels))
     np.random.seed(SEED)  # noqa: NPY002 - the transform draws from the global state
     seconds = harness.turns(steps, 10 * rounds)
-    return {name: statistics.median(several) for name, several in seconds.items()}
+    return _medians(seconds)
 
 
 KINDS = ("promptless", "few", "slices", "scribbles", "mask", "continued", "refine")
@@ -99,8 +99,6 @@ def without_refine(mixture: Any) -> Any:
 
 def iterations(rounds: int) -> dict[str, Any]:
     """Seconds of one iteration of both trainers, and the part of it that is loading."""
-    import torch
-
     from nnunet_prompt.trainers.nnUNetTrainerPlainCPU import nnUNetTrainerPlainCPU
     from nnunet_prompt.trainers.nnUNetTrainerPromptCPU import nnUNetTrainerPromptCPU
 
@@ -113,26 +111,16 @@ def iterations(rounds: int) -> dict[str, Any]:
     os.environ["nnUNet_n_proc_DA"] = "0"  # no workers; nnU-Net's planner cannot do with 0
     folder = next(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{DATASET_ID}_*"))
     plans = json.loads((folder / f"{PLANS}.json").read_text())
-    described = json.loads((folder / "dataset.json").read_text())
     kinds = {STOCK: nnUNetTrainerPlainCPU, OURS: Ours, REFINED: Refined}
     loading: dict[str, list[float]] = {name: [] for name in kinds}
-    steps = {}
-    for name, kind in kinds.items():
-        torch.manual_seed(SEED)
-        trainer = kind(
-            {**plans, "continue_training": False}, CONFIGURATION, 0, described, torch.device("cpu")
-        )
-        trainer.initialize()
-        trainer.on_train_start()
-        trainer.on_train_epoch_start()
-        steps[name] = _iteration(trainer, loading[name])
+    steps = {
+        name: _iteration(_started(kind, plans, folder), loading[name])
+        for name, kind in kinds.items()
+    }
     seconds = harness.turns(steps, rounds)
+    loads = _medians({name: several[-rounds:] for name, several in loading.items()})
     found: dict[str, Any] = {
-        name: {
-            "total": statistics.median(several),
-            "loading": statistics.median(loading[name][-rounds:]),
-        }
-        for name, several in seconds.items()
+        name: {"total": total, "loading": loads[name]} for name, total in _medians(seconds).items()
     }
     share = nnUNetTrainerPromptCPU.mixture.refine
     configuration = plans["configurations"][CONFIGURATION]
@@ -149,6 +137,24 @@ def iterations(rounds: int) -> dict[str, Any]:
 def ratio(ours: list[float], others: list[float]) -> float:
     """The median over turns."""
     return statistics.median(a / b for a, b in zip(ours, others, strict=True))
+
+
+def _medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(several) for name, several in seconds.items()}
+
+
+def _started(kind: Any, plans: Mapping[str, Any], folder: Path) -> Any:
+    """A trainer of this class at the start of its first epoch."""
+    import torch
+
+    torch.manual_seed(SEED)
+    described = json.loads((folder / "dataset.json").read_text())
+    given = {**plans, "continue_training": False}
+    trainer = kind(given, CONFIGURATION, 0, described, torch.device("cpu"))
+    trainer.initialize()
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    return trainer
 
 
 def _iteration(trainer: Any, loading: list[float]) -> Callable[[], None]:

@@ -22,7 +22,7 @@ pip() {
 }
 
 mkdir -p "$partial"
-pip download --quiet --no-deps "${for_image[@]}" --dest "$partial" -r "$lists/requirements.txt"
+pip download --quiet --no-deps "${for_image[@]}" --dest "$partial" -r "$lists/requirements.txt" -r "$lists/cli.txt"
 for source in "$partial"/*.tar.gz; do # packages that publish no wheel; they are pure Python
     if [[ -e "$source" ]]; then
         pip wheel --quiet --no-deps --wheel-dir "$partial" "$source"

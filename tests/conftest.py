@@ -19,10 +19,12 @@ if PARALLEL:  # the workers fill the cores: one thread each, also for what they 
 # they train, meet on another worker.
 TRAININGS = (
     "tests/test_care_page.py",
+    "tests/docs/test_tutorials.py",
     "tests/training/test_run_training.py",
     "tests/training/test_tune.py",
     "tests/training/test_pipeline.py",
     "tests/inference/test_trained_model.py",
+    "tests/training/test_model_travels.py",
 )
 
 

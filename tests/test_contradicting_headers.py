@@ -20,6 +20,7 @@ from nnunet_prompt.dataset_conversion import msd, nnunet_raw
 from nnunet_prompt.dataset_conversion.care import lascarqs, liqa, myops, whs
 from nnunet_prompt.dataset_conversion.care.inspect import Examined
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from nnunet_prompt.evaluation.options import FolderOptions
 from nnunet_prompt.inference.predict_case import Asked, CaseToDo
 from nnunet_prompt.inference.predict_folder import predict_cases
 from nnunet_prompt.inference.session import PromptSession
@@ -118,7 +119,10 @@ def test_evaluate(tmp_path: Path, spoilt: str, caplog: pytest.LogCaptureFixture)
         contradict(path, copy) if spoilt in (folder, "both") else shutil.copy(path, copy)
     good = evaluate_folders(tmp_path / "labels", tmp_path / "predictions")
     assert "headers" not in good and good["mean"]["500"]["hd_mm"] == pytest.approx(8.0)
-    bad = evaluate_folders(tmp_path / "bad/labels", tmp_path / "bad/predictions", num_processes=2)
+    two = FolderOptions(num_processes=2)
+    bad = evaluate_folders(
+        tmp_path / "bad/labels", tmp_path / "bad/predictions", folder_options=two
+    )
     assert good["mean"] == {
         label: pytest.approx(scores, rel=1e-5, nan_ok=True) for label, scores in bad["mean"].items()
     }

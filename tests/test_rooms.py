@@ -30,7 +30,7 @@ FLOORS = (
     "inference",
     "dataset_conversion evaluation view",
     "training weights challenge",
-    "trainers report federated",
+    "learn trainers report federated",
     DOOR,
     "phantom",
     "cli",

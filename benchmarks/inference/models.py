@@ -194,7 +194,7 @@ def _fit(network: Any, batches: Any, transform: Any, criterion: Any, iterations:
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=3e-5)
     recent: list[float] = []
-    for step in tqdm(range(iterations), desc="training"):
+    for step in tqdm(range(iterations), desc="training", disable=None):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / iterations) ** 0.9
         two = []

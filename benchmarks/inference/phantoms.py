@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,36 @@ def _atrium(rng: np.random.Generator, shape: Triple, spacing: Spacing) -> Painte
     return labels, painted.tissue, [SITES["A"].contrast["LGE"]], SITES["A"]
 
 
+def _thorax(rng: np.random.Generator, shape: Triple, spacing: Spacing) -> Painted:
+    """Fifteen ellipsoids of their own brightness in three columns of a trunk; this task is about memory."""
+    from nnunet_prompt.phantom.scanner import positions
+    from nnunet_prompt.phantom.whs import SITES
+
+    places = positions(shape, spacing)
+    half = [n * mm / 2 for n, mm in zip(shape, spacing, strict=True)]
+
+    def inside(centre: Sequence[float], radii: Sequence[float]) -> Array:
+        scaled = [(p - c) / r for p, c, r in zip(places, centre, radii, strict=True)]
+        return scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2 < 1
+
+    tissue = np.zeros(shape, np.uint8)
+    tissue[inside((0, 0, 0), (0.7 * half[0], 0.9 * half[1], 3 * half[2]))] = 16
+    for k in range(15):
+        column, level = k % 3 - 1, k // 3 - 2
+        centre = (rng.uniform(-0.1, 0.1) * half[0], 0.5 * column * half[1], 0.38 * level * half[2])
+        radii = [
+            share * h * rng.uniform(0.8, 1) for share, h in zip((0.3, 0.2, 0.15), half, strict=True)
+        ]
+        tissue[inside(centre, radii)] = k + 1
+    labels = np.where(tissue == 16, 0, tissue)
+    contrast = {0: 0.02, 16: 0.3, **{k: 0.4 + 0.04 * k for k in range(1, 16)}}
+    return labels, tissue, [contrast], SITES["E"]
+
+
 PAINTERS: Mapping[str, Callable[[np.random.Generator, Triple, Spacing], Painted]] = {
     "WholeHeart": _heart,
     "ShortAxis": _short_axis,
     "Liver": _liver,
     "LeftAtrium": _atrium,
+    "Thorax": _thorax,
 }

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from inference.automatic import all_run, automatic, bfloat16
 from inference.clock import Case, Clock, Stopwatch, device, watched
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -268,4 +269,7 @@ SIDES: Mapping[str, Callable[[Case, Path], Callable[[], dict[str, Any]]]] = {
     "padded": ours,
     "nninteractive": nninteractive,
     "ours_voxels": ours,
+    "automatic": automatic,
+    "automatic_all_run": all_run,
+    "automatic_bfloat16": bfloat16,
 }

@@ -41,7 +41,9 @@ def draw_step(task: Task, folder: Path) -> dict[str, Any]:
     for channel, image in enumerate(images):
         write(folder / "case" / f"case_{channel:04d}.nii.gz", to_file(image), task)
     masks = {value: truth == value for value in task.values.values()}
-    sets = simulated_prompts(masks, "box + points in slices", task.name, slice_axis=2)
+    sets: dict[int, Any] = {}
+    if not task.automatic:
+        sets = simulated_prompts(masks, "box + points in slices", task.name, slice_axis=2)
     save_prompts(folder / "case", sets)
     if task.padded:
         pad(task, folder, to_file(images[0]), sets)
@@ -141,7 +143,22 @@ def score_step(task: Task, folder: Path) -> dict[str, Any]:
     for name, reference in (("ours", "full"), ("padded", "ours")):
         if name in found and reference in found:
             scores[f"{name}_{reference}"] = agreement(found[name], found[reference], values)
+    scores |= automatic_scores(folder / "masks", values)
     return scores
+
+
+def automatic_scores(masks: Path, values: list[int]) -> dict[str, Any]:
+    """How our automatic masks agree with stock nnU-Net's, whose labels are 1, 2, ... in the order of the values."""
+    from nnunet_prompt.io.nifti import read_labels
+
+    if not (masks / "stock.nii.gz").is_file():
+        return {}
+    stock = np.array([0, *values], np.uint16)[read_labels(masks / "stock.nii.gz")]
+    return {
+        f"{name}_stock": agreement(read_labels(path), stock, values)
+        for name in ("automatic", "automatic_all_run", "automatic_bfloat16")
+        if (path := masks / f"{name}.nii.gz").is_file()
+    }
 
 
 def agreement(mask: Array, reference: Array, values: list[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The four tasks of the inference benchmark: cases of the real sizes, and the plans that nnU-Net makes for them.
+"""The tasks of the inference benchmark: cases of the real sizes, and the plans that nnU-Net makes for them.
 
 Generated volumes are (posterior, left, superior), files (left, posterior, superior). Spacings and shapes of plans are
 in nnU-Net's order, (superior, posterior, left).
@@ -46,6 +46,7 @@ class Task:
     repeats: int = 1
     rounds: int = 1
     padded: bool = False
+    automatic: bool = False  # structures alone, without prompts
 
     @property
     def dataset(self) -> str:
@@ -114,6 +115,22 @@ TASKS = (
         (24, 256, 256),
         (ONE, FLAT, FLAT, TWO, TWO, FLAT, FLAT),
         ((1, 3, 3), (1, 3, 3), *(CUBE,) * 5),
+    ),
+    Task(
+        "Thorax",
+        "thorax, fifteen labels",
+        815,
+        {f"part {k}": k for k in range(1, 16)},
+        ("image",),
+        (512, 512, 800),
+        (0.8, 0.8, 1.0),
+        (4, 4, 4),
+        (1.5, 1.5, 1.5),
+        (128, 128, 128),
+        (ONE, TWO, TWO, TWO, TWO, TWO),
+        (CUBE,) * 6,
+        cpu_patch=(64, 128, 128),
+        automatic=True,
     ),
 )
 

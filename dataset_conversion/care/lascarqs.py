@@ -6,7 +6,7 @@
 
 Both tasks count from 1, so a case keeps its task: `LAt1_001`. Masks are whatever is above 0. Task 2 looks for no scar:
 there it is unknown, not absent. The tasks share patients: the same image in both is found by its content and makes the
-two cases one patient (other images of one patient cannot be found). The CT task of 2026 is another sub-task.
+two cases one patient (other images of one patient cannot be found). The CT task of 2026 is `atriumct`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _identify(folder: Path, files: Mapping[str, Path], source: Path) -> CaseFile
         relative.as_posix(), tuple(p.relative_to(source).as_posix() for p in files.values())
     )
     if CT_LABELS in files or any(ATRIUM_CT.search(plain_name(part)) for part in relative.parts):
-        return replace(plain, left_out="a case of the CT task, which is another sub-task")
+        return replace(plain, left_out="a case of the CT task, which `convert atriumct` reads")
     unknown = sorted(set(files) - set(_STEMS.values()))
     if unknown:
         problem = f"found the file {files[unknown[0]].name!r}, expected {IMAGE}, {CAVITY} or {SCAR}"

@@ -41,6 +41,7 @@ from .inspect import (
     header_notes,
     unexpected_file,
 )
+from .label_map import label_notes
 from .myops_annotation import Annotation, annotation_of
 from .names import SHORT_AXIS_FILE
 
@@ -150,19 +151,9 @@ def _labels(found: PatientFiles) -> Labels:
         values,
         ids | dict.fromkeys(audit.background, 0),
         annotation,
-        (*audit.notes, *annotation.notes, *_on_labels(grid, how)),
+        (*audit.notes, *annotation.notes, *label_notes(grid, how, "LGE")),
         (*audit.problems, *annotation.problems),
     )
-
-
-def _on_labels(grid: Grid, how: Agreement) -> Iterator[str]:
-    yield from header_notes("the label map", grid)
-    if grid.dtype.startswith("float"):
-        yield f"the label map has type {grid.dtype} and is rounded"
-    if how == "affine differs":
-        yield "the label map takes the geometry of LGE (same shape, another affine)"
-    if how == "shape differs":
-        yield f"the label map, shape {grid.shape}, is resampled to LGE by nearest neighbour"
 
 
 def _on_image(grid: Grid, sequence: str, how: Agreement, *, copied: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ ATRIUM_TASKS: Mapping[int, re.Pattern[str]] = MappingProxyType(
         2: re.compile(r"task[ _-]*2(?!\d)|cavity segmentation"),
     }
 )
-# Searched for: the CT task of 2026, which is another sub-task.
+# Searched for: the CT task of 2026, `atriumct`.
 ATRIUM_CT = re.compile(r"(?<![a-z])ct(?![a-z])|task[ _-]*3(?!\d)|multi-structure")
 
 

@@ -17,16 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunet_prompt.common.errors import ImageError
-from nnunet_prompt.data.care_labels import (
-    Task,
-    atoms_on_disk,
-    audit_values,
-    label_values,
-    table_for,
-)
-from nnunet_prompt.data.case import Case, LabelSource, values_in
-from nnunet_prompt.data.grids import Agreement, OnGrid, agreement
-from nnunet_prompt.io.nifti import Grid, read_grid, read_stored_labels
+from nnunet_prompt.data.care_labels import Task
+from nnunet_prompt.data.case import Case, LabelSource
+from nnunet_prompt.data.grids import OnGrid
+from nnunet_prompt.io.nifti import read_grid
 from nnunet_prompt.io.threads import in_order
 
 from .converter import Converter
@@ -34,9 +28,9 @@ from .download import DEFAULTS, CareOptions, files_by_case
 from .inspect import (
     Examined,
     Inspection,
-    header_notes,
     unexpected_file,
 )
+from .label_map import with_labels
 from .names import HEART_FILE
 
 TASK: Task = "whs"
@@ -97,7 +91,10 @@ def _examine(case: str, parts: Mapping[str, Path], source: Path, options: CareOp
             return Examined(
                 replace(inspection, left_out="no label map (a validation or test case)")
             )
-        inspection, ids = _with_labels(inspection, grid, parts["label"], options)
+        inspection, ids = with_labels(inspection, grid, parts["label"], TASK, options)
+        if case in DAMAGED:
+            note = "its border may be damaged, as in MM-WHS: look at it"
+            inspection = replace(inspection, notes=(*inspection.notes, note))
     except ImageError as error:
         return Examined(replace(inspection, problems=(*inspection.problems, str(error))))
     if inspection.problems or inspection.left_out:
@@ -120,53 +117,6 @@ def _examine(case: str, parts: Mapping[str, Path], source: Path, options: CareOp
         modality=modality,
     )
     return Examined(inspection, written)
-
-
-def _with_labels(
-    inspection: Inspection, grid: Grid, path: Path, options: CareOptions
-) -> tuple[Inspection, dict[int, int]]:
-    """The inspection with what the label map states, and the label of each of its values."""
-    label_grid = read_grid(path)
-    how = agreement(grid, label_grid)
-    values = values_in(read_stored_labels(path).array)
-    audit = audit_values(TASK, values, unknown_to_background=options.unknown_to_background)
-    ids = label_values(TASK, atoms_on_disk(TASK)) | dict.fromkeys(audit.background, 0)
-    names = {s.label: s.name for s in table_for(TASK).structures}
-    seen = {names[ids[v]] for v in values if ids.get(v)}
-    missing = [
-        f"{n} is not in the label map and counts as unknown"
-        for n in names.values()
-        if n not in seen
-    ]
-    empty = [] if seen else [f"{path.name} is empty, expected {', '.join(names.values())}"]
-    apart = f"{path.name} and the image do not overlap in space (their shapes differ, too)"
-    found = replace(
-        inspection,
-        label_values=values,
-        agreement=how,
-        annotated=tuple(sorted(seen)),
-        notes=(
-            *header_notes("the image", grid),
-            *audit.notes,
-            *missing,
-            *_notes(inspection.case, label_grid, how),
-        ),
-        left_out=apart if how == "disjoint" else "",
-        problems=(*inspection.problems, *audit.problems, *empty),
-    )
-    return found, ids
-
-
-def _notes(case: str, label_grid: Grid, how: Agreement) -> Iterator[str]:
-    yield from header_notes("the label map", label_grid)
-    if label_grid.dtype.startswith("float"):
-        yield f"the label map has type {label_grid.dtype} and is rounded"
-    if how == "affine differs":
-        yield "the label map takes the geometry of the image (same shape, another affine)"
-    if how == "shape differs":
-        yield f"the label map, shape {label_grid.shape}, is resampled to the image by nearest neighbour"
-    if case in DAMAGED:
-        yield "its border may be damaged, as in MM-WHS: look at it"
 
 
 CONVERTER = Converter(TASK, NAME, "2017 to 2026", examine)

@@ -16,14 +16,13 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from nnunet_prompt.challenge.asked import ask_network
 from nnunet_prompt.challenge.budget import Budget, Effort
 from nnunet_prompt.challenge.fallback import BYTES_PER_VOXEL, keep_allowed, mask_from_prompts
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.low_memory import (
     DeadlineExceeded,
-    predict_in_memory,
-    watched,
     without_mirroring,
 )
 from nnunet_prompt.inference.sequence_fusion import predict_case, read_case
@@ -133,14 +132,14 @@ class CaseRun:
         if not loaded.prompts.labels:
             return None
         if effort.mode == "prompts":
-            self._trouble("prediction", "there is no time for the network" + ALONE)
+            self.trouble("there is no time for the network" + ALONE)
             return None
         if not loaded.volumes:
             return None
         predictor, stop = self.setting.predictor, self.setting.budget.stopper(effort)
         if effort.mode == "fast":
             predictor = without_mirroring(predictor)
-            self._trouble("prediction", "done without mirroring, to save time")
+            self.trouble("done without mirroring, to save time")
         try:
             return self._ask(predictor, loaded, stop)
         except Exception as error:
@@ -163,21 +162,9 @@ class CaseRun:
 
     def _ask(self, predictor: Predictor, loaded: Loaded, stop: Callable[[], None]) -> LabelArray:
         def ask(variant: Predictor) -> LabelArray:
-            return predict_case(variant, loaded.volumes, loaded.prompts, warn=self._note)
+            return predict_case(variant, loaded.volumes, loaded.prompts, warn=self.note)
 
-        with watched(predictor, stop) as watch:
-            try:
-                labels, used = predict_in_memory(predictor, ask)
-            finally:
-                self.tiles += watch.tiles
-        if labels.shape != loaded.reference.shape:
-            raise ImageError(
-                f"the prediction has shape {labels.shape}, not {loaded.reference.shape}"
-            )
-        if used is not None:
-            line = f"there was too little memory; done {used.description}"
-            self._note(line) if used.exact else self._trouble("prediction", line)
-        return labels
+        return ask_network(predictor, ask, stop=stop, shape=loaded.reference.shape, record=self)
 
     def _read(self) -> Mapping[str, NiftiVolume]:
         """The images for the model; raises if they cannot be read or do not fit it."""
@@ -187,7 +174,7 @@ class CaseRun:
         volumes = {tag: mended_place(volume) for tag, volume in read.items()}
         for volume in volumes.values():
             for line in volume.remarks():
-                self._note(line)
+                self.note(line)
         return volumes
 
     def _rescue(self) -> NiftiVolume | None:
@@ -199,7 +186,7 @@ class CaseRun:
             except Exception:  # another file may do, and the reason is that of `_read`
                 continue
             for line in volume.remarks():
-                self._note(line)
+                self.note(line)
             return volume
         return None
 
@@ -250,8 +237,13 @@ class CaseRun:
     def _visible(self, loaded: Loaded) -> npt.NDArray[Any] | None:
         return None if loaded.seen is None else loaded.to_pls.apply(loaded.seen.array)
 
-    def _note(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """Notes a line for users."""
         self.notes.append(textwrap.shorten(line, LONGEST_REASON, placeholder=" ..."))
+
+    def trouble(self, line: str) -> None:
+        """Notes what made the prediction worse."""
+        self._trouble("prediction", line)
 
     def _trouble(
         self, stage: Stage, reason: Exception | str, more: str = "", *, has_mask: bool = True

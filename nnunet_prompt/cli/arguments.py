@@ -21,6 +21,7 @@ CARE = {
     "whs": "WHS: whole hearts in CT and MR",
     "lascarqs": "LAScarQS: left atria in LGE",
     "liqa": "LiQA: livers in MR",
+    "atriumct": "the left atrium in CT (2026): atrium, veins and appendage",
 }
 
 # The uploads of CARE-Cardiac that `predict` writes.
@@ -51,7 +52,9 @@ def convert(parser: argparse.ArgumentParser, *, added: bool = False) -> None:
             )
     for name, summary in CARE.items():
         add_care_arguments(_sub_command(layouts, name, f"CARE download of {summary}"), name)
-    unify = _sub_command(layouts, "unify", "any of the four CARE downloads as one data set")
+    unify = _sub_command(
+        layouts, "unify", "any CARE downloads of myops, whs, lascarqs and liqa as one data set"
+    )
     add_care_arguments(unify, "unify")
     for plugin in plugins("converters") if added else ():
         if plugin.name not in layouts.choices:

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 something the user can fix (one line on stderr), 2 misuse,
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import io
 import logging
@@ -25,10 +26,14 @@ from typing import Any
 from nnunet_prompt import __version__
 from nnunet_prompt.cli import arguments as takes
 from nnunet_prompt.cli import (
+    atlas,
+    completion,
+    drift,
     evaluate,
     federate,
     interact,
     leaderboard,
+    learn,
     predict,
     report,
     submit,
@@ -37,11 +42,13 @@ from nnunet_prompt.cli import (
     weights,
 )
 from nnunet_prompt.cli import verbs as does
+from nnunet_prompt.cli.doctor import verb as doctor
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
 
 PROG = "nnunet-prompt"
 DEBUG_VARIABLE = "NNUNET_PROMPT_DEBUG"
+IMPORT_SECONDS = 0.02  # after which Ctrl-C is tried again that came while torch was imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +166,21 @@ def _one_line(error: BaseException) -> str:
 
 @contextmanager
 def _ctrl_c() -> Iterator[list[int]]:
-    """Notes that Ctrl-C was pressed; some libraries make of the `KeyboardInterrupt` an error of their own."""
+    """Notes that Ctrl-C was pressed; some libraries make of the `KeyboardInterrupt` an error of their own.
+
+    While torch is imported it waits until that runs other code: compiled code of torch that meets it aborts the
+    process.
+    """
     pressed: list[int] = []
+    waiting: list[threading.Timer] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         pressed.append(number)
-        signal.default_int_handler(number, frame)
+        if not _is_importing_torch(frame):
+            signal.default_int_handler(number, frame)
+        waiting[:] = [threading.Timer(IMPORT_SECONDS, _interrupt)]
+        waiting[0].daemon = True
+        waiting[0].start()
 
     ours = (
         threading.current_thread() is threading.main_thread()
@@ -175,8 +191,33 @@ def _ctrl_c() -> Iterator[list[int]]:
     try:
         yield pressed
     finally:
+        for timer in waiting:
+            timer.cancel()
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt() -> None:
+    """Ctrl-C again, for the main thread, whatever it waits for."""
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _is_importing_torch(frame: FrameType | None) -> bool:
+    """Whether torch's own code is run, and as part of an import that `main` waits for: it may be in compiled code."""
+    inner = frame
+    while _is_of_torch(inner) and frame is not None and frame.f_code is not main.__code__:
+        if frame.f_code.co_name == "<module>" and _is_of_torch(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_of_torch(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "torch"
 
 
 VERBS = {
@@ -206,6 +247,16 @@ VERBS = {
         train.add_arguments,
         train.run,
     ),
+    "learn": Verb(
+        "learn structures from 1 to 10 labelled cases: a small adapter for `predict --with`",
+        learn.add_arguments,
+        learn.run,
+    ),
+    "atlas": Verb(
+        "make rough masks without a network: those of the most similar of 1 to 10 labelled cases",
+        atlas.add_arguments,
+        atlas.run,
+    ),
     "predict": Verb(
         "make masks from images, with or without prompts", predict.add_arguments, predict.run
     ),
@@ -222,6 +273,11 @@ VERBS = {
         "rank teams by their masks, with intervals, tests and published results",
         leaderboard.add_arguments,
         leaderboard.run,
+    ),
+    "drift": Verb(
+        "compare what predict --monitor wrote with a reference: does the model still see what it knows?",
+        drift.add_arguments,
+        drift.run,
     ),
     "report": Verb(
         "write a page about masks or a training: numbers, charts and the worst slices",
@@ -249,6 +305,16 @@ VERBS = {
         does.env,
     ),
     "trainers-dir": Verb("print the folder of our trainers", takes.none, does.trainers_dir),
+    "doctor": Verb(
+        "check this installation: versions, devices, folders, trainers, and a self-test",
+        doctor.add_arguments,
+        doctor.run,
+    ),
+    "completion": Verb(
+        "print the completion for a shell: verbs, options and files after Tab",
+        completion.add_arguments,
+        lambda args: completion.run(args.shell, lambda: build_parser(["convert"])),
+    ),
     "demo": Verb(
         "run everything on phantom hearts, from data to masks, in minutes on a CPU",
         takes.demo,

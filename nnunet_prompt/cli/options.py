@@ -123,6 +123,14 @@ def how_to_run(parser: argparse.ArgumentParser) -> None:
     )
     checkpoint(parser)
     parser.add_argument(
+        "--with",
+        dest="adapter",
+        type=Path,
+        default=os.environ.get("nnUNet_prompt_with") or None,
+        metavar="NAME",
+        help="adapter that `learn` wrote from this model: its structures, tuned weights",
+    )
+    parser.add_argument(
         "--window",
         choices=("prompted", "full"),
         default="prompted",
@@ -137,6 +145,8 @@ def how_to_run(parser: argparse.ArgumentParser) -> None:
     )
     every = "keep all components of structures that were a single one in every training case"
     parser.add_argument("--all-components", dest="one_component", action="store_false", help=every)
+    single = "without prompts: run every tile, also those of a single value, such as padding, which are else run once"
+    parser.add_argument("--all-tiles", dest="skip_single", action="store_false", help=single)
     half = "compute in bfloat16, for CPUs that have it: about twice as fast, masks may differ in single voxels"
     parser.add_argument("--bfloat16", action="store_true", help=half)
 
@@ -154,8 +164,10 @@ def predict_options(args: argparse.Namespace) -> PredictOptions:
         window=args.window,
         grow=args.grow,
         bfloat16=args.bfloat16,
+        skip_single=args.skip_single,
         consistent=args.consistent,
         one_component=args.one_component,
+        adapter=args.adapter,
     )
 
 

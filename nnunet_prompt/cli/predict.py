@@ -55,13 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=(),
         metavar="LV,scar",
-        help="segment only these structures, by name or official value",
+        help="segment only these structures, by name, official value or words such as 'left ventricular cavity'",
     )
     parser.add_argument(
         "--probabilities",
         action="store_true",
         help="probabilities, too: OUTPUT/probabilities/CASE__VALUE.nii.gz for each structure or prompted label, 255 is"
         " certain (for `evaluate --probabilities`)",
+    )
+    parser.add_argument(
+        "--monitor",
+        type=Path,
+        metavar="FILE.csv",
+        help="table that gets a row per case and structure: volume, entropy, intensities, ... (for `drift`)",
     )
     parser.add_argument(
         "--upload",
@@ -113,6 +119,10 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
+    if str(args.model).startswith("hf:"):  # for the others its module is not even imported
+        from nnunet_prompt.weights.hub import local_model
+
+        args.model = local_model(args.model)
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
     from nnunet_prompt.inference.predict_folder import predict_folder
@@ -144,6 +154,7 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
         verbose=args.verbose,
         dask=args.dask,
         probabilities=args.probabilities,
+        monitor=args.monitor,
         whole_names=args.whole_names,
         axes=args.axes,
         convention=given_convention(args.order, args.base, args.inclusive),
@@ -168,6 +179,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise NNUNetPromptError(
             "--upload: neither --num-parts nor --dask, its zip is made in one run"
         )
+    if args.monitor is not None:
+        raise NNUNetPromptError("--upload: no --monitor, predict without --upload for it")
     if args.probabilities:
         raise NNUNetPromptError("--upload: no --probabilities, its form states what is written")
     made = predict_upload(

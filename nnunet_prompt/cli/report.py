@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--groups",
         type=Path,
         metavar="CSV",
-        help="table with the case in its first column and groups (centre, vendor, ...) in the others (default: what the"
-        " converter of the data set noted)",
+        help="table with a column case and others that group the cases, such as centre (default: what the converter of"
+        " the data set noted)",
     )
     unpaired_cases(parser)
     processes = "processes to score and show cases with (default: one per processor, up to 8)"

@@ -144,17 +144,16 @@ def evaluate(args: argparse.Namespace) -> int:
     from nnunet_prompt.cli.evaluate import evaluate_options
     from nnunet_prompt.evaluation.folders import evaluate_folders
     from nnunet_prompt.evaluation.groups import format_groups
+    from nnunet_prompt.evaluation.options import FolderOptions
     from nnunet_prompt.evaluation.results import format_notes, format_table
 
     results = evaluate_folders(
         args.labels,
         args.predictions,
         args.output,
-        label_values=args.values,
-        missing=args.missing,
-        extra=args.extra,
-        names=args.names,
-        num_processes=args.processes,
+        folder_options=FolderOptions(
+            args.values, args.names, args.missing, args.extra, args.processes
+        ),
         options=evaluate_options(args),
     )
     print(format_table(results))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_prompt.cli import publish
 from nnunet_prompt.cli.hints import next_command
 from nnunet_prompt.cli.options import at_least, checkpoint, dataset_id, fold, trained_model
 
@@ -136,7 +137,9 @@ def _list(args: argparse.Namespace) -> int:
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", metavar="NAME", help="name of the source, as listed by `nnunet-prompt weights list`"
+        "name",
+        metavar="NAME",
+        help="name of the source, as listed by `nnunet-prompt weights list`, or hf://owner/name@revision",
     )
     parser.add_argument(
         "-o",
@@ -148,12 +151,18 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> int:
+    from nnunet_prompt.weights.families import stated_licence
     from nnunet_prompt.weights.fetch import fetch
+    from nnunet_prompt.weights.hub import SCHEME, fetch_hub, hub_address
     from nnunet_prompt.weights.source_table import known_source
 
-    source = known_source(args.name)
-    folder = fetch(source, args.output)
-    print(f"wrote {folder}; licence: {source.licence}")
+    if args.name.startswith(SCHEME):
+        folder = fetch_hub(hub_address(args.name), args.output)
+        licence = stated_licence(folder)
+    else:
+        source = known_source(args.name)
+        folder, licence = fetch(source, args.output), source.licence
+    print(f"wrote {folder}; licence: {licence}")
     next_command("nnunet-prompt", "weights", "inspect", folder)
     return 0
 
@@ -194,10 +203,11 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         dest="form",
-        choices=("nninteractive", "nnunet"),
+        choices=("nninteractive", "nnunet", "safetensors", "onnx"),
         required=True,
         help="nninteractive: prompted segmentation in the viewers of nnInteractive; nnunet: all structures, for"
-        " nnUNetv2_predict without our package",
+        " nnUNetv2_predict without our package; safetensors: the whole model without a pickle; onnx: one network, from"
+        " image and prompt channels to logits, with manifest.json (needs nnunet-prompt[onnx])",
     )
     parser.add_argument(
         "-f",
@@ -260,9 +270,14 @@ ACTIONS = {
     ),
     "fetch": Action("download weights that `weights list` shows", _fetch_arguments, _fetch),
     "export": Action(
-        "export a model for the viewers of nnInteractive or for stock nnU-Net",
+        "export a model for the viewers of nnInteractive, for stock nnU-Net, as safetensors or as ONNX",
         _export_arguments,
         _export,
+    ),
+    "publish": Action(
+        "publish a model with its card, as safetensors and for nnInteractive's viewers",
+        publish.add_arguments,
+        publish.run,
     ),
     "merge": Action(
         "merge an adapter.pth into the checkpoint that its tuning started from",

@@ -65,3 +65,15 @@ def progress_bar(title: str, *, hidden: bool = False, unit: str = "case", **opti
 
     disable = True if hidden or is_quiet() else None
     return tqdm(desc=title, unit=unit, file=sys.stderr, disable=disable, **options)
+
+
+@contextmanager
+def warnings_only() -> Iterator[None]:
+    """Within the block nothing of the library below a warning is logged."""
+    logger = logging.getLogger(PACKAGE)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -29,8 +29,8 @@ import numpy.typing as npt
 from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.structures import Structure, StructureTable
 
-Task = Literal["myops", "whs", "lascarqs", "liqa"]
-TASKS: tuple[Task, ...] = ("myops", "whs", "lascarqs", "liqa")
+Task = Literal["myops", "whs", "lascarqs", "liqa", "atriumct"]
+TASKS: tuple[Task, ...] = ("myops", "whs", "lascarqs", "liqa")  # those of the unified set
 UNIFIED = "unified"
 
 
@@ -70,12 +70,24 @@ ATOMS: tuple[Atom, ...] = (
     Atom("liver", "liver", {"liqa": 1, UNIFIED: 1}),
 )
 
+# Tasks that are a data set of their own. The atrium of the CT task of 2026 ends where its veins and its appendage
+# begin; that of WHS and LAScarQS holds the roots of both, so that one head cannot be trained on all of them.
+ALONE: Mapping[Task, tuple[Atom, ...]] = MappingProxyType(
+    {
+        "atriumct": (
+            Atom("la_body", "la", {"atriumct": 1}),
+            Atom("pulmonary_veins", "pulmonary_veins", {"atriumct": 2}),
+            Atom("la_appendage", "la_appendage", {"atriumct": 3}),
+        )
+    }
+)
+
 # What lies inside something else wins; neighbours that only touch decide a voxel by the higher probability.
 PRIORITY = ("scar", "edema", "la_scar_outside", "la_scar", "myocardium_healthy")
 
 # Values that are known to stand for another one in some files. LAScarQS masks are read as `> 0` instead.
 ALIASES: Mapping[str, Mapping[int, int]] = MappingProxyType(
-    {"myops": {1: 2221}, "whs": {421: 420}, "lascarqs": {}, "liqa": {}}
+    {"myops": {1: 2221}, "whs": {421: 420}, "lascarqs": {}, "liqa": {}, "atriumct": {}}
 )
 
 # Which structure heads a sequence annotates; a sequence that is not listed annotates every annotated structure. The
@@ -94,10 +106,14 @@ TAUGHT: Mapping[str, frozenset[str]] = MappingProxyType(
 def atoms_of(task: str) -> tuple[Atom, ...]:
     """The atoms of a task, or of `"unified"`, in the order of their labels 1..K.
 
-    Raises `DatasetError` for a task that is not in `TASKS`.
+    Raises `DatasetError` for a task that is neither in `TASKS` nor in `ALONE`.
     """
-    if task != UNIFIED and task not in TASKS:
-        raise DatasetError(f"task {task!r}: expected one of {', '.join((*TASKS, UNIFIED))}")
+    if task != UNIFIED and task not in (*TASKS, *ALONE):
+        known = ", ".join((*TASKS, *ALONE, UNIFIED))
+        raise DatasetError(f"task {task!r}: expected one of {known}")
+    for alone, atoms in ALONE.items():
+        if task == alone:
+            return atoms
     return tuple(a for a in ATOMS if task in a.official)
 
 

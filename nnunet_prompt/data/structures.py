@@ -3,7 +3,7 @@
     "nnunet_prompt": {
       "version": 1,
       "orientation": "canonical",
-      "structures": {"LV": {"label": 1, "members": [1], "official": 500}, ...},
+      "structures": {"LV": {"label": 1, "members": [1], "official": 500, "aliases": ["blood pool"]}, ...},
       "priority": ["scar", "LV"],
       "cases": {"case_0001": {"annotated": ["LV"], "prompted": ["LV", "scar"], "weight": 0.05}, ...}
     }
@@ -17,12 +17,13 @@ without the block has one structure per label, and its images are used in the or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.labels import foreground_labels
+from nnunet_prompt.data.words import find_words, report
 from nnunet_prompt.io.names import composed, entry_of
 
 BLOCK = "nnunet_prompt"
@@ -34,13 +35,15 @@ Orientation = Literal["canonical", "file"]
 class Structure:
     """One structure: output `label` of the network, the union of the label ids in `members`.
 
-    `official` is the value that stands for it in prompts files and in written masks.
+    `official` is the value that stands for it in prompts files and in written masks; `aliases` are other names of it,
+    beside those that `data.words` knows.
     """
 
     name: str
     label: int
     members: tuple[int, ...]
     official: int
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +147,25 @@ class StructureTable:
     def find(self, wanted: str) -> Structure:
         """The structure with that name or that official value; of a part and its whole with one value, the whole.
 
-        Raises `DatasetError` if there is none.
+        Else the one that the words of `wanted` mean (`data.words`); what was forgiven in them is logged. Raises
+        `DatasetError` if there is none, or if it could be two.
         """
         named = [s for s in self.structures if composed(s.name) == composed(wanted)]
         valued = [s for s in self.structures if str(s.official) == wanted]
         if named or valued:
             return max(named or valued, key=lambda s: len(set(s.members)))
-        known = ", ".join(f"{s.name} ({s.official})" for s in self.structures)
-        raise DatasetError(f"no structure {wanted!r}: this model knows {known}")
+        try:
+            found = find_words(wanted, {s.name: s.aliases for s in self.structures})
+        except DatasetError as error:
+            listed = [f"{s.name} ({s.official})" for s in self.structures]
+            known = ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "")
+            raise DatasetError(f"{error}: this model knows {known}") from None
+        report(wanted, found)
+        return next(s for s in self.structures if s.name == found.name)
+
+    def chosen(self, wanted: Collection[str] = ()) -> list[Structure]:
+        """The structures of these names or official values in their order, or all. Raises like `find`."""
+        return [self.find(one) for one in wanted] if wanted else list(self.structures)
 
     def in_labels(self) -> StructureTable:
         """The same table with nnU-Net's label ids as official values."""
@@ -165,6 +179,7 @@ class StructureTable:
             "orientation": self.orientation,
             "structures": {
                 s.name: {"label": s.label, "members": list(s.members), "official": s.official}
+                | ({"aliases": list(s.aliases)} if s.aliases else {})
                 for s in self.structures
             },
             "priority": list(self.priority),
@@ -242,7 +257,14 @@ def _read_structure(name: str, entry: Mapping[str, Any]) -> Structure:
         _whole(entry["label"], f"{where}.label"),
         tuple(_whole(m, f"{where}.members") for m in entry["members"]),
         _whole(entry["official"], f"{where}.official"),
+        _aliases(entry.get("aliases", []), f"{where}.aliases"),
     )
+
+
+def _aliases(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
+        raise DatasetError(f"dataset.json: {where} must be a list of names, found {value!r}")
+    return tuple(value)
 
 
 def _nested(a: Structure, b: Structure) -> bool:

@@ -14,16 +14,11 @@ import numpy as np
 from nnunet_prompt.common.arguments import as_path, items, label_value, shown
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
 from nnunet_prompt.evaluation.case import score_volumes
-from nnunet_prompt.evaluation.extras import add_groups, check_outputs, read_facts, write_outputs
-from nnunet_prompt.evaluation.folders import (
-    as_evaluate_options,
-    checked_output,
-    checked_values,
-    collect_results,
-    evaluate_folders,
-)
+from nnunet_prompt.evaluation.checks import as_evaluate_options, checked_output, checked_values
+from nnunet_prompt.evaluation.extras import add_groups, check_outputs, grouping_facts, write_outputs
+from nnunet_prompt.evaluation.folders import collect_results, evaluate_folders
 from nnunet_prompt.evaluation.names import Names, NamesLike, read_names
-from nnunet_prompt.evaluation.options import EvaluateOptions, resolve
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions, resolve
 from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX, Extra, Missing, Pairs, files_by_case
 from nnunet_prompt.evaluation.results import Evaluation
 from nnunet_prompt.io.image_files import read_label_file, without_image_ending
@@ -77,16 +72,8 @@ def evaluate(
         values = None
         if labels is not None:
             values = _values(labels, read_names(names, *folders), lambda: _first(folders[0]))
-        return evaluate_folders(
-            *folders,
-            output,
-            label_values=values,
-            missing=missing,
-            extra=extra,
-            names=names,
-            num_processes=num_processes,
-            options=options,
-        )
+        of_folders = FolderOptions(values, names, missing, extra, num_processes)
+        return evaluate_folders(*folders, output, folder_options=of_folders, options=options)
     given = _Given(labels, names, checked_output(output), as_evaluate_options(options))
     return _one_case(*_volumes(references, predictions, spacing_mm), given)
 
@@ -113,7 +100,7 @@ def _one_case(reference: NiftiVolume, prediction: NiftiVolume, given: _Given) ->
     values = None
     if given.labels is not None:
         values = checked_values(_values(given.labels, known, lambda: found))
-    facts, source = read_facts(given.options, None)
+    facts, source = grouping_facts(given.options, None)
     measures = resolve(given.options, known, found, values)
     outcome = score_volumes(
         reference, prediction, values=values, ignore=known.ignore, measures=measures

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.groups import Facts, find_facts, group_scores, read_groups
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.evaluation.facts import Facts, find_facts, read_facts
+from nnunet_prompt.evaluation.groups import group_scores
 from nnunet_prompt.evaluation.options import EvaluateOptions
 from nnunet_prompt.evaluation.pairs import Pairs, files_by_case
 from nnunet_prompt.evaluation.readers import compare_readers
@@ -16,13 +18,22 @@ from nnunet_prompt.evaluation.tables import write_table
 from nnunet_prompt.io.guard import check_output_file
 from nnunet_prompt.io.probability_file import probability_files
 
+_log = logging.getLogger(__name__)
 
-def read_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Path | None]:
-    """The columns that group the cases, and their file: the caller's, else that of the label maps' data set."""
+
+def grouping_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts, Path | None]:
+    """The columns that group the cases, and their file: the caller's, else that of the label maps' data set.
+
+    What cannot be read beside the label maps is a warning.
+    """
     if options.groups is not None:
         source = Path(options.groups)
-        return read_groups(source), source
-    return find_facts(labels) if labels is not None else ({}, None)
+        return read_facts(source)[1], source
+    try:
+        return find_facts(labels) if labels is not None else ({}, None)
+    except DatasetError as error:
+        _log.warning("%s; cases are not grouped", error)
+        return {}, None
 
 
 def check_outputs(output: Path | None, options: EvaluateOptions, inputs: Iterable[Path]) -> None:

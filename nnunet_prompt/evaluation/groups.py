@@ -1,7 +1,8 @@
 """Scores by group of cases: per centre, vendor, modality, sequence or any column of a CSV.
 
 {"centre": {"source": "groups.csv",
-            "groups": {"A": {"n": 12, "structures": {"500": {"dice": {"mean": 0.93, "sd": 0.02, "n": 12}, ...}}}},
+            "groups": {"A": {"n": 12, "cases": ["case_001", ...],
+                             "structures": {"500": {"dice": {"mean": 0.93, "sd": 0.02, "n": 12}, ...}}}},
             "gaps": {"500": {"dice": {"best": "A", "worst": "C", "gap": 0.08, "low": 0.03, "high": 0.12}, ...}},
             "warnings": ["centre C: 3 cases, fewer than 5: too few to compare"],
             "without": ["case_007"]}}
@@ -15,79 +16,32 @@ low, high   a 95 % percentile interval: the cases of both groups are sampled aga
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError, system_reason
-from nnunet_prompt.data.side_file import SIDE_FILE, read_side_file
-from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX, listed
-from nnunet_prompt.io.image_files import without_image_ending
-from nnunet_prompt.io.names import composed, entry_of
+from nnunet_prompt.evaluation.facts import Facts, facts_of
+from nnunet_prompt.evaluation.pairs import listed
 
 _log = logging.getLogger(__name__)
 
 FEW = 5
 SAMPLES = 2000
 SEED = 0
-CASE = "case"
-SIDE_COLUMNS = ("task", "source", "centre", "vendor", "modality", "sequence")
 Cases = Mapping[str, Mapping[str, Mapping[str, float | None]]]
-Facts = dict[str, dict[str, str]]  # by case and column
 
 
-def read_groups(path: Path) -> Facts:
-    """The columns of a CSV by case; commas, semicolons or tabs between them.
+class Gap(TypedDict):
+    """The gap between the means of the best and the worst group, and its 95 % interval, see above."""
 
-    Raises `NNUNetPromptError` for a file without a column `case`, without another one, or with a case twice.
-    """
-    way_out = (
-        f"; give a CSV with a column {CASE!r} and a column for each grouping, such as case,centre"
-    )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise NNUNetPromptError(
-            f"{path}: cannot be read: {system_reason(error) or 'it is not text'}{way_out}"
-        ) from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    head = lines[0] if lines else ""
-    delimiter = max(",;\t", key=head.count)
-    rows = csv.DictReader(lines, delimiter=delimiter, restkey="")
-    columns = [name.strip() for name in rows.fieldnames or ()]
-    rows.fieldnames = columns
-    case = next((name for name in columns if name.lower() == CASE), None)
-    if case is None or len(columns) < 2:
-        raise NNUNetPromptError(f"{path}: found the columns {listed(columns) or 'none'}{way_out}")
-    facts: Facts = {}
-    for row in rows:
-        name = _case_id(row[case] or "")
-        if name in facts:
-            raise NNUNetPromptError(f"{path}: case {name!r} has two rows: keep one of them")
-        kept = {c: (row[c] or "").strip() for c in columns if c not in (case, "")}
-        facts[name] = {column: value for column, value in kept.items() if value}
-    return facts
-
-
-def find_facts(labels: Path) -> tuple[Facts, Path | None]:
-    """The facts of the side file in or above the folder `labels`; a broken one is a warning."""
-    for folder in (labels, labels.absolute().parent):
-        try:
-            known = read_side_file(folder)
-        except DatasetError as error:
-            _log.warning("%s; cases are not grouped", error)
-            return {}, None
-        if known:
-            facts = {
-                case: {k: entry[k] for k in SIDE_COLUMNS if entry.get(k)}
-                for case, entry in known.items()
-            }
-            return facts, folder / SIDE_FILE
-    return {}, None
+    best: str
+    worst: str
+    gap: float
+    low: float | None
+    high: float | None
 
 
 def group_scores(cases: Cases, facts: Facts, source: Path, *, given: bool) -> dict[str, Any]:
@@ -98,11 +52,12 @@ def group_scores(cases: Cases, facts: Facts, source: Path, *, given: bool) -> di
     """
     found: dict[str, Any] = {}
     columns = dict.fromkeys(column for entry in facts.values() for column in entry)
+    own_facts = {case: facts_of(facts, case) for case in cases}
     for column in columns:
         members: dict[str, list[str]] = {}
         without = []
-        for case in cases:
-            value = (entry_of(facts, case) or {}).get(column)
+        for case, entry in own_facts.items():
+            value = entry.get(column)
             if value is None:
                 without.append(case)
             else:
@@ -116,7 +71,7 @@ def group_scores(cases: Cases, facts: Facts, source: Path, *, given: bool) -> di
                 )
             continue
         found[column] = _column(column, dict(sorted(members.items())), cases, source, without)
-    unknown = [case for case in cases if not entry_of(facts, case)]
+    unknown = [case for case, entry in own_facts.items() if not entry]
     if unknown and given:
         _log.warning(
             "%s: no row for %s: %s of %d cases in no group",
@@ -136,6 +91,7 @@ def _column(
     groups = {
         group: {
             "n": len(members[group]),
+            "cases": list(members[group]),
             "structures": {
                 key: {metric: _spread(v) for metric, v in row.items()} for key, row in own.items()
             },
@@ -184,14 +140,20 @@ def _gaps(values: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> dict
         for metric in dict.fromkeys(m for own in values.values() for m in own.get(key, {})):
             side = better_side(metric)
             known = {g: own.get(key, {}).get(metric) for g, own in values.items()}
-            numbers = {g: np.array(v) for g, v in known.items() if v}
-            if side is not None and len(numbers) > 1:
-                gaps.setdefault(key, {})[metric] = gap_of(numbers, side)
+            numbers = {g: v for g, v in known.items() if v}
+            if side is not None and (gap := gap_of(numbers, side)) is not None:
+                gaps.setdefault(key, {})[metric] = gap
     return gaps
 
 
-def gap_of(values: Mapping[str, Any], side: int) -> dict[str, Any]:
-    """The gap between the best and the worst of two groups or more, and its bootstrap interval."""
+def gap_of(groups: Mapping[str, Sequence[float]], side: int) -> Gap | None:
+    """The gap between the best and the worst group, and its bootstrap interval; None for fewer than two with values.
+
+    side: 1 where more is better, -1 where less is.
+    """
+    values = {group: np.asarray(own, float) for group, own in groups.items() if len(own)}
+    if len(values) < 2:
+        return None
     means = {group: side * float(v.mean()) for group, v in values.items()}
     best, worst = max(means, key=lambda g: means[g]), min(means, key=lambda g: means[g])
     if best == worst:  # all alike: the first and the last of them
@@ -203,13 +165,7 @@ def gap_of(values: Mapping[str, Any], side: int) -> dict[str, Any]:
             rng.choice(values[g], (SAMPLES, values[g].size)).mean(axis=1) for g in (best, worst)
         ]
         low, high = map(float, np.percentile(side * (sampled[0] - sampled[1]), (2.5, 97.5)))
-    return {
-        "best": best,
-        "worst": worst,
-        "gap": means[best] - means[worst],
-        "low": low,
-        "high": high,
-    }
+    return Gap(best=best, worst=worst, gap=means[best] - means[worst], low=low, high=high)
 
 
 def format_groups(groups: Mapping[str, Any], names: Mapping[str, str | None]) -> str:
@@ -243,7 +199,3 @@ def _mean_and_sd(spread: Mapping[str, Any] | None) -> str:
     if not spread or spread["mean"] is None:
         return "-"
     return f"{spread['mean']:.3f}" + (f" ± {spread['sd']:.3f}" if spread["sd"] is not None else "")
-
-
-def _case_id(text: str) -> str:
-    return composed(without_image_ending(text.strip())).removesuffix(PREDICTION_SUFFIX)

@@ -56,7 +56,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The metrics of one structure in one image; NaN where the module says so."""
+    """The metrics of one structure in one image; NaN where the module states it."""
 
     dice: float
     hd_mm: float

@@ -12,7 +12,8 @@ from typing import Any
 
 from nnunet_prompt.common.arguments import as_path, finite_number, items, label_value, shown
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.names import Names
+from nnunet_prompt.evaluation.names import Names, NamesLike
+from nnunet_prompt.evaluation.pairs import Extra, Missing
 from nnunet_prompt.io.names import composed
 
 TOLERANCES_MM = (1.0, 2.0, 3.0)
@@ -92,6 +93,25 @@ class EvaluateOptions:
             raise NNUNetPromptError(
                 f"reliability: expected a file that ends in .svg or .png, found {self.reliability}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """How a folder of predictions is scored against a folder of label files.
+
+    label_values: the values to score; None scores all that occur.
+    names: {500: "LV"}, "500=LV,200=scar" or a dataset.json; None looks for the data set's own. A value named `ignore`
+        is not scored, and its voxels in the label map belong to nothing.
+    missing: a case without a prediction is an error, is scored as an empty mask, or is skipped.
+    extra: a prediction without a label file is an error, or is skipped.
+    num_processes: above 1 needs `if __name__ == "__main__"`.
+    """
+
+    label_values: Sequence[int] | None = None
+    names: NamesLike = None
+    missing: Missing = "error"
+    extra: Extra = "error"
+    num_processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A case id is a file name without its ending (`io.image_files`) and without a trailing `_pred`. Counting a case that
 has no prediction, dropping a prediction that has no label file, or taking one folder for the other would give numbers
-that look right; so each is an error unless the caller says what is meant.
+that look right; so each is an error unless the caller decides otherwise.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def pair_files(labels: Path, predictions: Path, *, missing: Missing, extra: Extr
     """Matches the files of two folders by case; subfolders are not searched.
 
     Raises `NNUNetPromptError` if one is no folder, if they are one folder or look swapped, if they share no case, and,
-    unless `missing` and `extra` say otherwise, if a case lacks its prediction or its label file.
+    unless `missing` and `extra` allow it, if a case lacks its prediction or its label file.
     """
     one_of("missing", missing, get_args(Missing))
     one_of("extra", extra, get_args(Extra))

@@ -15,10 +15,10 @@
 
 Keys are label values as on disk: all but 0 that the label file or the prediction of a case holds; a value that is in
 neither has no entry. null stands for an undefined metric; a mean is taken over the `n` cases where the Dice is defined
-(a volume error also needs reference voxels), and is null if there is none. The last keys are there only when they say
-something:
+(a volume error also needs reference voxels), and is null if there is none. The last keys are there only when there is
+something to state:
 
-    missing    label files without a prediction: scored as empty or left out, as `rules.missing` says
+    missing    label files without a prediction: scored as empty or left out, see `rules.missing`
     unmatched  predictions without a label file: not scored
     groups     scores by centre, vendor or another column, see `groups`
     calibration  of probability maps, see `reliability`

@@ -17,6 +17,7 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompts.types import CasePrompts
 
 if TYPE_CHECKING:
+    from nnunet_prompt.inference.level_files import LevelFiles
     from nnunet_prompt.inference.merge import LabelMap
     from nnunet_prompt.inference.model_folder import LoadedModel
     from nnunet_prompt.inference.object_logits import ObjectLogits
@@ -72,22 +73,16 @@ class StagedPredictor(Predictor, Protocol):
     def answer(self, case: Any, prompts: CasePrompts) -> Any:
         """`inference.predictor.Answer`, what the prompts point at in a case that was placed."""
 
-    def answer_structures(self, case: Any, wanted: Sequence[str] = ()) -> LabelMap:
-        """The structures of these names, or all, in a case that was placed as a whole."""
+    def answer_structures(
+        self, case: Any, wanted: Sequence[str] = (), maps: LevelFiles | None = None
+    ) -> LabelMap:
+        """The structures of these names, or all, in a case that was placed as a whole; and their probabilities."""
 
     # for probabilities alone
 
     @property
     def model(self) -> LoadedModel:
         """What it was loaded from."""
-
-    def structure_logits(self, case: Any) -> list[LabelLogits]:
-        """The logits of all structures, which `decode_structures` makes a label map of."""
-
-    def decode_structures(
-        self, case: Any, found: Sequence[LabelLogits], wanted: Sequence[str] = ()
-    ) -> LabelMap:
-        """The label map of structures of these names, or all."""
 
     def find(self, case: Any, prompts: CasePrompts) -> dict[int, LabelLogits]:
         """The logits of what the prompts point at, which `merge` makes a label map of."""

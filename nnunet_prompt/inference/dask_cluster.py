@@ -20,6 +20,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import progress_bar
 from nnunet_prompt.inference.case_runner import Run, reason_of
 from nnunet_prompt.inference.folds import fold_checkpoints
+from nnunet_prompt.inference.gpu_claim import pin_gpu
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.pipeline import Stages
 from nnunet_prompt.inference.predict_case import (
@@ -162,7 +163,10 @@ def do_job(job: Job) -> Done:
 
 
 def open_model(folder: Path, options: PredictOptions) -> PromptPredictor:
-    """The model of a folder; the one that was asked for last stays open until its files change."""
+    """The model of a folder; the one that was asked for last stays open until its files change.
+
+    A worker that may use GPUs takes one of its machine, which it keeps.
+    """
     from nnunet_prompt.inference.predictor import PromptPredictor
 
     checkpoints = fold_checkpoints(folder, options.folds, options.checkpoint).values()
@@ -172,6 +176,8 @@ def open_model(folder: Path, options: PredictOptions) -> PromptPredictor:
     with _opening:
         if key not in _opened:
             _opened.clear()
+            if options.device in (None, "cuda"):
+                pin_gpu()
             _opened[key] = PromptPredictor.from_folder(folder, options)
         return _opened[key]
 

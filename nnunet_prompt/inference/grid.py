@@ -47,6 +47,17 @@ class Grid:
         self.paste([LabelLogits((0, 0, 0), one) for one in logits], resampler, decode, labels)
         return labels
 
+    def inside(self, labels: LabelMap) -> LabelMap:
+        """The part of a label map in the reader frame that nnU-Net's crop holds, in the grid's axis order; a view."""
+        box = tuple(slice(low, high) for low, high in self.bounds)
+        return labels.transpose(self.to_crop.axes)[box]
+
+    def linear(self, resampler: Callable[..., Any]) -> Resampler | None:
+        """How logits get from the grid to the crop, where that is linear and cannot leave the range of its values."""
+        shapes = self.to_grid.target_shape, self.to_crop.target_shape
+        how = linear(resampler, *shapes, self.grid_spacing, self.crop_spacing)
+        return None if how is None or how.clips else how
+
     def paste(
         self,
         answers: Sequence[LabelLogits],
@@ -60,10 +71,9 @@ class Grid:
         one voxel at a time; what lies outside a label's logits counts as `NOTHING`. Changes `labels` in place.
         """
         crop_shape, grid_shape = self.to_crop.target_shape, self.to_grid.target_shape
-        inside = tuple(slice(low, high) for low, high in self.bounds)
-        target = labels.transpose(self.to_crop.axes)[inside]
-        how = linear(resampler, grid_shape, crop_shape, self.grid_spacing, self.crop_spacing)
-        if how is None or how.clips:
+        target = self.inside(labels)
+        how = self.linear(resampler)
+        if how is None:
             if any(f.logits.numel() for f in answers):
                 whole = torch.stack([f.whole(grid_shape) for f in answers])
                 there = resampler(whole, crop_shape, self.grid_spacing, self.crop_spacing)

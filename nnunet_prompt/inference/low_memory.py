@@ -6,7 +6,6 @@ Both look at the predictor's `engine`.
 from __future__ import annotations
 
 import copy
-import gc
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from nnunet_prompt.inference.case_runner import Predictor
+from nnunet_prompt.inference.memory import is_out_of_memory, release
 
 HALVINGS = 2  # of the tiles along each axis, one after the other
-SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "DefaultCPUAllocator")
 Result = TypeVar("Result")
 
 
@@ -45,13 +44,6 @@ class Watch:
         return self.samples // self.per_tile
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error reports that there was no memory left, on the processor or on a GPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
-
-
 def predict_in_memory(
     predictor: Predictor, ask: Callable[[Predictor], Result]
 ) -> tuple[Result, Lighter | None]:
@@ -67,14 +59,14 @@ def predict_in_memory(
     tried = ["as it is"]  # out of the handler: the error holds on to all that was in memory
     with closing(lighter(predictor)) as variants:
         for variant in variants:
-            _release()
+            release()
             try:
                 return ask(variant.predictor), variant
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             tried.append(variant.description)
-    _release()
+    release()
     raise MemoryError(f"there is too little, tried {', '.join(tried)}")
 
 
@@ -138,7 +130,7 @@ def _on_cpu(predictor: Any) -> Iterator[dict[str, Any]]:
             network.cpu()
         yield changes
     finally:
-        _release()
+        release()
         try:
             for network in networks:
                 network.to(engine.device)
@@ -181,12 +173,3 @@ def _with(predictor: Any, **changes: Any) -> Any:
 
 def _size(patch: Sequence[int]) -> str:
     return " x ".join(map(str, patch))
-
-
-def _release() -> None:
-    """Frees what nobody holds any more, so that it can be had by others."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import Tensor, device, nn
 from nnunet_prompt.common.errors import ModelError, raise_system_error
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
-from nnunet_prompt.inference.folds import fold_checkpoints, report_folds
-from nnunet_prompt.inference.model_files import find_capability
+from nnunet_prompt.inference.folds import Fold, fold_checkpoints, report_folds
+from nnunet_prompt.inference.model_files import CAPABILITY_KEY, find_capability
 from nnunet_prompt.inference.options import PredictOptions
+from nnunet_prompt.inference.with_adapter import with_adapter
 from nnunet_prompt.io.json_file import read_object
-from nnunet_prompt.io.resources import bound_threads
-from nnunet_prompt.networks.capability import Capability, check_is_model
+from nnunet_prompt.io.resources import bound_threads, use_huge_pages
+from nnunet_prompt.networks.adapter_file import ABOUT
+from nnunet_prompt.networks.capability import Capability, capability_from, check_is_model
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import licence_notes, provenance_of
 from nnunet_prompt.networks.tensor_names import plain_names
@@ -49,6 +52,11 @@ class LoadedModel:
     mirror_axes: tuple[int, ...]
     n_image_channels: int
     device: device
+    folder: Path = Path("MODEL")
+    configuration_name: str = ""
+    checkpoint: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the first fold, its weights apart
 
     @property
     def reader(self) -> ImageReader:
@@ -68,14 +76,20 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
     weights come from.
     """
     check_is_model(folder)
+    use_huge_pages()
     plans, dataset_json = (
         read_object(
             folder / name, ModelError, missing="a model folder holds plans.json and dataset.json"
         )
         for name in ("plans.json", "dataset.json")
     )
-    folds = fold_checkpoints(folder, options.folds, options.checkpoint)
-    checkpoints = [read_checkpoint(path) for path in folds.values()]
+    folds: dict[Fold, Path] = fold_checkpoints(folder, options.folds, options.checkpoint)
+    if options.adapter is None:
+        checkpoints = [read_checkpoint(path) for path in folds.values()]
+    else:
+        tuned = with_adapter(options.adapter, folds)
+        folds, checkpoints = {tuned.fold: folds[tuned.fold]}, [tuned.checkpoint]
+        dataset_json = tuned.dataset_json
     table = structures_from_dataset_json(dataset_json)
     weights = tuple(plain_names(c["network_weights"]) for c in checkpoints)
     try:
@@ -88,7 +102,7 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         raise ModelError(
             f"{folder}: the checkpoint does not fit its plans.json ({_short(error)})"
         ) from None
-    capability = find_capability(folder, dataset_json, checkpoints[0], manager)
+    capability = _capability(folder, dataset_json, checkpoints[0], manager, options)
     _check_channels(folder, manager, configuration, channels)
     _log.info("model %s", report_folds(folder, tuple(folds)))
     for line in licence_notes(dict.fromkeys(o for one in weights for o in provenance_of(one))):
@@ -107,9 +121,25 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         mirror_axes=tuple(int(a) for a in axes) if options.use_mirroring else (),
         n_image_channels=channels,
         device=where,
+        folder=folder,
+        configuration_name=name,
+        checkpoint={k: v for k, v in checkpoints[0].items() if k in ABOUT},
     )
     _ = model.reader  # raises here, not at the first image
     return model
+
+
+def _capability(
+    folder: Path,
+    dataset_json: dict[str, Any],
+    checkpoint: dict[str, Any],
+    manager: Any,
+    options: PredictOptions,
+) -> Capability:
+    """That of the model, or of the adapter, which states its own."""
+    if options.adapter is not None and CAPABILITY_KEY in dataset_json:
+        return capability_from(dataset_json[CAPABILITY_KEY], str(options.adapter))
+    return find_capability(folder, dataset_json, checkpoint, manager)
 
 
 def _device(options: PredictOptions) -> device:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Literal
 
-from nnunet_prompt.common.arguments import finite_number, items, shown, true_or_false, whole_number
+from nnunet_prompt.common.arguments import (
+    as_path,
+    finite_number,
+    items,
+    shown,
+    true_or_false,
+    whole_number,
+)
 from nnunet_prompt.common.errors import NNUNetPromptError
 
 MOST = 2**31 - 1  # of anything that is counted here
@@ -28,9 +36,12 @@ class PredictOptions:
     window: Literal["prompted", "full"] = "prompted"
     grow: bool = True  # add tiles where the mask touches the border
     bfloat16: bool = False  # 16 bits on a CPU that has them: twice as fast, nearly equal
+    # without prompts: tiles of a single value (padding, clipped air) are run once, which changes nothing
+    skip_single: bool = True
     consistent: bool = True  # masks keep what prompts state, see `inference.consistent`
     # only one component of structures that are one in every training case, see `inference.components`
     one_component: bool = True
+    adapter: Path | None = None  # what `nnunet-prompt learn` wrote: its structures, tuned weights
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -38,6 +49,8 @@ class PredictOptions:
             raise NNUNetPromptError(
                 f"step size: expected more than 0 and at most 1, found {self.step_size}"
             )
+        if self.adapter is not None:
+            object.__setattr__(self, "adapter", as_path("adapter", self.adapter))
         if self.device is not None and not _is_one_of(self.device, ("cpu", "cuda", "mps")):
             raise NNUNetPromptError(
                 f"device: expected cpu, cuda or mps, found {shown(self.device)}"

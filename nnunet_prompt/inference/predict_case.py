@@ -11,8 +11,15 @@ from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference import sequence_fusion as fusion
 from nnunet_prompt.inference.case_runner import StagedPredictor, report
+from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import LabelMap
-from nnunet_prompt.inference.probabilities import CaseLogits, structure_keys, write_probabilities
+from nnunet_prompt.inference.probabilities import (
+    CaseLogits,
+    Maps,
+    map_folder,
+    structure_keys,
+    write_probabilities,
+)
 from nnunet_prompt.inference.refined import corrected, read_automatic, with_masks
 from nnunet_prompt.io.image_cases import ImageCase
 from nnunet_prompt.io.image_files import write_label_file
@@ -103,7 +110,7 @@ class MaskedCase:
     reference: NiftiVolume
     labels: LabelMap
     tally: Tally | None
-    logits: CaseLogits | None = None  # where probabilities are asked for
+    maps: Maps | None = None  # where probabilities are asked for
 
 
 def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
@@ -139,8 +146,10 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
     """Asks the network. Raises `NNUNetPromptError` for prompts outside the image."""
     tally = None
-    if asked.probabilities:
-        return _predict_with_logits(predictor, loaded, asked)
+    if asked.probabilities and loaded.prompts is None:
+        return _structures_with_maps(predictor, loaded, asked)
+    if asked.probabilities and loaded.prompts is not None:
+        return _prompted_with_logits(predictor, loaded, loaded.prompts, asked)
     if loaded.prompts is None:
         labels = predictor.answer_structures(loaded.placed, asked.structures)
     else:
@@ -151,19 +160,27 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     return MaskedCase(loaded.case, loaded.reference, labels, tally)
 
 
-def _predict_with_logits(
+def _structures_with_maps(
     predictor: StagedPredictor, loaded: LoadedCase, asked: Asked
 ) -> MaskedCase:
-    """As `predict_case`, and keeps the logits on the network's grid."""
+    """As `predict_case` without prompts; the maps grow on disk, where they will lie in the end."""
+    keys = structure_keys(predictor.table, asked.structures)
+    shape = loaded.placed.file_shape
+    maps = LevelFiles(map_folder(loaded.case.target), keys, shape)
+    try:
+        labels = predictor.answer_structures(loaded.placed, asked.structures, maps)
+    except BaseException:
+        maps.close()
+        raise
+    return MaskedCase(loaded.case, loaded.reference, labels, None, maps)
+
+
+def _prompted_with_logits(
+    predictor: StagedPredictor, loaded: LoadedCase, prompts: CasePrompts, asked: Asked
+) -> MaskedCase:
+    """As `predict_case` with prompts, and keeps the logits on the network's grid."""
     resampler = predictor.model.configuration.resampling_fn_probabilities
-    placed, prompts = loaded.placed, loaded.prompts
-    if prompts is None:
-        heads = predictor.structure_logits(placed)
-        labels = predictor.decode_structures(placed, heads, asked.structures)
-        keys = structure_keys(predictor.table, asked.structures)
-        answers = {key: [heads[label - 1] for label in own] for key, own in keys.items()}
-        logits = CaseLogits(placed, answers, resampler)
-        return MaskedCase(loaded.case, loaded.reference, labels, None, logits)
+    placed = loaded.placed
     found = predictor.find(placed, prompts)
     labels = predictor.merge(placed, prompts, found)
     if loaded.automatic is not None:
@@ -183,8 +200,11 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
     Probabilities come first, where they belong, so that a case with a mask has them.
     """
     target = masked.case.target
-    if masked.logits is not None:
-        write_probabilities(masked.logits, target, masked.reference)
+    if masked.maps is not None:
+        try:
+            write_probabilities(masked.maps, target, masked.reference)
+        finally:
+            masked.maps.close()
     write_label_file(path or target, masked.labels, masked.reference, name=target.name)
     return masked.tally
 

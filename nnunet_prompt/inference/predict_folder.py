@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nnunet_prompt.common.arguments import as_path, check_type
 from nnunet_prompt.common.errors import NNUNetPromptError
@@ -18,11 +19,14 @@ from nnunet_prompt.inference.case_runner import (
 )
 from nnunet_prompt.inference.given import as_names, as_options
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
+from nnunet_prompt.inference.low_memory import predict_in_memory
+from nnunet_prompt.inference.monitor import Monitor
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_case import (
     Asked,
     CaseToDo,
     LoadedCase,
+    MaskedCase,
     Tally,
     in_short,
     load_case,
@@ -32,7 +36,12 @@ from nnunet_prompt.inference.predict_case import (
 from nnunet_prompt.inference.probabilities import structure_keys
 from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.atomic import check_writable, make_folder
-from nnunet_prompt.io.guard import check_output_folder, check_targets, model_folders
+from nnunet_prompt.io.guard import (
+    check_output_file,
+    check_output_folder,
+    check_targets,
+    model_folders,
+)
 from nnunet_prompt.io.image_cases import ImageCase, group_channels
 from nnunet_prompt.io.mask_file import is_finished
 from nnunet_prompt.io.probability_file import FOLDER, WHOLE, probability_path
@@ -86,6 +95,8 @@ def predict_folder(
         asked, prompts=_load(prompts, run_options), probabilities=run_options.probabilities
     )
     _check_output(output, images=images, model=model, asked=asked)
+    if run_options.monitor is not None:
+        check_output_file(run_options.monitor, [images, model], option="--monitor")
     here = options if run_options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
     files = input_files(images, predictor.reader)
@@ -102,7 +113,10 @@ def predict_folder(
     if todo:
         check_writable(output)
     if run_options.dask is None:
-        run = predict_cases(predictor, todo, asked, verbose=run_options.verbose)
+        monitor = run_options.monitor and Monitor(run_options.monitor, predictor, asked)
+        run = predict_cases(
+            predictor, todo, asked, verbose=run_options.verbose, monitor=monitor or None
+        )
     else:
         from nnunet_prompt.inference.dask_cluster import predict_on_cluster
 
@@ -189,11 +203,17 @@ def _check_targets(cases: Sequence[CaseToDo], asked: Asked) -> None:
 
 
 def predict_cases(
-    predictor: StagedPredictor, cases: Sequence[CaseToDo], asked: Asked, *, verbose: bool = False
+    predictor: StagedPredictor,
+    cases: Sequence[CaseToDo],
+    asked: Asked,
+    *,
+    verbose: bool = False,
+    monitor: Monitor | None = None,
 ) -> Run[Tally | None]:
     """Predicts cases and writes their masks, one after the other, whether there are some or not.
 
-    The next case is read and preprocessed, and the last one written, while the network is busy with this one.
+    The next case is read and preprocessed, and the last one written, while the network is busy with this one. A
+    `monitor` notes what came out.
     """
 
     def load(case: CaseToDo) -> LoadedCase:
@@ -202,14 +222,33 @@ def predict_cases(
             _log.warning("case %s: %s", case.images.case, note)
         return loaded
 
+    def work(loaded: LoadedCase) -> MaskedCase:
+        return _in_memory(predictor, loaded, asked)
+
     return each_case(
         ((case.images.case, case) for case in cases),
         load=load,
-        work=lambda loaded: predict_case(predictor, loaded, asked),
-        write=write_mask,
+        work=work if monitor is None else monitor.around(work),
+        write=write_mask if monitor is None else monitor.then(write_mask),
         verb="predict",
         verbose=verbose,
     )
+
+
+def _in_memory(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
+    """Asks the network; where memory is short, with less of it, which is reported."""
+
+    def ask(variant: Any) -> MaskedCase:
+        return predict_case(variant, loaded, asked)
+
+    masked, used = predict_in_memory(predictor, ask)
+    if used is not None:
+        about = "" if used.exact else ", so that its mask may differ"
+        name = loaded.case.images.case
+        _log.warning(
+            "case %s: there was too little memory; done %s%s", name, used.description, about
+        )
+    return masked
 
 
 def _conclude(run: Run[Tally | None], *, cases: int, done: int) -> Predicted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from nnunet_prompt.common.arguments import as_path, one_of
 from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.inference.automatic import AutomaticPass
 from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
@@ -26,9 +28,10 @@ from nnunet_prompt.inference.given import (
     check_channels,
 )
 from nnunet_prompt.inference.grid import Decode, Placed, grid_of
+from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import (
     LabelMap,
-    decode_structures,
+    compact,
     label_type,
     merge_objects,
     slice_gate,
@@ -43,9 +46,18 @@ from nnunet_prompt.prompts.types import CasePrompts
 from nnunet_prompt.prompts.world import FromWorld
 from nnunet_prompt.sliding_window.canvas import LabelLogits
 from nnunet_prompt.sliding_window.forward import networks
-from nnunet_prompt.sliding_window.lazy_image import DenseImage, check_whole, prepare
+from nnunet_prompt.sliding_window.lazy_image import (
+    DenseImage,
+    GridImage,
+    LazyImage,
+    check_whole,
+    prepare,
+)
 from nnunet_prompt.sliding_window.sliding_window import Engine
 from nnunet_prompt.sliding_window.tile_cache import TileCache
+from nnunet_prompt.sliding_window.torch_resampling import resample_image
+
+_LOG = logging.getLogger(__name__)
 
 Images = (
     NiftiVolume | Path | str | Any
@@ -106,6 +118,7 @@ class PromptPredictor:
             ensemble=tuple(others),
             growth=8 if options.grow else 0,
             bfloat16=options.bfloat16,
+            skip_single=options.skip_single,
         )
 
     @classmethod
@@ -119,6 +132,7 @@ class PromptPredictor:
 
     @property
     def n_image_channels(self) -> int:
+        """The number of image channels that the model takes."""
         return self.model.n_image_channels
 
     @property
@@ -134,6 +148,7 @@ class PromptPredictor:
 
     @property
     def table(self) -> StructureTable:
+        """The structures of the model: names, official values, priority."""
         return self.model.table
 
     def predict(
@@ -192,23 +207,18 @@ class PromptPredictor:
             self.table.find(name)
         return self.answer_structures(self.place(images, whole=True), names)
 
-    def answer_structures(self, case: Placed, wanted: Sequence[str] = ()) -> LabelMap:
-        """As `predict_structures`, for a case that was placed as a whole."""
-        return self.decode_structures(case, self.structure_logits(case), wanted)
-
-    def structure_logits(self, case: Placed) -> list[LabelLogits]:
-        """Predicts the logits of all structures in a case that was placed as a whole, on its grid."""
-        assert isinstance(case.image, DenseImage)
-        return [LabelLogits((0, 0, 0), one) for one in self.engine.structures(case.image.array)]
-
-    def decode_structures(
-        self, case: Placed, found: Sequence[LabelLogits], wanted: Sequence[str] = ()
+    def answer_structures(
+        self, case: Placed, wanted: Sequence[str] = (), maps: LevelFiles | None = None
     ) -> LabelMap:
-        """The label map of what `structure_logits` found."""
-        official = [s.official for s in self.table.structures]
-        labels = self._restore(
-            case, found, lambda here, _: decode_structures(here, self.table, wanted), official
-        )
+        """As `predict_structures`, for a case that was placed as a whole. Fills the probability maps, too."""
+        table, values = compact(self.table)
+        names = [s.name for s in self.table.chosen(wanted)] if wanted else ()
+        codes = np.zeros(case.file_shape, label_type(range(len(values))), order="F")
+        resampling = self.model.configuration.resampling_fn_probabilities
+        count = AutomaticPass(self.engine, table, resampling).labels(case, names, codes, maps)
+        labels = np.asarray(values[codes.T].T)
+        level = logging.INFO if count.skipped else logging.DEBUG
+        _LOG.log(level, "%d of %d tiles skipped: they have a single value", *count.skipped_of)
         keep_largest(labels, self.table, self._one_component)
         return labels
 
@@ -226,9 +236,12 @@ class PromptPredictor:
         spacing = self.reader.spacing(first)
         plans, configuration = self.model.plans, self.model.configuration
         lazily = None
-        if not whole and self.options.window == "prompted":
+        if whole or self.options.window == "prompted":
             lazily = prepare(channels, spacing, plans, configuration)
+        image: GridImage
         image, properties = lazily or self._preprocessed(channels, spacing)
+        if whole and isinstance(image, LazyImage) and self.model.device.type == "cpu":
+            image = resample_image(image, self.model.device)  # elsewhere the device does it later
         return Placed(
             image=image,
             grid=grid_of(properties, plans.transpose_forward, image.shape, configuration.spacing),

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.inference.level_files import LevelFiles, as_levels
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.probability_file import (
-    WHOLE,
     key_of,
     probabilities_of,
     probability_path,
@@ -31,8 +30,6 @@ from nnunet_prompt.io.threads import checkpoint
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.grid import Placed
-    from nnunet_prompt.inference.merge import LabelMap
-    from nnunet_prompt.prompts.frames import AxisMap
     from nnunet_prompt.sliding_window.canvas import LabelLogits
 
 
@@ -41,7 +38,7 @@ def structure_keys(table: StructureTable, wanted: Collection[str] = ()) -> dict[
 
     Structures with the same values share a map.
     """
-    chosen = [table.find(w) for w in wanted] if wanted else list(table.structures)
+    chosen = table.chosen(wanted)
     officials = {s.label: s.official for s in table.structures}
     keys: dict[str, list[int]] = {}
     for one in chosen:
@@ -52,7 +49,7 @@ def structure_keys(table: StructureTable, wanted: Collection[str] = ()) -> dict[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseLogits:
-    """The logits of one case on the network's grid, and how they get to the file.
+    """The logits of prompted labels on the network's grid, and how they get to the file.
 
     answers: of each map, by its key; the highest counts, and without any it is 0 throughout.
     """
@@ -61,28 +58,40 @@ class CaseLogits:
     answers: Mapping[str, Sequence[LabelLogits]]
     resampler: Callable[..., Any]
 
+    @property
+    def keys(self) -> Sequence[str]:
+        return list(self.answers)
+
+    def close(self) -> None:
+        """Nothing: there is no file."""
+
     def levels(self, key: str) -> npt.NDArray[np.uint8]:
         """The map of one key on the file grid, round(255 p); resampled as the masks are."""
         found = np.zeros(self.case.file_shape, np.uint8, order="F")
         answers = self.answers[key]
         if answers:
             reader = self.case.file_to_reader.apply(found)
-            self.case.grid.paste(answers, self.resampler, _decode, reader)
+            self.case.grid.paste(answers, self.resampler, as_levels, reader)
         return found
 
 
-def write_probabilities(logits: CaseLogits, mask: Path, reference: NiftiVolume) -> None:
+Maps = CaseLogits | LevelFiles  # probability maps by `keys`, from `levels(key)`; `close` them
+
+
+def map_folder(mask: Path) -> Path:
+    """The folder of the maps that go with a mask, which is made if it is not there."""
+    folder = probability_path(mask, "1").parent
+    make_folder(folder)
+    return folder
+
+
+def write_probabilities(maps: Maps, mask: Path, reference: NiftiVolume) -> None:
     """Writes the maps beside where a mask belongs, one after the other, and removes others of this case."""
-    if logits.answers:
-        make_folder(probability_path(mask, "1").parent)
-    wanted = [probability_path(mask, key) for key in logits.answers]
+    if maps.keys:
+        map_folder(mask)
+    wanted = [probability_path(mask, key) for key in maps.keys]
     for path in set(probabilities_of(mask)) - set(wanted):
         path.unlink(missing_ok=True)
-    for key, path in zip(logits.answers, wanted, strict=True):
+    for key, path in zip(maps.keys, wanted, strict=True):
         checkpoint()
-        write_probability(path, logits.levels(key), reference)
-
-
-def _decode(logits: npt.NDArray[np.floating[Any]], _: AxisMap) -> LabelMap:
-    highest = np.asarray(logits, np.float32).max(0)
-    return np.asarray(np.rint(WHOLE * expit(highest)), np.uint8)
+        write_probability(path, maps.levels(key), reference)

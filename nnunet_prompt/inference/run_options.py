@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeVar
 
-from nnunet_prompt.common.arguments import check_type, shown, true_or_false, whole_number
+from nnunet_prompt.common.arguments import as_path, check_type, shown, true_or_false, whole_number
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
 
@@ -28,6 +29,7 @@ class RunOptions:
     verbose: bool = False  # report the tiles of each case
     dask: str | None = None  # address of a scheduler, or its file; its workers do the cases
     probabilities: bool = False  # write those of each structure or label beside the masks, too
+    monitor: Path | None = None  # CSV file that gets a row per case and structure
     whole_names: bool = False  # four digits at the end of a file name belong to the case
     axes: Literal["zyx", "xyz"] | None = None  # of a napari file
     convention: GivenConvention = ALL_OPEN  # of a prompts.json, as far as known
@@ -60,6 +62,12 @@ class RunOptions:
             not isinstance(self.axes, str) or self.axes not in ("zyx", "xyz")
         ):
             raise NNUNetPromptError(f"axes: expected zyx or xyz, found {shown(self.axes)}")
+        if self.monitor is not None:
+            object.__setattr__(self, "monitor", as_path("monitor", self.monitor))
+            if self.dask is not None:
+                raise NNUNetPromptError(
+                    "monitor: not together with dask, whose workers have no common file"
+                )
         check_type("convention", self.convention, GivenConvention, "GivenConvention('yx')")
 
     @property

@@ -1,4 +1,4 @@
-"""Reads checkpoints as data. A checkpoint is a pickle; nothing in it is ever run."""
+"""Reads checkpoints as data. nnU-Net's is a pickle; nothing in it is ever run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.common.errors import ModelError, system_reason
+from nnunet_prompt.networks.onnx_file import is_onnx, read_onnx
+from nnunet_prompt.networks.safetensors_file import is_safetensors, read_safetensors
 
 
 def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """The content of an nnU-Net checkpoint, on the CPU.
+    """The content of an nnU-Net checkpoint, on the CPU; of our safetensors and ONNX files in the same form.
 
-    Only tensors, plain containers and the numpy scalars of nnU-Net's log are let through. With `mmap` tensors stay in
-    the file until they are used; the file must then not change. Raises `ModelError` for a file that is missing, no
-    checkpoint, of a format that nnU-Net 2 never wrote, or that asks for anything else to be built.
+    Of a pickle only tensors, plain containers and the numpy scalars of nnU-Net's log are let through. With `mmap` its
+    tensors stay in the file until they are used; the file must then not change. Raises `ModelError` for a file that is
+    missing, no checkpoint, of a format that nnU-Net 2 never wrote, or that asks for anything else to be built.
     """
+    start = _start(path)
+    if is_onnx(path, start):
+        return read_onnx(path)
+    if is_safetensors(start):
+        return read_safetensors(path)
+    return _read_pickle(path, start, mmap=mmap)
+
+
+def _read_pickle(path: Path, start: bytes, *, mmap: bool) -> dict[str, Any]:
     import torch
 
-    _refuse_other_formats(path)
+    _refuse_other_formats(path, start)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
             warnings.simplefilter(
@@ -44,18 +55,24 @@ def read_checkpoint(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
-def _refuse_other_formats(path: Path) -> None:
-    """Before torch looks at it: formats for which torch's safe reading came late, or does not exist."""
+def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            start = file.read(512)
+            return file.read(512)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: not found") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _refuse_other_formats(path: Path, start: bytes) -> None:
+    """Before torch looks at it: formats for which torch's safe reading came late, or does not exist."""
+    try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 entries = {name.partition("/")[2] for name in archive.namelist()}
         else:
             entries = set()
-    except FileNotFoundError:
-        raise ModelError(f"{path}: not found") from None
     except OSError as error:
         raise _unreadable(path, error) from None
     except Exception as error:  # a damaged archive can end in any error

@@ -29,6 +29,7 @@ from nnunet_prompt.phantom.shapes import (
     upright,
 )
 
+VEIN_MM = 22.0  # so far beyond its mouth a vein is a structure of the CT task
 WALL_MM, INNER_MM = 2.0, 0.7  # scar reaches so far out of the cavity and into it
 OSTIUM_MM = 11.0  # so far around the mouths of the veins scar is likely
 VALVE_MM = 17.0
@@ -52,7 +53,8 @@ class Tissue(IntEnum):
 class Atrium:
     """One left atrium with what lies around it; lengths in mm.
 
-    `stems` belong to the cavity, `veins` are what follows of them, `ostia` is where they begin. `scar_share` is the
+    `stems` belong to the cavity, the last of them is the appendage; `veins` are what follows of the others, `ostia` is
+    where they begin. `scar_share` is the
     share of the wall that is scar.
     """
 
@@ -139,6 +141,22 @@ def paint_atrium(atrium: Atrium, *, shape: Shape, spacing_mm: Spacing) -> Painte
     scar = _scar(atrium, at, (wall | ((depth > 0) & (depth <= inner))) & ~flows)
     tissue[scar] = Tissue.SCAR
     return Painted(cavity, scar, tissue)
+
+
+def paint_parts(atrium: Atrium, *, shape: Shape, spacing_mm: Spacing) -> tuple[Mask, Mask, Mask]:
+    """Body, veins and appendage of an atrium as in CT, without overlap and each in touch with the body."""
+    rows, columns, slices = (x.astype(np.float32) for x in positions(shape, spacing_mm))
+    at = (rows, columns, slices)
+    body = np.broadcast_to(atrium.body.radius(at) < 1 + 0.07 * atrium.bumps(at), shape)
+    near = np.zeros(shape, bool)
+    for ostium in atrium.ostia:
+        near |= _square_to(ostium, at) < VEIN_MM**2
+    *roots, ear = atrium.stems
+    appendage = np.broadcast_to(depth_in((ear,), at) > 0, shape) & ~body
+    tubes = (depth_in(atrium.veins, at) > 0) | (depth_in(roots, at) > 0)
+    veins = tubes & near & ~body & ~appendage
+    whole = largest_piece(body | veins | appendage)
+    return body & whole, veins & whole, appendage & whole
 
 
 def _cavity(atrium: Atrium, shape: Shape, at: Positions) -> Mask:

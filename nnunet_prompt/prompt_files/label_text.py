@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nnunet_prompt.common.errors import PromptError
+from nnunet_prompt.common.errors import DatasetError, PromptError
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.prompt_files.prompts_json import shorten
@@ -59,7 +59,7 @@ def understand(text: LabelText, table: StructureTable | None) -> Meaning:
     positive: bool | None = None
     for i, candidate in enumerate(text.candidates):
         for name, sign in _forms(candidate, exact=text.exact):
-            label = _label(name, table)
+            label = _label(name, table, exact=text.exact)
             if label is not None:
                 return Meaning(label, sign if positive is None else positive, i)
             if not name and positive is None:  # a sign alone: the label stands elsewhere
@@ -87,12 +87,20 @@ def _forms(candidate: str, *, exact: bool) -> Iterator[tuple[str, bool | None]]:
                 yield again["name"], sign
 
 
-def _label(name: str, table: StructureTable | None) -> int | None:
+def _label(name: str, table: StructureTable | None, *, exact: bool) -> int | None:
+    """The value of a number or name; a key of our own form may also be a phrase (`data.words`)."""
     if _NUMBER.fullmatch(name):
         return int(name)
-    if table is None or not any(composed(s.name) == name for s in table.structures):
+    if table is None:
         return None
-    return table.find(name).official
+    if not exact and not any(composed(s.name) == name for s in table.structures):
+        return None
+    try:
+        return table.find(name).official
+    except DatasetError as error:
+        if "could be" in str(error):
+            raise PromptError(str(error)) from None
+        return None
 
 
 def _unknown(text: LabelText, table: StructureTable | None) -> str:

@@ -12,6 +12,7 @@ from nnunet_prompt.common.errors import DatasetError, ImageError, NNUNetPromptEr
 from nnunet_prompt.common.log import progress
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
 from nnunet_prompt.evaluation.folders import evaluate_folders
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.evaluation.pairs import files_by_case
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import Evaluation
@@ -22,7 +23,6 @@ from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.resources import container_limits
 from nnunet_prompt.prompt_files.prompt_file import PromptFile, load_prompts
-from nnunet_prompt.report.groups import Columns, groups_of
 from nnunet_prompt.report.made_by import (
     Fact,
     dataset_facts,
@@ -81,11 +81,11 @@ def write_report(
         Arm(name, folder, _scored(labels, folder, options))
         for name, folder in zip(names, folders, strict=True)
     )
-    known = Study(labels, arms)
-    study = Study(labels, arms, _groups(options, labels, known.cases))
+    study = Study(labels, arms)
     if not study.cases:
         case, why = next(iter(study.failed.items()), ("", "no case has both files"))
         raise ImageError(f"{labels}: no case can be scored; {case}: {why}")
+    _check_groups(study, options.groups)
     pictures = _pictures(study, options)
     facts = _facts(study, options)
     write_page("masks.html", output, page=masks_page(study, pictures, facts, options))
@@ -129,10 +129,13 @@ def _scored(labels: Path, folder: Path, options: ReportOptions) -> Evaluation:
     return evaluate_folders(
         labels,
         folder,
-        missing=options.missing,
-        extra=options.extra,
-        names=options.names,
-        num_processes=processes_for(options, count),
+        folder_options=FolderOptions(
+            names=options.names,
+            missing=options.missing,
+            extra=options.extra,
+            num_processes=processes_for(options, count),
+        ),
+        options=EvaluateOptions(groups=options.groups),
     )
 
 
@@ -143,8 +146,12 @@ def processes_for(options: ReportOptions, count: int) -> int:
     return min(container_limits().cpus, MOST_PROCESSES) if count >= MANY else 1
 
 
-def _groups(options: ReportOptions, labels: Path, cases: Sequence[str]) -> Columns:
-    return groups_of(options.groups, labels, cases)
+def _check_groups(study: Study, file: Path | None) -> None:
+    if file is not None and not study.columns:
+        raise NNUNetPromptError(
+            f"{file}: groups no case that is scored; expected for example {study.cases[0]!r} in its column case, and a"
+            " group that several cases share in another one"
+        )
 
 
 def _facts(study: Study, options: ReportOptions) -> list[Fact]:

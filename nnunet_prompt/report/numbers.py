@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 RESAMPLES, SEED, LEVEL = 2000, 20260101, 95
-FEW = 5  # cases of a group; fewer are no evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,6 @@ class Interval:
     high: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The difference of the means of two groups, `best` minus `worst` in the direction of the metric, or its size."""
-
-    best: str
-    worst: str
-    size: float
-    low: float | None
-    high: float | None
-
-
 def interval(values: Sequence[float]) -> Interval | None:
     """The interval of the mean of some values; None for no value."""
     if not values:
@@ -50,23 +38,6 @@ def interval(values: Sequence[float]) -> Interval | None:
     return Interval(
         len(array), float(array.mean()), spread, middle, (lower, upper), low=low, high=high
     )
-
-
-def gap(groups: Mapping[str, Sequence[float]], *, lower_is_better: bool) -> Gap | None:
-    """The gap between the best and the worst mean; None for fewer than two groups with values.
-
-    Each group is resampled by itself; which is best and which is worst stays as the data have it.
-    """
-    arrays = {name: np.asarray(values, float) for name, values in groups.items() if len(values)}
-    if len(arrays) < 2:
-        return None
-    order = sorted(arrays, key=lambda name: float(arrays[name].mean()), reverse=not lower_is_better)
-    best, worst = order[0], order[-1]
-    rng = np.random.default_rng(SEED)
-    many = np.abs(_means(arrays[best], rng) - _means(arrays[worst], rng))
-    low, high = _bounds(many, min(len(arrays[best]), len(arrays[worst])))
-    size = abs(float(arrays[best].mean() - arrays[worst].mean()))
-    return Gap(best, worst, size, low, high)
 
 
 def _means(array: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ class ReportOptions:
     images: a folder of the images, of any format that `predict` takes; without it slices have no background
     prompts: the prompts that the masks were made with, a file or a folder as for `predict -p`
     names: names of label values, as for `evaluate`
-    groups: a CSV file whose first column is the case; each other column is a grouping (centre, vendor, ...)
+    groups: a CSV with a column `case`; every other column groups the cases, as for `evaluate`
     model: the folder of the model that made the masks; found by itself where masks are in such a folder
     missing, extra: of cases without a prediction, and predictions without a label map, as for `evaluate`
     num_processes: None for as many as there are processors, up to eight, where there are many cases

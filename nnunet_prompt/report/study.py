@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -25,19 +24,26 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One or two arms over the same label maps.
-
-    columns: the groupings, by title; each gives cases their group.
-    """
+    """One or two arms over the same label maps."""
 
     labels: Path
     arms: tuple[Arm, ...]
-    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def cases(self) -> list[str]:
         """The cases that are scored in at least one arm, by name."""
         return sorted({case for arm in self.arms for case in arm.results["cases"]})
+
+    @property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """The groupings of the results by title; each gives cases their group."""
+        found: dict[str, dict[str, str]] = {}
+        for arm in self.arms:
+            for title, column in arm.results.get("groups", {}).items():
+                own = found.setdefault(title, {})
+                for group, entry in column["groups"].items():
+                    own.update(dict.fromkeys(entry["cases"], group))
+        return found
 
     @property
     def structures(self) -> dict[str, str]:

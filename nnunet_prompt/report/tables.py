@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nnunet_prompt.report.numbers import FEW, Interval, gap, interval
+from nnunet_prompt.evaluation.groups import FEW, gap_of
+from nnunet_prompt.report.numbers import Interval, interval
 from nnunet_prompt.report.study import Study
 from nnunet_prompt.report.words import Metric, metric_of, table_metrics
 
@@ -75,6 +76,10 @@ def bounds(found: Interval, metric: Metric, *, signed: bool = False) -> str:
     if found.low is None or found.high is None:
         return ""
     low, high = (metric.text(v, signed=signed) for v in (found.low, found.high))
+    return _range(low, high)
+
+
+def _range(low: str, high: str) -> str:
     return f"{low} to {high}" if set("+−") & set(low + high) else f"{low}–{high}"
 
 
@@ -158,15 +163,16 @@ def group_values(
 
 def gap_line(values: Mapping[str, Mapping[str, float]], metric: Metric) -> str:
     """The gap between the best and the worst group in one sentence; "" for a single group."""
-    found = gap(
+    found = gap_of(
         {name: list(one.values()) for name, one in values.items()},
-        lower_is_better=metric.better == "low",
+        -1 if metric.better == "low" else 1,
     )
     if found is None:
         return ""
-    line = f"Gap between {found.best} (best) and {found.worst}: {metric.text(found.size)}"
-    if found.low is not None and found.high is not None:
-        line += f" (95 % interval {metric.text(found.low)}–{metric.text(found.high)})"
+    line = f"Gap between {found['best']} (best) and {found['worst']}: {metric.text(found['gap'])}"
+    if found["low"] is not None and found["high"] is not None:
+        low, high = (metric.text(v) for v in (found["low"], found["high"]))
+        line += f" (95 % interval {_range(low, high)})"
     return f"{line}{' ' + metric.unit if metric.unit else ''}."
 
 

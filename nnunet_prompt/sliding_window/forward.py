@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+IN_PARTS = 250_000  # voxels that a convolution on the CPU takes at a time
 
 
 def networks(
@@ -57,7 +60,7 @@ def mean_logits(
             logits = _mirrored(network, batch, mirror_axes, heads).float()
         total = logits if total is None else total + logits
     assert total is not None  # a model has at least one fold
-    return total / len(folds)
+    return total / len(folds) if len(folds) > 1 else total
 
 
 class OneDNN(TorchFunctionMode):
@@ -78,10 +81,41 @@ class OneDNN(TorchFunctionMode):
         if func in (nn.functional.conv2d, nn.functional.conv3d) and len(args) == 7 and not kwargs:
             image, weight, bias, stride, padding, dilation, groups = args
             if image.dtype == weight.dtype == torch.float32 and not isinstance(padding, str):
-                return torch.mkldnn_convolution(
-                    image.contiguous(), weight, bias, padding, stride, dilation, groups
-                )
+                return _convolution(image, weight, bias, stride, padding, dilation, groups)
         return func(*args, **(kwargs or {}))
+
+
+def _convolution(
+    image: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
+    """oneDNN's convolution, some slices of axis 0 at a time where the image is large.
+
+    It brings image and answer to a layout of its own, with channels in blocks of 16, and those copies of a few channels
+    are larger than both.
+    """
+    depth, margin = image.shape[2], int(weight.shape[2]) // 2
+    plain = image.ndim == 5 and stride[0] == dilation[0] == 1 and padding[0] == margin
+    voxels = math.prod(image.shape[2:])
+    count = voxels // IN_PARTS if plain and weight.shape[2] % 2 else 1
+    if count < 2:
+        return torch.mkldnn_convolution(
+            image.contiguous(), weight, bias, padding, stride, dilation, groups
+        )
+    step = -(-depth // count)
+    parts = None
+    for low in range(0, depth, step):
+        high = min(low + step, depth)
+        first, last = low - margin, high + margin
+        part = image[:, :, max(first, 0) : min(last, depth)]
+        part = nn.functional.pad(part, (0, 0, 0, 0, max(-first, 0), max(last - depth, 0)))
+        found = torch.mkldnn_convolution(
+            part.contiguous(), weight, bias, [0, *padding[1:]], stride, dilation, groups
+        )
+        if parts is None:
+            parts = found.new_empty((*found.shape[:2], depth, *found.shape[3:]))
+        parts[:, :, low:high] = found
+    assert parts is not None
+    return parts
 
 
 def _fastest(device: str, *, bfloat16: bool) -> AbstractContextManager[Any]:
@@ -105,7 +139,7 @@ def _mirrored(
     flips = [c for n in range(1, len(axes) + 1) for c in itertools.combinations(axes, n)]
     for flip in flips:
         logits = logits + torch.flip(network(torch.flip(batch, flip))[:, :heads], flip)
-    return logits / (len(flips) + 1)
+    return logits / (len(flips) + 1) if flips else logits
 
 
 def _compiled(network: nn.Module) -> nn.Module:

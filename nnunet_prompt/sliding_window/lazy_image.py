@@ -41,10 +41,10 @@ class GridImage(Protocol):
         """How many image channels there are."""
 
     def tile(self, window: Window) -> Tensor:
-        """(C, *window.shape), float32 on the CPU, zero where the window leaves the volume."""
+        """(C, *window.shape), float32 where the image is, zero where the window leaves the volume."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class DenseImage:
     """An image that is there as a whole, (C, *grid)."""
 
@@ -60,12 +60,15 @@ class DenseImage:
         return int(self.array.shape[0])
 
     def tile(self, window: Window) -> Tensor:
-        inside, padding = _inside(window, self.shape)
-        part = self.array[(slice(None), *(slice(low, high) for low, high in inside))]
-        return nn.functional.pad(part, padding)
+        return nn.functional.pad(*self.inside(window))
+
+    def inside(self, window: Window) -> tuple[Tensor, list[int]]:
+        """The part of a window inside the volume, a view, and torch's padding around it."""
+        inside, padding = inside_of(window, self.shape)
+        return self.array[(slice(None), *(slice(low, high) for low, high in inside))], padding
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class LazyImage:
     """A normalised volume, (C, *crop), that is resampled tile by tile."""
 
@@ -82,7 +85,7 @@ class LazyImage:
         return len(self.volume)
 
     def tile(self, window: Window) -> Tensor:
-        inside, padding = _inside(window, self.shape)
+        inside, padding = inside_of(window, self.shape)
         source = self.resampler.source(inside)
         origin = [low for low, _ in source]
         part = np.stack(
@@ -97,6 +100,13 @@ class LazyImage:
             ]
         )
         return nn.functional.pad(torch.from_numpy(part), padding)
+
+
+def image_bytes(image: GridImage) -> int:
+    """The memory that an image takes."""
+    if isinstance(image, LazyImage):
+        return int(image.volume.nbytes)
+    return 4 * image.channels * math.prod(image.shape)
 
 
 def prepare(
@@ -208,7 +218,7 @@ def _mask(data: FloatArray, configuration: Any) -> npt.NDArray[np.int8]:
     return np.where(create_nonzero_mask(data), np.int8(0), np.int8(-1))[None]
 
 
-def _inside(window: Window, shape: Shape) -> tuple[Spans, list[int]]:
+def inside_of(window: Window, shape: Shape) -> tuple[Spans, list[int]]:
     """The part of a window inside the volume, and what is missing around it as torch's padding."""
     spans = intersection(window.spans, spans_of(shape))
     padding: list[int] = []

@@ -8,7 +8,7 @@ rounding and the anisotropic case ("separate z") are theirs. A part equals the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -21,6 +21,7 @@ from nnunet_prompt.prompts.checks import Shape
 
 Matrix = npt.NDArray[np.float64]
 Span = tuple[int, int]
+Rule = Callable[[int, int], Matrix]
 TAIL = 1e-11  # of a voxel's value: 32-bit numbers end at 6e-8
 
 
@@ -93,17 +94,23 @@ def resampler(
 ) -> Resampler | None:
     """The resampling that `function` (of nnU-Net's configuration manager) does to images of `shape`.
 
-    None where it is not nnU-Net's default function: then it is not known that it is linear.
+    None where it is neither nnU-Net's default function nor that of its torchres planners: then it is not known that
+    it is linear.
     """
     from nnunetv2.preprocessing.resampling.default_resampling import (
         determine_do_sep_z_and_axis,
         resample_data_or_seg_to_shape,
     )
+    from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 
-    if not isinstance(function, partial) or function.func is not resample_data_or_seg_to_shape:
+    if not isinstance(function, partial) or function.args or function.keywords.get("is_seg"):
         return None
-    settings: dict[str, Any] = {"order": 3, "order_z": 0, **function.keywords}
-    if settings.get("is_seg") or function.args:
+    settings: dict[str, Any] = function.keywords
+    if function.func is resample_data_or_seg_to_shape:
+        in_plane, through, clips = _splines(settings)
+    elif function.func is resample_torch_fornnunet and settings.get("mode", "linear") == "linear":
+        in_plane, through, clips = _interpolations(settings)
+    else:
         return None
     if shape == new_shape:
         a, b, c = (np.eye(n) for n in shape)
@@ -115,13 +122,31 @@ def resampler(
         new_spacing,
         *([] if threshold is None else [threshold]),
     )
-    order, order_z = int(settings["order"]), int(settings["order_z"])
     a, b, c = (
-        _through(n, m, order_z) if separate and i == axis else _in_plane(n, m, order)
+        through(n, m) if separate and i == axis else in_plane(n, m)
         for i, (n, m) in enumerate(zip(shape, new_shape, strict=True))
     )
     slices = int(axis) if separate else None
-    return Resampler(shape, new_shape, (a, b, c), slices, order > 1)
+    return Resampler(shape, new_shape, (a, b, c), slices, clips)
+
+
+def _splines(settings: Mapping[str, Any]) -> tuple[Rule, Rule, bool]:
+    """The matrices in a slice and through slices of nnU-Net's default function, and whether it clips."""
+    order, order_z = int(settings.get("order", 3)), int(settings.get("order_z", 0))
+    return partial(_in_plane, order=order), partial(_through, order=order_z), order > 1
+
+
+def _interpolations(settings: Mapping[str, Any]) -> tuple[Rule, Rule, bool]:
+    """The same of nnU-Net's torch function, which clips nothing."""
+    through = str(settings.get("aniso_axis_mode", "nearest-exact"))
+    return partial(_interpolated, mode="linear"), partial(_interpolated, mode=through), False
+
+
+@lru_cache(maxsize=32)
+def _interpolated(length: int, new_length: int, mode: str) -> Matrix:
+    unit = torch.eye(length, dtype=torch.float64)[None]
+    columns = torch.nn.functional.interpolate(unit, new_length, mode=mode)[0]
+    return _without_tail(columns.T.numpy())
 
 
 @lru_cache(maxsize=32)

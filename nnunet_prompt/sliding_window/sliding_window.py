@@ -16,14 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.common.log import progress
-from nnunet_prompt.prompts.channels import BOX, MASK, N_PROMPT_CHANNELS, POINT, SCRIBBLE
+from nnunet_prompt.prompts.channels import BOX, MASK, POINT, SCRIBBLE
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import PromptStyle, Window
 from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.sliding_window.canvas import Canvas, LabelLogits
+from nnunet_prompt.sliding_window.device_tiles import FarGroup, Group, NearGroup
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.grid_prompts import GridPrompts
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage
+from nnunet_prompt.sliding_window.rolling import Slab
+from nnunet_prompt.sliding_window.structure_pass import StructurePass, TileCount
 from nnunet_prompt.sliding_window.tile_cache import Key, TileCache
 from nnunet_prompt.sliding_window.tile_plan import plan_tiles
 from nnunet_prompt.sliding_window.tiles import (
@@ -59,7 +62,7 @@ class Engine:
     spatial axes of the patch, as in nnU-Net's checkpoints. `max_batch` bounds the tiles that share a forward pass.
     `ensemble` are further networks, one per fold, whose logits are averaged with those of `network`. `growth` bounds
     the rounds in which tiles are added where a mask touches the border of what was computed. `bfloat16` is for the
-    CPU (see `mean_logits`).
+    CPU (see `mean_logits`). `skip_single` is for structures: tiles of a single value are run once (`structure_pass`).
     """
 
     network: nn.Module
@@ -72,6 +75,7 @@ class Engine:
     ensemble: tuple[nn.Module, ...] = ()
     growth: int = 8
     bfloat16: bool = False
+    skip_single: bool = True
 
     @torch.inference_mode()
     def find(
@@ -127,18 +131,34 @@ class Engine:
     def structures(self, image: Tensor) -> Tensor:
         """Logits of the structure heads without a prompt, (K, Z, Y, X), float32 on the CPU, in one pass."""
         dense = DenseImage(image)
-        windows = Tiling(dense.shape, self._tile_shape(), self.step_size).lattice()
-        canvas: Canvas | None = None
-        for window in _progress(windows):
-            batch = torch.zeros((1, dense.channels + N_PROMPT_CHANNELS, *window.shape))
-            batch[0, : dense.channels] = dense.tile(window)
-            logits = self._logits(batch)[0, 1:]
-            if canvas is None:
-                canvas = Canvas(dense.shape, len(logits))
-                canvas.reserve(windows)
-            canvas.add(logits, window, self._importance())
-        assert canvas is not None  # a volume has at least one tile
-        return canvas.logits()
+        slabs = [slab.logits for slab in self.structure_slabs(dense, torch.device("cpu"))]
+        return torch.cat(slabs, 1)
+
+    def structure_slabs(
+        self,
+        image: DenseImage,
+        sums: torch.device,
+        count: TileCount | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Iterator[Slab]:
+        """The same, slab by slab along Z on the device `sums`; none is kept. `count` adds up tiles.
+
+        Means of tiles are kept in `dtype`: in 16 bits a logit is off by a thousandth of itself.
+        """
+        one = StructurePass(
+            (self.network, *self.ensemble),
+            self.patch_size,
+            self.device,
+            self._importance().to(sums),
+            self.mirror_axes,
+            self.step_size,
+            self.max_batch,
+            self.bfloat16,
+            self.skip_single,
+            dtype,
+        )
+        return one.run(image, TileCount() if count is None else count)
 
     def _run(
         self,
@@ -161,39 +181,33 @@ class Engine:
         cache: TileCache | None,
     ) -> Iterator[tuple[Tile, Tensor]]:
         """The object's logits (*tile) of each job that sees something positive, tile by tile."""
-        channels = image.channels
-        size = min(self.max_batch, len(tiles))
-        batch = torch.empty((size, channels + N_PROMPT_CHANNELS, *self._tile_shape()))
+        batch = min(self.max_batch, len(tiles))
+        make = NearGroup if self.device.type == "cpu" else FarGroup
+        group = make(image, self._tile_shape(), batch, self.device)
         waiting: list[tuple[Tile, Key | None]] = []
-        cut: tuple[Window, Tensor] | None = None
-        ordered = sorted(tiles, key=lambda tile: (tile.window.origin, tile.index))
-        for tile in _progress(ordered):
-            slot = batch[len(waiting)]
-            shown = slot[channels:].numpy()
+        for tile in _progress(sorted(tiles, key=lambda tile: (tile.window.origin, tile.index))):
+            shown = group.room()
             if not self._draw(tile, prompts[tile.index], shown):
                 continue
             key = None if cache is None else cache.key(tile.window, shown)
             kept = None if cache is None or key is None else cache.get(key)
             if kept is not None:
-                yield from self._flush(batch, waiting, cache)  # tiles are added up in their order
+                yield from self._flush(group, waiting, cache)  # tiles are added up in their order
                 yield tile, kept
                 continue
-            if cut is None or cut[0] != tile.window:
-                cut = tile.window, image.tile(tile.window)
-            slot[:channels] = cut[1]
+            group.add(tile.window)
             waiting.append((tile, key))
-            if len(waiting) == size:
-                yield from self._flush(batch, waiting, cache)
-        yield from self._flush(batch, waiting, cache)
+            if group.full:
+                yield from self._flush(group, waiting, cache)
+        yield from self._flush(group, waiting, cache)
 
     def _flush(
-        self, batch: Tensor, waiting: list[tuple[Tile, Key | None]], cache: TileCache | None
+        self, group: Group, waiting: list[tuple[Tile, Key | None]], cache: TileCache | None
     ) -> Iterator[tuple[Tile, Tensor]]:
-        """Runs what waits in the batch; `waiting` is empty afterwards."""
+        """Runs the tiles that wait; `group` and `waiting` are empty afterwards."""
         done = list(waiting)
         waiting.clear()
-        logits = self._logits(batch[: len(done)], heads=1)[:, 0] if done else batch[:0]
-        for (tile, key), one in zip(done, logits, strict=True):
+        for (tile, key), one in zip(done, group.run(self._object), strict=True):
             if cache is not None and key is not None:
                 cache.put(key, one.clone())
             yield tile, one
@@ -229,13 +243,13 @@ class Engine:
         z, y, x = (1, *self.patch_size) if len(self.patch_size) == 2 else self.patch_size
         return z, y, x
 
-    def _logits(self, batch: Tensor, heads: int | None = None) -> Tensor:
-        """Logits (B, 1 + K, *tile), or of the first `heads`, float32 on the CPU; the mean over the folds."""
+    def _object(self, batch: Tensor) -> Tensor:
+        """Logits (B, *tile) of the object head, float32 on the network's device; the mean over the folds."""
         flat = len(self.patch_size) == 2
-        batch = (batch[:, :, 0] if flat else batch).to(self.device)
         networks = (self.network, *self.ensemble)
-        logits = mean_logits(networks, batch, self.mirror_axes, heads, bfloat16=self.bfloat16)
-        return (logits[:, :, None] if flat else logits).cpu()
+        shown = batch[:, :, 0] if flat else batch
+        logits = mean_logits(networks, shown, self.mirror_axes, 1, bfloat16=self.bfloat16)
+        return logits if flat else logits[:, 0]
 
     def _importance(self) -> Tensor:
         from nnunetv2.inference.sliding_window_prediction import compute_gaussian

@@ -14,7 +14,7 @@ from nnunet_prompt.data.planned import preprocessed_cases, settings_in
 from nnunet_prompt.data.splits import fold_of
 from nnunet_prompt.data.structures import without_cases
 from nnunet_prompt.io.atomic import PARTIAL
-from nnunet_prompt.io.resources import bound_threads
+from nnunet_prompt.io.resources import bound_threads, use_huge_pages
 from nnunet_prompt.training.progress import watch
 from nnunet_prompt.training.resume import check_resumable
 from nnunet_prompt.training.schedule import (
@@ -47,6 +47,7 @@ class CheckedTrainer(nnUNetTrainer):
         with refusing():
             settings_in(plans, configuration, f"plans {plans.get('plans_name', '')}")
             check_device(device)
+        use_huge_pages()
         super().__init__(plans, configuration, fold, without_cases(dataset_json), device)
         if device.type == "cpu":
             bound_threads()

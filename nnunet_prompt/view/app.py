@@ -6,6 +6,7 @@
     POST /api/open              {"case": id} or {"uploads": [id, ...]}; answers the geometry, and the tab's key
     GET  /api/image?channel=    the voxels (`view.wire`); this and all below with the header X-Tab
     POST /api/prompt            {"label": 500, "kind": "point", "position": [i, j, k], "positive": true}; the mask
+    POST /api/remove            {"label": 500, "kind": "point", "number": 0}, counted in the answer; the mask
     POST /api/undo, redo, reset, automatic {"on"}, lock {"label", "on"}, state: answer the mask
     GET  /api/prompts           the prompts as a file; POST /api/prompts?name= reads them back and answers the mask
     GET  /api/mask              the mask as a file on the image's grid; POST /api/save writes it to the output folder
@@ -49,6 +50,7 @@ Change = Callable[[Tab, dict[str, Any]], object]
 # What the page does with a tab, each answered by the mask
 CHANGES: dict[str, Change] = {
     "prompt": Desk.add_prompt,
+    "remove": Desk.remove_prompt,
     "undo": lambda tab, _: tab.undo(),
     "redo": lambda tab, _: tab.redo(),
     "reset": lambda tab, _: tab.reset(),

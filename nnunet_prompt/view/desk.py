@@ -108,6 +108,14 @@ class Desk:
             raise PromptError("label: missing")
         tab.add([prompt_from_json(given)], given["label"])
 
+    @staticmethod
+    def remove_prompt(tab: Tab, given: dict[str, Any]) -> None:
+        """Removes a prompt of a label, which the page names by its kind and its number in the answer."""
+        number = given.get("number")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise PromptError(f"number: expected a whole number from 0 on, found {number!r}")
+        tab.remove(given.get("label", ""), str(given.get("kind")), number)
+
     def image(self, tab: Tab, channel: str) -> bytes:
         """The voxels of a channel (`view.wire`)."""
         known = [str(i) for i in range(len(tab.volumes))]

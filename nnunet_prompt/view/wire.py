@@ -100,7 +100,7 @@ def state_of(tab: Tab, values: list[int], counts: npt.NDArray[np.intp]) -> dict[
         "case": tab.name,
         "labels": labels,
         "prompts": {str(label): set_to_json(one) for label, one in said.items()},
-        "steps": len(tab.steps),
+        "steps": len(tab.before),
         "undone": len(tab.undone),
         "automatic": tab.automatic_on,
         "seconds": tab.seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.folds import trained_folds
 from nnunet_prompt.io.guard import check_output_folder, model_folders
-from nnunet_prompt.weights.export_files import Licence, refuse_existing, write_model
+from nnunet_prompt.weights.export_files import Licence, ModelFiles, refuse_existing, write_model
+from nnunet_prompt.weights.onnx_model import write_onnx_model
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.model_folder import LoadedModel
 
-Format = Literal["nninteractive", "nnunet"]
+Format = Literal["nninteractive", "nnunet", "safetensors", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -45,37 +47,48 @@ def export_model(
 ) -> Exported:
     """Writes a trained model folder of ours in another form to the new folder `target`.
 
-    "nninteractive" keeps the object head and the prompts, "nnunet" the structure heads without prompts. Both have the
-    licence of the source weights as the first line of LICENSE. Raises `ModelError` for a model folder that cannot be
-    read or that the other side would serve wrongly, and where `target` holds something already.
+    "nninteractive" keeps the object head and the prompts, "nnunet" the structure heads without prompts, "safetensors"
+    and "onnx" keep everything, as a model folder of ours without a pickle and as one network with its manifest. All
+    have the licence of the source weights as the first line of LICENSE. Raises `ModelError` for a model folder that
+    cannot be read or that the other side would serve wrongly, and where `target` holds something already.
     """
     from nnunet_prompt.inference.model_folder import load_model
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.networks.provenance import provenance_of
-    from nnunet_prompt.weights.nninteractive import nninteractive_files
-    from nnunet_prompt.weights.stock import stock_files
 
     check_output_folder(target, (), searched=model_folders(model)[:1])
     refuse_existing(target)
     folds = options.folds or trained_folds(model, options.checkpoint, with_all=True)
-    if form == "nninteractive" and len(folds) > 1:
+    if form in ("nninteractive", "onnx") and len(folds) > 1:
         names = " ".join(str(fold) for fold in folds)
-        raise ModelError(
-            f"{model}: has the folds {names}, nnInteractive runs one: choose it with -f"
-        )
+        taker = "nnInteractive runs" if form == "nninteractive" else "an ONNX file holds"
+        raise ModelError(f"{model}: has the folds {names}, {taker} one: choose it with -f")
     loaded = load_model(
         model, PredictOptions(folds=folds or None, device="cpu", checkpoint=options.checkpoint)
     )
-    _refuse_adapters(loaded, model)
-    if form == "nninteractive":
-        files = nninteractive_files(loaded, _configuration_name(loaded), where=model)
-    else:
-        names_of_folds = [f"fold_{fold}" for fold in folds]
-        files = stock_files(loaded, _configuration_name(loaded), names_of_folds)
+    if form in ("nninteractive", "nnunet"):
+        _refuse_adapters(loaded, model)
+    files = _files(loaded, form, [f"fold_{fold}" for fold in folds], model)
     origins = tuple(dict.fromkeys(o for one in loaded.weights for o in provenance_of(one)))
     licence = Licence(origins, options.licence)
-    write_model(target, files, licence)
+    if form == "onnx":
+        write_onnx_model(target, loaded, files, licence)
+    else:
+        write_model(target, files, licence)
     return Exported(target, licence.line, files.notes)
+
+
+def _files(loaded: LoadedModel, form: Format, folds: Sequence[str], where: Path) -> ModelFiles:
+    from nnunet_prompt.weights.nninteractive import nninteractive_files
+    from nnunet_prompt.weights.own import own_files
+    from nnunet_prompt.weights.stock import stock_files
+
+    configuration = _configuration_name(loaded)
+    if form == "nninteractive":
+        return nninteractive_files(loaded, configuration, where=where)
+    if form == "nnunet":
+        return stock_files(loaded, configuration, folds)
+    return own_files(loaded, configuration, folds)
 
 
 def _refuse_adapters(loaded: LoadedModel, where: Path) -> None:

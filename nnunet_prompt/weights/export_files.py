@@ -14,6 +14,7 @@ from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.io.atomic import cannot_write, make_folder, partial_name, replacing
 from nnunet_prompt.io.json_file import write_json
 from nnunet_prompt.networks.provenance import UNKNOWN_LICENCE, Origin
+from nnunet_prompt.networks.safetensors_file import save_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,8 @@ class ModelFiles:
 
     `weights` has the state dict of each fold by the name of its folder (`fold_0`), `mirror_axes` what nnU-Net may flip
     at inference, `notes` what a user must know, one line each; they stand in the folder, too, if it is `warned`: there
-    masks may be wrong without them. `extra` are more JSON files by their names.
+    masks may be wrong without them. `extra` are more JSON files by their names. Weights are written as `safetensors`,
+    or as nnU-Net's checkpoints.
     """
 
     trainer_name: str
@@ -39,6 +41,7 @@ class ModelFiles:
     extra: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warned: bool = False
+    safetensors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,23 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
     """
     import torch
 
-    with _new_folder(target) as folder:
+    with new_model_folder(target, files, licence) as folder:
+        for fold, weights in files.weights.items():
+            (folder / fold).mkdir()
+            content = checkpoint_content(files, fold.removeprefix("fold_"), licence.origins)
+            content["network_weights"] = weights
+            if files.safetensors:
+                with replacing(folder / fold / "checkpoint_final.safetensors") as checkpoint:
+                    save_safetensors(checkpoint, content)
+                continue
+            with replacing(folder / fold / "checkpoint_final.pth") as checkpoint:
+                torch.save(content, checkpoint)
+
+
+@contextmanager
+def new_model_folder(target: Path, files: ModelFiles, licence: Licence) -> Iterator[Path]:
+    """A folder with all but the weights; it becomes `target` when the block ends well. Raises like `write_model`."""
+    with new_folder(target) as folder:
         (folder / "LICENSE").write_text(licence.text, encoding="utf-8")
         described = {
             "plans.json": files.plans,
@@ -84,11 +103,7 @@ def write_model(target: Path, files: ModelFiles, licence: Licence) -> None:
         if files.warned:
             text = "".join(f"* {note}\n" for note in files.notes)
             (folder / NOTES_FILE).write_text(text, encoding="utf-8")
-        for fold, weights in files.weights.items():
-            (folder / fold).mkdir()
-            content = _checkpoint(files, weights, fold.removeprefix("fold_"), licence.origins)
-            with replacing(folder / fold / "checkpoint_final.pth") as checkpoint:
-                torch.save(content, checkpoint)
+        yield folder
 
 
 def refuse_existing(target: Path) -> None:
@@ -101,10 +116,10 @@ def refuse_existing(target: Path) -> None:
         )
 
 
-def _checkpoint(
-    files: ModelFiles, weights: dict[str, Tensor], fold: str, origins: Iterable[Origin]
-) -> dict[str, Any]:
-    """The entries that nnU-Net's predictor and nnInteractive read, and the provenance; plain data only."""
+def checkpoint_content(files: ModelFiles, fold: str, origins: Iterable[Origin]) -> dict[str, Any]:
+    """The entries that nnU-Net's predictor and nnInteractive read but for the weights, and the provenance; plain data
+    only.
+    """
     return {
         "trainer_name": files.trainer_name,
         "init_args": {
@@ -115,12 +130,11 @@ def _checkpoint(
         },
         "inference_allowed_mirroring_axes": files.mirror_axes or None,
         "provenance": [asdict(origin) for origin in origins],
-        "network_weights": weights,
     }
 
 
 @contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target`; it becomes `target` when the block ends well and is removed otherwise."""
     refuse_existing(target)
     target = target.absolute()

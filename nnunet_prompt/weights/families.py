@@ -101,6 +101,14 @@ def adapter_of(files: SourceFiles) -> Mapping[str, Any] | None:
     return head if isinstance(head, Mapping) else None
 
 
+def stated_licence(folder: Path) -> str:
+    """The first line of the LICENSE file in a folder, that it is unknown where there is none."""
+    path = folder / "LICENSE"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line), UNKNOWN_LICENCE)
+
+
 def stems_of(files: SourceFiles) -> list[str]:
     """The names of the stems in a multi-stem model, none for the others."""
     return sorted(_members(files.weights, _STEM_OF))
@@ -214,11 +222,8 @@ def _with_origins(source: SourceModel, files: SourceFiles, licence: str) -> Sour
 def _licence_file(files: SourceFiles) -> str | None:
     """The first line of the LICENSE file of a model folder, where its owners name the licence."""
     folders = (files.folder or files.path.parent, files.path.parent)
-    path = next((f / "LICENSE" for f in folders if (f / "LICENSE").is_file()), None)
-    if path is None:
-        return None
-    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
-    return next((line for line in lines if line), UNKNOWN_LICENCE)
+    folder = next((f for f in folders if (f / "LICENSE").is_file()), None)
+    return None if folder is None else stated_licence(folder)
 
 
 def _dataset(files: SourceFiles) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_prompt.common.errors import ModelError, raise_system_error
-from nnunet_prompt.inference.folds import trained_folds
+from nnunet_prompt.inference.folds import fold_checkpoints, trained_folds
 from nnunet_prompt.io.json_file import read_object
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.provenance import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKPOINT = "checkpoint_final.pth"
+NAMES = (CHECKPOINT, "checkpoint_final.safetensors", "model.onnx")
 UNET = "dynamic_network_architectures.architectures.unet."
 
 
@@ -196,10 +197,10 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _checkpoint_in(folder: Path) -> Path:
-    files = sorted(folder.rglob(CHECKPOINT))
+    files = sorted(p for name in NAMES for p in folder.rglob(name))
     if (folder / "plans.json").is_file():  # copies beside the folds of a model are not meant
         folds = trained_folds(folder, CHECKPOINT)
-        files = [folder / f"fold_{fold}" / CHECKPOINT for fold in folds] or files
+        files = list(fold_checkpoints(folder, folds, CHECKPOINT).values()) if folds else files
     if len(files) == 1:
         return files[0]
     if not files:

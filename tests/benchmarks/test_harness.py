@@ -97,7 +97,7 @@ def test_answers_by_kind_and_predictor(harness: Any, tmp_path: Path) -> None:
     ]
 
 
-@each("name", ["real", "mixtures", "left_out"])
+@each("name", ["real", "mixtures", "left_out", "learn"])
 def test_others_find_the_functions_of_the_comparison(harness: Any, name: str) -> None:
     for module in ("real", "real_measure", "real_report", "real_robust", name):
         sys.modules.pop(module, None)

@@ -27,11 +27,12 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {name: importlib.import_module(f"inference.{name}") for name in MODULES}
 
 
-@each("number", range(4))
+@each("number", range(5))
 def test_cases_have_the_real_sizes_and_every_label(parts: dict[str, Any], number: int) -> None:
     tasks, phantoms = parts["tasks"], parts["phantoms"]
     task = tasks.TASKS[number]
-    assert task.shape == [(512, 512, 224), (256, 256, 10), (400, 400, 90), (576, 576, 44)][number]
+    shapes = [(512, 512, 224), (256, 256, 10), (400, 400, 90), (576, 576, 44), (512, 512, 800)]
+    assert task.shape == shapes[number]
     coarse = replace(
         tasks.small(task),
         coarse=(2, 2, 1) if task.shape[2] > 10 else (1, 1, 1),
@@ -54,7 +55,13 @@ def test_the_plans_of_a_small_machine(parts: dict[str, Any], tmp_path: Path) -> 
         settings = made["configurations"]["3d_fullres"]
         patches.append(settings["patch_size"])
         assert settings["architecture"]["arch_kwargs"]["features_per_stage"] == [8, 16, 32, 64]
-    assert patches == [[64, 128, 128], [10, 256, 256], [48, 144, 144], [24, 208, 208]]
+    assert patches == [
+        [64, 128, 128],
+        [10, 256, 256],
+        [48, 144, 144],
+        [24, 208, 208],
+        [64, 128, 128],
+    ]
     whole = models.planned(tasks.TASKS[0], tmp_path, voxels=True, reduced=True)
     settings = whole["configurations"]["3d_fullres"]
     assert settings["patch_size"] == [96, 112, 112]

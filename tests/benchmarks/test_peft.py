@@ -70,21 +70,27 @@ def test_every_row_has_a_trainer(peft: Any) -> None:
         assert (Path(trainers_dir()) / f"{trainer}.py").is_file()
 
 
-def test_a_run_starts_resumes_and_is_not_repeated(peft: Any, tmp_path: Path) -> None:
+def test_a_run_starts_resumes_and_is_not_repeated(
+    peft: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(peft.harness, "run", lambda words, variables, console: seen.append(words))
     run = peft.Run("LoRA, rank 4", 10, 3, tmp_path)
     assert run.fold == 1 and run.folder.name == "fold_1"
     assert "nnUNet_results_short_seed3" in str(run.folder)
-    command = peft.command_of(run)
-    assert command[:4] == ["nnUNetv2_train", "804", "3d_fullres", "1"]
-    assert command[-2:] == ["-pretrained_weights", str(tmp_path / "start_seed3.pth")]
-    scratch = peft.command_of(peft.Run("from scratch", 10, 3, tmp_path))
-    assert "-pretrained_weights" not in scratch
+    peft.train(run, None)
+    assert seen[-1][:4] == ["nnUNetv2_train", "804", "3d_fullres", "1"]
+    assert seen[-1][-2:] == ["-pretrained_weights", str(tmp_path / "start_seed3.pth")]
+    peft.train(peft.Run("from scratch", 10, 3, tmp_path), None)
+    assert "-pretrained_weights" not in seen[-1]
     (run.folder / "validation").mkdir(parents=True)
     for name, option in (("checkpoint_latest.pth", "--c"), ("checkpoint_final.pth", "--val")):
         (run.folder / name).touch()
-        assert peft.command_of(run)[-1] == option
+        peft.train(run, None)
+        assert seen[-1][-1] == option
     (run.folder / "validation" / "summary.json").touch()
-    assert peft.command_of(run) is None
+    peft.train(run, None)
+    assert len(seen) == 4
 
 
 def test_costs_are_read_from_what_a_tuning_leaves(peft: Any, tmp_path: Path) -> None:

@@ -36,8 +36,10 @@ def test_readmes_numbers_are_those_of_the_results(benchmarks: Any) -> None:
     report = benchmarks("real_report")
     results = json.loads(RECORD.read_text())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    gains = (ROOT / "docs" / "gains.md").read_text(encoding="utf-8")
     assert report.readme_table(results) in readme
-    assert report.readme_sentence(results) in readme
+    assert report.gains_table(results) in gains
+    assert all(report.readme_sentence(results) in page for page in (readme, gains))
     assert RECORD.with_suffix(".md").read_text(encoding="utf-8").splitlines()[2:] == [
         line if not line.startswith("Python ") else found
         for line, found in zip(

@@ -24,6 +24,8 @@ from nnunet_prompt.prompts.frames import pls_map
 from tests.helpers.each import each
 from tests.helpers.predictors import idle_engine
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (4, 6, 5)
 LPS = np.diag([-1.5, -1.25, 8.0, 1.0])
 GIVEN = GivenConvention("xy", 0, False)

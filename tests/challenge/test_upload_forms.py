@@ -13,6 +13,8 @@ from nnunet_prompt.data.care_labels import table_for
 from nnunet_prompt.data.structures import Structure, StructureTable
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def download(folder: Path, *files: str) -> Path:
     """Empty files: nothing is read before it is predicted."""

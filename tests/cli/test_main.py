@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,17 +26,20 @@ VERBS = (
         "plan",
         "weights",
         "train",
+        "learn",
+        "atlas",
         "predict",
         "simulate",
         "submit",
         "evaluate",
         "leaderboard",
+        "drift",
         "report",
         "interact",
         "federate",
         "view",
     ),
-    *("env", "trainers-dir", "demo"),
+    *("env", "trainers-dir", "doctor", "completion", "demo"),
 )
 
 
@@ -102,6 +108,9 @@ def test_python_m_is_the_same_command() -> None:
         "plan -d 0",
         "plan -d 1 --features 8,0",
         "env more",
+        "doctor me",
+        "completion",
+        "completion tcsh",
     ],
 )
 def test_misuse_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +167,39 @@ def test_our_own_mistakes_keep_their_traceback(fake: Any) -> None:
 def test_ctrl_c_is_exit_code_130(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = KeyboardInterrupt
     assert run("evaluate a b -o c") == 130
+    assert capsys.readouterr().err == "\nnnunet-prompt: stopped\n"
+
+
+@each("name, loads", [("torch.interrupted_part", True), ("interrupted_library", False)])
+def test_ctrl_c_waits_for_the_end_of_an_import_of_torch(
+    fake: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    loads: bool,
+) -> None:
+    """Compiled code that runs there, and meets an interrupt, aborts the process."""
+    path = tmp_path / "part.py"
+    path.write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nseen.append(True)\n")
+    seen: list[bool] = []
+
+    def evaluated(*_: Any, **__: Any) -> None:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        vars(module)["seen"] = seen
+        spec.loader.exec_module(module)
+        time.sleep(60)
+
+    fake("nnunet_prompt.evaluation.folders.evaluate_folders").side_effect = evaluated
+    began = time.monotonic()
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run("evaluate a b -o c") == 130
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    assert seen == [True] * loads and time.monotonic() - began < 30
     assert capsys.readouterr().err == "\nnnunet-prompt: stopped\n"
 
 

@@ -62,3 +62,41 @@ def test_a_report_is_of_a_run(call: Mock, capsys: pytest.CaptureFixture[str]) ->
     assert main("submit -i in --check out --report r.json".split()) == 1
     assert "--report: reports on a run, and --check runs nothing" in capsys.readouterr().err
     call.assert_not_called()
+
+
+@each(
+    ("form", "call"),
+    [
+        ("grand-challenge", "grand_challenge.submit_grand_challenge"),
+        ("autopet", "autopet.submit_autopet"),
+        ("cvpr", "cvpr.submit_cvpr"),
+    ],
+)
+def test_the_form_chooses_what_runs(
+    form: str, call: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nnunet_prompt.challenge.forms.grand_challenge import Folders
+
+    for name in ("input", "output", "model", "form", "state"):
+        monkeypatch.delenv(f"nnUNet_prompt_{name}", raising=False)
+    made = Mock(return_value=1)
+    monkeypatch.setattr(f"nnunet_prompt.challenge.forms.{call}", made)
+    more = [] if form == "cvpr" else ["--state", "s", "--sockets", "j"]
+    words = ["submit", "-i", "a", "-o", "b", "-m", "c", "--strict", "--base", "1", *more]
+    monkeypatch.setenv("nnUNet_prompt_form", form)
+    assert main(words) == 0
+    given = [Path("j"), Path("s")] if more else [None, None]
+    (folders,), options = made.call_args
+    assert folders == Folders(Path("a"), Path("b"), Path("c"), *given)
+    assert options["submission"].strict and options["submission"].convention.base == 1
+    assert capsys.readouterr().out == "wrote the masks to b; 1 case degraded, see the warnings\n"
+
+
+def test_a_form_of_the_environment_that_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("nnUNet_prompt_form", "kaggle")
+    assert main("submit -i a -o b -m c".split()) == 1
+    assert "nnUNet_prompt_form: expected one of care, grand-challenge, autopet, cvpr" in (
+        capsys.readouterr().err
+    )

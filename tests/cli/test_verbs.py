@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_prompt.cli import main as cli
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.training import external_trainers as extension
 from tests.helpers.each import each
 
@@ -45,28 +45,20 @@ def test_evaluate(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
         Path("labels"),
         Path("masks"),
         Path("metrics.json"),
-        label_values=None,
-        missing="error",
-        extra="error",
-        names=None,
-        num_processes=1,
+        folder_options=FolderOptions(),
         options=EvaluateOptions(),
     )
     told = "--missing skip --extra skip --names 1=LV --values 1,2"
     assert run(f"evaluate labels masks -o metrics.json {told}") == 0
     assert call.call_args.kwargs == {
-        "label_values": (1, 2),
-        "missing": "skip",
-        "extra": "skip",
-        "names": "1=LV",
-        "num_processes": 1,
+        "folder_options": FolderOptions((1, 2), "1=LV", "skip", "skip"),
         "options": EvaluateOptions(),
     }
     told = (
         "--tolerances 2,4 --unions a=1+2 --lesions 1,a --lesion-iou 0.5 --groups g.csv --csv t.csv"
     )
     assert run(f"evaluate labels masks -o metrics.json --processes 2 {told}") == 0
-    assert call.call_args.kwargs["num_processes"] == 2
+    assert call.call_args.kwargs["folder_options"] == FolderOptions(num_processes=2)
     assert call.call_args.kwargs["options"] == EvaluateOptions(
         (2.0, 4.0), {"a": (1, 2)}, [1, "a"], 0.5, groups="g.csv", csv=Path("t.csv")
     )
@@ -286,7 +278,7 @@ def converter(layout: str, what: str) -> str:
     return f"nnunet_prompt.dataset_conversion.care.{layout}.{what}"
 
 
-@each("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_convert_a_care_download(
     layout: str, fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -323,7 +315,7 @@ def test_convert_takes_an_option_where_it_is_used(
             run(f"convert {other} source -d 1 {flag}")
 
 
-@each("layout", ["myops", "whs", "lascarqs", "liqa"])
+@each("layout", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_inspect_a_care_download(
     layout: str, fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,7 +382,7 @@ def test_phantom(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "wrote 3 phantoms to folder\n"
 
 
-@each("task", ["myops", "whs", "lascarqs", "liqa"])
+@each("task", ["myops", "whs", "lascarqs", "liqa", "atriumct"])
 def test_mock_challenge(task: str, fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunet_prompt.phantom.mock_challenge import mock_challenge_for
 

@@ -17,7 +17,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 def test_submit_finds_its_folders_in_the_containers_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    variables = dict(re.findall(r"(nnUNet_prompt_\w+)=(\S+)", DOCKERFILE))
+    stage = DOCKERFILE.split(" AS runtime\n")[1].split("\nFROM ")[0]
+    variables = dict(re.findall(r"(nnUNet_prompt_\w+)=(\S+)", stage))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     args = build_parser().parse_args(["submit"])
@@ -79,3 +80,10 @@ def test_all_that_is_copied_reaches_the_engine() -> None:
         for source in sources:
             path = Path(source.replace("${VARIANT}", "cpu"))
             assert any(path.match(rule) or Path(rule) in path.parents for rule in sent), source
+
+
+def test_the_image_of_the_package_runs_any_verb_and_has_no_folders_of_a_challenge() -> None:
+    stage = DOCKERFILE.split(" AS cli\n")[1].split("\nFROM ")[0]
+    assert 'ENTRYPOINT ["nnunet-prompt"]' in stage and "nnUNet_prompt_" not in stage
+    before = DOCKERFILE.split(" AS settings\n")[1].split("\nFROM ")[0]
+    assert "USER 10001:10001" in before and "nnUNet_prompt_" not in before

@@ -27,7 +27,7 @@ def _asked_for(name: str) -> list[Requirement]:
     return [one for one in found if one.marker is None]
 
 
-@each("name", ["requirements.txt", "torch-cpu.txt", "torch-cuda.txt"])
+@each("name", ["requirements.txt", "cli.txt", "torch-cpu.txt", "torch-cuda.txt"])
 def test_every_package_is_pinned_and_listed_once(name: str) -> None:
     lines = (ROOT / "container" / name).read_text().splitlines()
     packages = [line for line in lines if not line.startswith(("#", "torch="))]
@@ -50,7 +50,7 @@ def test_the_pins_are_all_that_is_asked_for(name: str) -> None:
 
 def test_torch_has_lists_of_its_own_and_its_companions_are_left_out() -> None:
     listed = set(_read("requirements.txt"))
-    assert not listed & {"torch", "timm", "torchvision", "huggingface-hub", "safetensors"}
+    assert not listed & {"torch", "timm", "torchvision", "huggingface-hub"}
     assert set(_read("torch-cpu.txt")) == {"torch"}
     assert {"torch", "triton", "nvidia-cudnn-cu13"} <= set(_read("torch-cuda.txt"))
 
@@ -68,3 +68,14 @@ def test_torch_has_lists_of_its_own_and_its_companions_are_left_out() -> None:
 )
 def test_each_variant_takes_its_own_build_of_torch(variant: str, version: str, fits: bool) -> None:
     assert _read(f"torch-{variant}.txt")["torch"].specifier.contains(version) is fits
+
+
+def test_the_package_itself_can_serve_pages() -> None:
+    """What `view` asks for is listed for the image of the package, or for all of them."""
+    listed = _read("requirements.txt") | _read("cli.txt")
+    extra = [Requirement(line) for line in importlib.metadata.requires("nnunet-prompt") or []]
+    served = [one for one in extra if one.marker and one.marker.evaluate({"extra": "view"})]
+    assert {"starlette", "uvicorn"} <= {one.name for one in served}
+    for one in served:
+        for name in [one.name, *(r.name for r in _asked_for(one.name))]:
+            assert canonicalize_name(name) in listed, name

@@ -8,6 +8,7 @@ import pytest
 from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.care_labels import (
     ALIASES,
+    ALONE,
     ATOMS,
     TASKS,
     UNIFIED,
@@ -55,7 +56,7 @@ def test_the_unified_set_has_thirteen_labels_and_the_unions_of_the_design() -> N
     assert table.orientation == "canonical"
 
 
-@each("task", [*TASKS, UNIFIED])
+@each("task", [*TASKS, *ALONE, UNIFIED])
 def test_every_table_is_contiguous_and_finds_by_official_value(task: str) -> None:
     table = table_for(task)
     assert [s.label for s in table.structures] == list(range(1, len(atoms_of(task)) + 1))
@@ -177,3 +178,12 @@ def test_values_are_audited() -> None:
     allowed = audit_values("myops", [200, 7, 9], unknown_to_background=True)
     assert not allowed.problems and allowed.background == {7, 9}
     assert allowed.notes == ("unknown label values [7, 9] become background",)
+
+
+def test_a_task_that_is_a_data_set_of_its_own_has_no_place_in_the_unified_set() -> None:
+    assert table_for("atriumct").names == ("la", "pulmonary_veins", "la_appendage")
+    assert label_values("atriumct", atoms_on_disk("atriumct")) == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert audit_values("atriumct", {0, 1, 4}).problems
+    for task, atoms in ALONE.items():
+        assert task in ALIASES and task not in TASKS
+        assert all(set(atom.official) == {task} for atom in atoms)

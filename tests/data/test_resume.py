@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
@@ -81,7 +82,8 @@ def test_a_conversion_that_is_killed_goes_on(
         running = begin(download, tmp_path / "raw")
         wait_for(running, tmp_path / "raw", wanted)
         time.sleep(float(rng.uniform(0, 0.02)))
-        os.killpg(running.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself in the meantime
+            os.killpg(running.pid, signal.SIGKILL)
         running.communicate(timeout=120)
         there = contents(tmp_path / "raw")
         whole = {name: data for name, data in there.items() if "/.partial-" not in name}

@@ -151,7 +151,8 @@ def test_find_by_name_or_official_value() -> None:
     assert TABLE.find("wall") is WALL
     assert TABLE.find("2221") is SCAR
     assert TABLE.names == ("cavity", "wall", "scar")
-    for unknown in ("Wall", "2", "", "9999"):
+    assert TABLE.find("Wall") is WALL  # blind to case
+    for unknown in ("Walls of it", "2", "", "9999"):
         with pytest.raises(DatasetError, match=r"wall \(200\)"):
             TABLE.find(unknown)
 

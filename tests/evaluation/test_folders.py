@@ -13,6 +13,7 @@ import pytest
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.measures import measure_label_maps
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import EMPTY_RULE, METRICS, format_table
 from tests.helpers.each import each
@@ -36,8 +37,13 @@ class Folders:
     def predict(self, name: str, array: npt.NDArray[Any], affine: Any = AFFINE) -> None:
         nib.save(nib.Nifti1Image(array, affine), self.predictions / name)
 
-    def evaluate(self, **options: Any) -> dict[str, Any]:
-        return evaluate_folders(self.labels, self.predictions, **options)
+    def evaluate(
+        self, output: Any = None, options: EvaluateOptions | None = None, **given: Any
+    ) -> dict[str, Any]:
+        own = FolderOptions(**given)
+        return evaluate_folders(
+            self.labels, self.predictions, output, folder_options=own, options=options
+        )
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.side_file import SIDE_FILE, write_side_file
 from nnunet_prompt.evaluation.evaluate import evaluate
+from nnunet_prompt.evaluation.facts import find_facts, read_facts
 from nnunet_prompt.evaluation.folders import evaluate_folders
-from nnunet_prompt.evaluation.groups import format_groups, gap_of, group_scores, read_groups
+from nnunet_prompt.evaluation.groups import format_groups, gap_of, group_scores
 from nnunet_prompt.evaluation.options import EvaluateOptions
 from tests.helpers.each import each
 
@@ -51,6 +52,7 @@ def test_means_and_spreads_by_hand() -> None:
         "C": {"mean": None, "sd": None, "n": 0},
     }
     assert {g: e["n"] for g, e in found["centre"]["groups"].items()} == {"A": 2, "B": 3, "C": 1}
+    assert found["centre"]["groups"]["B"]["cases"] == ["b1", "b2", "b3"]
     gaps = found["centre"]["gaps"]["500"]
     assert list(gaps) == ["dice"]  # a volume has no better side
     assert (gaps["dice"]["best"], gaps["dice"]["worst"]) == ("A", "B")
@@ -61,17 +63,29 @@ def test_means_and_spreads_by_hand() -> None:
 
 def test_the_interval_is_that_of_all_samples() -> None:
     """Two values per group have few samples, of which each quantile is known: 1, 0.9 and 0.8 with 1/4, 1/2, 1/4."""
-    found = gap_of({"A": np.array([1.0, 0.8]), "B": np.array([0.5, 0.5])}, 1)
+    found = gap_of({"A": [1.0, 0.8], "B": [0.5, 0.5]}, 1)
+    assert found is not None
     assert (found["low"], found["high"]) == (pytest.approx(0.3), pytest.approx(0.5))
-    assert found == gap_of({"A": np.array([1.0, 0.8]), "B": np.array([0.5, 0.5])}, 1)
+    assert found == gap_of({"A": [1.0, 0.8], "B": [0.5, 0.5]}, 1)
     normal = np.random.default_rng(1).normal(0, 1, (2, 200))
-    found = gap_of({"A": normal[0] + 5, "B": normal[1]}, -1)
+    found = gap_of({"A": (normal[0] + 5).tolist(), "B": normal[1].tolist()}, -1)
+    assert found is not None and found["low"] is not None and found["high"] is not None
     assert (found["best"], found["worst"]) == ("B", "A")  # of a distance
     half = 1.96 * np.sqrt(normal.var(axis=1, ddof=1).sum() / 200)
     assert found["high"] - found["low"] == pytest.approx(2 * half, rel=0.08)
     assert found["low"] < found["gap"] < found["high"]
-    one = gap_of({"A": np.array([1.0]), "B": np.array([1.0, 1.0])}, 1)
-    assert (one["gap"], one["low"], one["high"]) == (0.0, None, None)
+    one = gap_of({"A": [1.0], "B": [1.0, 1.0]}, 1)
+    assert one == {"best": "A", "worst": "B", "gap": 0.0, "low": None, "high": None}
+
+
+@each("side, best", [(1, "B"), (-1, "A")])
+def test_the_gap_is_between_best_and_worst(side: int, best: str) -> None:
+    groups = {"A": [0.5, 0.5, 0.5], "B": [0.9, 0.9, 0.9], "C": [0.7, 0.7], "empty": []}
+    found = gap_of(groups, side)
+    assert found is not None and found["best"] == best
+    assert {found["best"], found["worst"]} == {"A", "B"}
+    assert (found["gap"], found["low"], found["high"]) == pytest.approx((0.4, 0.4, 0.4))
+    assert gap_of({"A": [0.5, 0.6], "empty": []}, side) is None
 
 
 def test_the_side_file_of_the_data_set_is_found(raw: Path) -> None:
@@ -85,6 +99,28 @@ def test_the_side_file_of_the_data_set_is_found(raw: Path) -> None:
     assert text[0].split() == ["centre", "n", "dice", "LV"]
     assert text[1].split() == ["A", "2", "1.000", "±", "0.000"]
     assert text[3] == "gap LV: 0.500, A over B (95 % interval 0.500 to 0.500)"
+
+
+def test_the_record_of_phantoms_is_found(raw: Path) -> None:
+    rows = {f"c{n}": {"centre": "AB"[n % 2], "annotated": None} for n in range(4)}
+    (raw / "cases.json").write_text(json.dumps({"seed": 0, "cases": rows}))
+    facts = {case: {"centre": row["centre"]} for case, row in rows.items()}
+    assert find_facts(raw / "labelsTs") == (facts, raw / "cases.json")
+    assert set(evaluate_folders(raw / "labelsTs", raw / "out")["groups"]) == {"centre"}
+
+
+@each("text", ["[]", "{", '{"cases": [1]}', '{"cases": {"c0": 1, "c1": {"centre": 2}}}'])
+def test_a_record_without_a_fact_groups_nothing(raw: Path, text: str) -> None:
+    (raw / "cases.json").write_text(text)
+    assert "groups" not in evaluate_folders(raw / "labelsTs", raw / "out")
+
+
+def test_a_row_may_name_a_case_without_its_sequence() -> None:
+    facts = {"c0": {"centre": "A"}, "c1.nii.gz": {"centre": "B"}, "c2_C0": {"centre": "C"}}
+    cases: dict[str, Any] = {c: {"1": {"dice": 1.0}} for c in ("c0_LGE", "c1", "c2_LGE", "d0")}
+    groups = group_scores(cases, facts, Path("g.csv"), given=True)["centre"]
+    assert {g: e["cases"] for g, e in groups["groups"].items()} == {"A": ["c0_LGE"], "B": ["c1"]}
+    assert groups["without"] == ["c2_LGE", "d0"]
 
 
 def test_a_broken_side_file_costs_no_score(raw: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -119,7 +155,7 @@ def test_a_csv_groups_and_names_the_cases_that_it_lacks(
         ("id,centre\nc0,A\n", "found the columns id, centre; give"),
         ("case\nc0\n", "found the columns case; give"),
         ("case,centre\nc0,A\nc0.nii.gz,B\n", "case 'c0' has two rows"),
-        (b"case,centre\n\xff\xfe,A\n", "it is not text; give"),
+        (b"case,centre\n\xff\xfe,A\n", "it is not text in UTF-8; give"),
         (None, "No such file"),
     ],
 )
@@ -128,13 +164,14 @@ def test_a_csv_that_is_none(tmp_path: Path, text: str | bytes | None, message: s
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(NNUNetPromptError, match=message) as error:
-        read_groups(path)
+        read_facts(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_short_row_has_no_value(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("case,centre,age\nc0\nc1,A,5,6,7\n")
-    assert read_groups(tmp_path / "g.csv") == {"c0": {}, "c1": {"centre": "A", "age": "5"}}
+    facts = {"c0": {}, "c1": {"centre": "A", "age": "5"}}
+    assert read_facts(tmp_path / "g.csv") == (("centre", "age"), facts)
 
 
 def test_a_table_never_replaces_an_input(raw: Path) -> None:

@@ -14,7 +14,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation import folders
 from nnunet_prompt.evaluation.case import run_job
 from nnunet_prompt.evaluation.folders import evaluate_folders
-from nnunet_prompt.evaluation.options import EvaluateOptions
+from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 
 
 def _save(path: Path, value: int) -> None:
@@ -100,5 +100,5 @@ def test_a_case_that_failed_is_tried_again(run: Run) -> None:
 
 def test_nothing_is_kept_of_a_run_without_a_result(run: Run) -> None:
     with pytest.raises(NNUNetPromptError, match="expected values that occur"):
-        run(label_values=[7])
+        run(folder_options=FolderOptions(label_values=[7]))
     assert not run.kept.exists()

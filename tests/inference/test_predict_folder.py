@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenCo
 from nnunet_prompt.prompts.types import CasePrompts
 from tests.helpers.each import each
 from tests.helpers.models import write_model_folder
+from tests.helpers.predictors import idle_engine
 from tests.prompt_files.inputs import save_pls
 
 SHAPE = (4, 3, 2)
@@ -55,6 +57,7 @@ class Fake:
         self.wanted: tuple[str, ...] = ()
         self.prompts: list[CasePrompts] = []
         self.whole: list[bool] = []
+        self.engine = idle_engine()
 
     def place(self, images: Sequence[NiftiVolume], *, whole: bool = False) -> NiftiVolume:
         self.whole.append(whole)
@@ -151,10 +154,25 @@ class TestPredictCases:
         fake = Fake(errors.get)
         names = ("a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz")
         run = predict_cases(fake, cases(tmp_path / "in", *names), Asked())
-        assert run.failed == {"b": "b is odd", "c": "MemoryError: no"}
+        assert run.failed == {
+            "b": "b is odd",
+            "c": "MemoryError: there is too little, tried as it is",
+        }
         assert {p.name for p in tmp_path.glob("*.nii.gz")} == {"a.nii.gz", "d.nii.gz"}
         printed = caplog.text
-        assert "case b: b is odd" in printed and "case c: MemoryError: no" in printed
+        assert (
+            "case b: b is odd" in printed and "case c: MemoryError: there is too little" in printed
+        )
+
+    def test_memory_that_one_tile_at_a_time_needs_is_there(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        errors: list[BaseException | None] = [RuntimeError("CUDA out of memory. Tried ...")]
+        fake = Fake(lambda name: errors.pop() if errors else None)
+        fake.engine = replace(fake.engine, max_batch=4)
+        run = predict_cases(fake, cases(tmp_path / "in", "a.nii.gz"), Asked())
+        assert run.done == {"a": None} and (mask(tmp_path / "a.nii.gz") > 0).all()
+        assert "case a: there was too little memory; done with one tile at a time" in caplog.text
 
     def test_an_image_that_cannot_be_read(self, tmp_path: Path) -> None:
         some = cases(tmp_path / "in", "a.nii.gz", "b.nii.gz")

@@ -196,7 +196,7 @@ def test_plans_with_another_resampling_take_the_whole_volume() -> None:
     for kind in ("data", "probabilities"):
         settings = loaded.model.configuration.configuration
         settings[f"resampling_fn_{kind}"] = "resample_torch_fornnunet"
-        settings[f"resampling_fn_{kind}_kwargs"] = {"is_seg": False, "force_separate_z": None}
+        settings[f"resampling_fn_{kind}_kwargs"] = {"is_seg": False, "mode": "nearest-exact"}
     volume = stored()
     assert isinstance(loaded.place([volume]).image, DenseImage)
     box = corner(volume)
@@ -204,6 +204,25 @@ def test_plans_with_another_resampling_take_the_whole_volume() -> None:
     inside = np.zeros(volume.shape, bool)
     inside[tuple(slice(int(a), int(b)) for a, b in zip(box.lower, box.upper, strict=True))] = True
     assert np.array_equal(found == 3, inside)
+
+
+@each("spacing", SPACINGS)
+def test_plans_of_the_torchres_planner_run_tile_by_tile(spacing: dict[str, float]) -> None:
+    volume = stored(spacing=spacing, size=SIZE)
+    network = Bright()
+    full = predictor(network)
+    for kind in ("data", "probabilities"):
+        settings = full.model.configuration.configuration
+        settings[f"resampling_fn_{kind}"] = "resample_torch_fornnunet"
+        settings[f"resampling_fn_{kind}_kwargs"] = {"is_seg": False, "force_separate_z": False}
+    ours = PromptPredictor(full.model, PredictOptions())
+    full = PromptPredictor(full.model, PredictOptions(window="full"))
+    placed = full.place([volume]), ours.place([volume])
+    assert isinstance(placed[0].image, DenseImage) and isinstance(placed[1].image, LazyImage)
+    expected, found = (
+        p.answer(c, said(volume)).labels for p, c in zip((full, ours), placed, strict=True)
+    )
+    assert expected.any() and np.array_equal(found, expected)
 
 
 def test_several_folds_are_one_answer() -> None:

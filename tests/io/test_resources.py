@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from nnunet_prompt.io.resources import Limits, bound_threads, container_limits, free_bytes
+from nnunet_prompt.io.resources import (
+    Limits,
+    bound_threads,
+    container_limits,
+    free_bytes,
+    return_large_blocks,
+    use_huge_pages,
+)
 from tests.helpers.each import each
 
 GIB = 2**30
@@ -94,6 +104,33 @@ def test_threads_are_bounded_unless_the_user_says_how_many(monkeypatch: pytest.M
     monkeypatch.delenv("OMP_NUM_THREADS")
     bound_threads()
     assert asked == [3, 8, 8]
+
+
+def test_torch_is_asked_for_large_pages_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    use_huge_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    use_huge_pages()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
+def test_freed_blocks_go_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up: list[tuple[int, int]] = []
+    libc = SimpleNamespace(mallopt=lambda *given: set_up.append(given))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: libc)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))  # musl, macOS, Windows
+    return_large_blocks()
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")  # the user's own
+    return_large_blocks()
+    assert not set_up
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_")
+    return_large_blocks()
+    assert set_up == [(-3, 8 * 2**20), (-1, 64 * 2**20)]
 
 
 def test_what_is_left_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

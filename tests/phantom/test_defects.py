@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.record import File
 from nnunet_prompt.phantom.scanner import Volume
 from tests.helpers.each import each
+
+pytestmark = pytest.mark.slow
 
 AFFINE = np.array([[0, -2.0, 0, 9], [-1.5, 0, 0, 8], [0, 0, 6.0, 7], [0, 0, 0, 1]])
 IMAGE, LABEL, TABLE = "A/Case1_LGE.nii.gz", "A/Case1_gd.nii.gz", "A/info.csv"

@@ -17,6 +17,8 @@ from nnunet_prompt.phantom.heart import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 LV, WALL, RV, SCAR = 500, 200, 600, 2221
 
 

@@ -14,6 +14,8 @@ from nnunet_prompt.data.side_file import read_side_file
 from nnunet_prompt.phantom.heart import write_phantoms
 from nnunet_prompt.phantom.heart_conversion import convert, main, phantom_cases
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_phantom_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))

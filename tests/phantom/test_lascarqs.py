@@ -37,6 +37,8 @@ from tests.phantom.downloads import (
     write_files,
 )
 
+pytestmark = pytest.mark.slow
+
 T1, T2 = "task1/train_data/train_1", "task2/train_data/train_1"
 ALONE = 3  # a patient of task 1 alone
 

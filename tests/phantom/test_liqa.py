@@ -35,6 +35,8 @@ from tests.phantom.downloads import (
     write_files,
 )
 
+pytestmark = pytest.mark.slow
+
 FOLDER = "LiQA_training_data/Vendor_B1/0482-B1-S2"
 
 

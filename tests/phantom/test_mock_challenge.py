@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnunet_prompt.common.errors import DatasetError
-from nnunet_prompt.data.care_labels import TASKS
+from nnunet_prompt.data.care_labels import ALONE, TASKS
 from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom import defects
 from nnunet_prompt.phantom.mock_challenge import (
@@ -27,6 +27,8 @@ from nnunet_prompt.phantom.mock_challenge import (
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.val_set import ValCase
 from tests.helpers.each import each
+
+pytestmark = pytest.mark.slow
 
 
 def draw(rng: np.random.Generator, centre: str, number: int) -> DrawnCase:
@@ -252,7 +254,7 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         write_mock_challenge(SMALL, tmp_path, 1, centres=["A"])
 
 
-@each("task", TASKS)
+@each("task", [*TASKS, *ALONE])
 def test_every_task_is_a_mock_challenge(task: str) -> None:
     challenge = mock_challenge_for(task)
     assert challenge.task == task and challenge.centres and challenge.test_centres

@@ -22,6 +22,8 @@ from tests.helpers.each import each
 from tests.official_fixture import to_official
 from tests.phantom.downloads import save
 
+pytestmark = pytest.mark.slow
+
 ANATOMY = {200, 500, 600}
 COARSE_MM = 4.0
 VALUES = {

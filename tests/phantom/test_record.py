@@ -14,6 +14,8 @@ from nnunet_prompt.phantom.record import RECORD_FILE, Record, save_volume
 from nnunet_prompt.phantom.scanner import Volume
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"task": "whs", "seed": 3}
 
 

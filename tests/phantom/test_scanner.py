@@ -21,6 +21,8 @@ from nnunet_prompt.phantom.scanner import (
 )
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 MR = Site("A", {"LGE": {0: 0.05, 1: 0.3, 4: 0.9}}, (1.0, 1.5), (8.0, 8.0), gain=500)
 CT = replace(MR, contrast={"": {0: -1000, 1: 60, 4: 5000}}, modality="CT", noise=20)
 

@@ -16,6 +16,8 @@ from nnunet_prompt.phantom.shapes import (
     upright,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def at(row: float, column: float, slices: float) -> Positions:
     return np.full((1, 1, 1), row), np.full((1, 1, 1), column), np.full((1, 1, 1), slices)

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nnunet_prompt.io.nifti import read_label_volume
 from nnunet_prompt.phantom.record import save_volume
 from nnunet_prompt.phantom.scanner import Volume
 from nnunet_prompt.phantom.test_set import files_of, write_prompts
 from nnunet_prompt.prompts.frames import pls_map
+
+pytestmark = pytest.mark.slow
 
 AFFINE = np.array([[1.0, 0, 0, 5], [0, 0, -2.0, 6], [0, 3.0, 0, 7], [0, 0, 0, 1]])
 

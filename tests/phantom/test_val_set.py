@@ -25,6 +25,8 @@ from nnunet_prompt.phantom.scanner import Site, Volume
 from nnunet_prompt.phantom.val_set import ValCase, ValSet, files_of, write_tables
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 COARSE_MM = (4.0, 4.0)
 # the task, the value of each structure in the upload, and the members
 UPLOADS: dict[str, tuple[str, dict[str, int], set[str]]] = {

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.ndimage import binary_dilation, label
 
 from nnunet_prompt.phantom.whole_heart import TISSUE_OF, Tissue, whole_heart
 from tests.helpers.each import each
+
+pytestmark = pytest.mark.slow
 
 LV, RV, LA, RA, MYO, AORTA, PA = 500, 600, 420, 550, 205, 820, 850
 SHAPE, MM = (44, 46, 41), 3.0

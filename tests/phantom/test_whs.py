@@ -23,6 +23,8 @@ from tests.helpers.each import each
 from tests.official_fixture import to_official
 from tests.phantom.downloads import save
 
+pytestmark = pytest.mark.slow
+
 VALUES = {0, 205, 420, 500, 550, 600, 820, 850}
 COARSE_MM = (4.0, 4.0)
 

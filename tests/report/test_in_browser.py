@@ -194,9 +194,10 @@ def write_many(folder: Path, cases: int) -> Path:
     }
     results |= {"structures": about, "counts": {"scored": cases, "label_files": cases}}
     results |= {"rules": {"missing": "error", "ignore_label": None, "names": None, "empty": "none"}}
-    centres = {case: "ABCDE"[n % 5] for n, case in enumerate(scores)}
+    members = {group: list(scores)[n::5] for n, group in enumerate("ABCDE")}
+    results |= {"groups": {"centre": {"groups": {g: {"cases": own} for g, own in members.items()}}}}
     arm = Arm("masks", folder, cast("Evaluation", results))
-    study = Study(folder, (arm,), {"centre": centres})
+    study = Study(folder, (arm,))
     page = masks_page(study, dict.fromkeys(scores, pictures), [], ReportOptions(images=folder))
     write_page("masks.html", folder / "many.html", page=page)
     return folder / "many.html"

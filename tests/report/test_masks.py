@@ -170,10 +170,13 @@ def test_the_model_around_the_masks_is_named(small: Small) -> None:
     [
         ({"images": "labels2"}, "labels2: no such file or folder"),
         ({"images": "empty"}, "empty: holds no image of the cases: expected for example c1_0000"),
-        ({"groups": "bad.csv"}, "bad.csv: expected a header line such as case,centre"),
-        ({"groups": "other.csv"}, "other.csv: names no case that is scored"),
+        ({"groups": "bad.csv"}, "bad.csv: found the columns case; give a CSV with a column 'case'"),
+        (
+            {"groups": "other.csv"},
+            "other.csv: groups no case that is scored; expected for example 'c1'",
+        ),
         ({"groups": "empty"}, "empty: cannot be read"),
-        ({"groups": "bytes.csv"}, "bytes.csv: not a CSV file in UTF-8"),
+        ({"groups": "bytes.csv"}, "bytes.csv: cannot be read: it is not text in UTF-8"),
         ({"prompts": "bad.csv"}, "bad.csv"),
         ({"model": "empty"}, "empty: not a model folder"),
     ],

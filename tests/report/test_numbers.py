@@ -1,12 +1,11 @@
-"""Means, their intervals and the gap between groups."""
+"""Means and their intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nnunet_prompt.report.numbers import gap, interval
-from tests.helpers.each import each
+from nnunet_prompt.report.numbers import interval
 
 
 def test_nothing_has_no_interval() -> None:
@@ -40,15 +39,3 @@ def test_the_interval_is_that_of_the_normal_distribution_for_many_values() -> No
         (values.mean() - half, values.mean() + half), abs=0.15 * half
     )
     assert interval(values.tolist()) == found  # always the same
-
-
-@each("lower_is_better, best", [(False, "B"), (True, "A")])
-def test_the_gap_is_between_best_and_worst(lower_is_better: bool, best: str) -> None:
-    groups = {"A": [0.5, 0.5, 0.5], "B": [0.9, 0.9, 0.9], "C": [0.7, 0.7], "empty": []}
-    found = gap(groups, lower_is_better=lower_is_better)
-    assert found is not None and found.best == best and {found.best, found.worst} == {"A", "B"}
-    assert (found.size, found.low, found.high) == pytest.approx((0.4, 0.4, 0.4))
-
-
-def test_one_group_has_no_gap() -> None:
-    assert gap({"A": [0.5, 0.6], "empty": []}, lower_is_better=False) is None

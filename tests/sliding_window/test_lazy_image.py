@@ -159,7 +159,7 @@ def test_an_image_of_zeros_is_not_cropped_away() -> None:
 
 
 def test_other_ways_to_preprocess_are_left_to_nnunet() -> None:
-    torch_way = {"is_seg": False, "force_separate_z": None}
+    torch_way = {"is_seg": False, "force_separate_z": None, "mode": "nearest-exact"}
     plans, manager = managers(
         resampling_fn_data="resample_torch_fornnunet", resampling_fn_data_kwargs=torch_way
     )

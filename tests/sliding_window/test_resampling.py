@@ -133,7 +133,7 @@ def test_reached_is_all_that_depends_on_a_box_and_no_more() -> None:
 @each(
     "other",
     [
-        partial(resample_torch_fornnunet, is_seg=False),
+        partial(resample_torch_fornnunet, is_seg=False, mode="nearest-exact"),
         partial(no_resampling_hack),
         partial(resample_data_or_seg_to_shape, is_seg=True, order=1, order_z=0),
         resample_data_or_seg_to_shape,

@@ -123,6 +123,11 @@ def test_an_upload(tmp_path: Path) -> None:
         ("prompt", {"kind": "box", "label": 1, "lower": [1, 1, 1], "upper": [1, 2, 2]}, "box"),
         ("lock", {"label": 500, "on": "yes"}, "expected true or false"),
         ("lock", {"label": "liver", "on": True}, "liver"),
+        ("remove", {"label": 500, "kind": "point", "number": 0}, "has 0 prompts of the kind point"),
+        ("remove", {"label": 500, "kind": "point", "number": -1}, "found number -1"),
+        ("remove", {"label": 500, "kind": "mask", "number": 0}, "expected one of point, box"),
+        ("remove", {"label": 500, "kind": "point", "number": "0"}, "expected a whole number"),
+        ("remove", {"kind": "point", "number": 0}, "label"),
         ("save", {}, "no output folder"),
     ],
 )

@@ -1,7 +1,7 @@
 """The live page in a real browser: a click, a box, the mask over the image, undo, and the saved file.
 
-The last test takes a trained model and real images: NNUNET_PROMPT_VIEW_MODEL and NNUNET_PROMPT_VIEW_IMAGES name their
-folders, and it is skipped without them.
+The last test opens a real image: one of NNUNET_PROMPT_VIEW_IMAGES, else of the archive in NNUNET_PROMPT_DATA. It takes
+the trained model NNUNET_PROMPT_VIEW_MODEL where that is named.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -195,29 +196,98 @@ def test_a_visit(browser: Any, tmp_path: Path) -> None:
     assert saved.shape == SHAPE and expected.any() and np.array_equal(saved, expected)
 
 
-@pytest.mark.skipif(not (MODEL and IMAGES), reason="NNUNET_PROMPT_VIEW_MODEL, _IMAGES not set")
-def test_a_real_case(browser: Any, tmp_path: Path) -> None:
-    model = PromptPredictor(MODEL, PredictOptions(device="cpu"))
-    image = sorted(Path(IMAGES).glob("*05_es_0000.nii.gz"))[0]
-    case = image.name.removesuffix("_0000.nii.gz")
-    options = ViewOptions(images=(Path(IMAGES),), output=tmp_path / "out")
+def test_single_prompts_are_deleted_and_locks_are_undone(browser: Any, tmp_path: Path) -> None:
+    write_case(tmp_path / "images")
+    options = ViewOptions(images=(tmp_path / "images",), output=tmp_path / "out")
+    with served(Desk(predictor(), options)) as address:
+        at = Page(browser, address, "heart")
+        rows = at.page.locator("#prompts li")
+        playwright.expect(at.page.locator("#prompted")).to_be_hidden()
+        at.page.keyboard.press("b")
+        at.change("prompt", lambda: at.drag((0.3, 0.4), (0.4, 0.6)))
+        one = at.reddish()
+        at.change("prompt", lambda: at.drag((0.6, 0.4), (0.7, 0.6)))
+        both = at.reddish()
+        assert both > one + 200
+        at.page.keyboard.press("p")
+        at.change("prompt", lambda: at.click(0.2, 0.2, button="right"))
+        playwright.expect(rows).to_have_count(3)
+        playwright.expect(rows.first).to_contain_text(
+            "point at"
+        )  # as the server counts: points first
+        rows.nth(2).locator(".show").click()
+        at.change("remove", lambda: at.page.keyboard.press("Delete"))
+        playwright.expect(rows).to_have_count(2)
+        assert at.reddish() < both - 200
+        at.page.keyboard.press("Delete")  # none is chosen any more
+        playwright.expect(at.page.locator("#error")).to_contain_text("choose a prompt")
+        at.change(
+            "remove", lambda: rows.first.get_by_role("button", name="Delete the point").click()
+        )
+        playwright.expect(rows).to_have_count(1)
+        at.change("undo", lambda: at.page.locator("#undo").click())
+        at.change("undo", lambda: at.page.locator("#undo").click())
+        playwright.expect(rows).to_have_count(3)
+        lock = at.page.get_by_role("button", name="Lock").first
+        at.change("lock", lambda: lock.click())
+        unlock = at.page.get_by_role("button", name="Unlock").first
+        playwright.expect(unlock).to_be_visible()
+        at.change("undo", lambda: at.page.keyboard.press("z"))
+        playwright.expect(unlock).to_have_count(0)
+        at.change("redo", lambda: at.page.keyboard.press("y"))
+        playwright.expect(unlock).to_be_visible()
+        at.page.keyboard.press("1")
+        rows.first.locator(".show").click()
+        with at.page.expect_response("**/api/remove") as answer:
+            at.page.keyboard.press("Delete")
+        assert answer.value.status == 400  # it is locked
+        playwright.expect(at.page.locator("#error")).to_contain_text("unlock it first")
+        assert len(at.problems) == 1 and "400" in at.problems[0]  # as the browser reports it
+        at.page.close()
+
+
+@pytest.fixture
+def real_case(tmp_path: Path) -> Path:
+    """A real short-axis image, at end systole, in a folder of its own."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    if IMAGES:
+        found = sorted(Path(IMAGES).glob("*05_es_0000.nii.gz"))[0]
+        return shutil.copy(found, folder / found.name)
+    packed = Path(os.environ.get("NNUNET_PROMPT_DATA", "")) / "sunnybrook.tar.gz"
+    if not packed.is_file():
+        pytest.skip("NNUNET_PROMPT_DATA names no folder with sunnybrook.tar.gz")
+    with tarfile.open(packed) as archive:
+        member = min(m.name for m in archive if m.name.endswith("_es_0000.nii.gz"))
+        content = archive.extractfile(member)
+        assert content is not None
+        image = folder / Path(member).name
+        image.write_bytes(content.read())
+    return image
+
+
+def test_a_real_case(browser: Any, tmp_path: Path, real_case: Path) -> None:
+    """A point, a box, undo and save on a real image; without a trained model the network answers boxes alone."""
+    model = PromptPredictor(MODEL, PredictOptions(device="cpu")) if MODEL else predictor()
+    case = real_case.name.removesuffix("_0000.nii.gz")
+    options = ViewOptions(images=(real_case.parent,), output=tmp_path / "out")
     with served(Desk(model, options)) as address:
         at = Page(browser, address, case)
-        assert at.reddish() < 500
-        first = at.change("prompt", lambda: at.click(0.5, 0.5))
-        assert at.reddish() > 2000
+        before = at.reddish()
+        at.change("prompt", lambda: at.click(0.5, 0.5))
         at.page.keyboard.press("b")
-        second = at.change("prompt", lambda: at.drag((0.41, 0.41), (0.56, 0.56)))
+        at.change("prompt", lambda: at.drag((0.41, 0.41), (0.56, 0.56)))
+        assert at.reddish() > before + 2000
         at.page.keyboard.press("p")
-        third = at.change("prompt", lambda: at.click(0.48, 0.48))
+        at.change("prompt", lambda: at.click(0.48, 0.48))
         at.change("undo", lambda: at.page.locator("#undo").click())
         at.page.screenshot(path=tmp_path / "page.png")
         at.change("save", lambda: at.page.locator("#save").click())
         assert at.problems == []
         at.page.close()
-    print(f"answers after {first:.2f}, {second:.2f} and {third:.2f} s")
-    said = json.loads((tmp_path / "out" / f"{case}_prompts.json").read_text())["cases"][case]
-    assert len(said["1"]["points"]) == len(said["1"]["boxes"]) == 1
-    expected = replayed(image, model, at.steps)
+    told = json.loads((tmp_path / "out" / f"{case}_prompts.json").read_text())["cases"][case]
+    label = next(iter(told))
+    assert len(told[label]["points"]) == len(told[label]["boxes"]) == 1
+    expected = replayed(real_case, model, at.steps)
     saved = np.asarray(nib.load(tmp_path / "out" / f"{case}.nii.gz").dataobj)
     assert expected.any() and np.array_equal(saved, expected)

@@ -47,7 +47,7 @@ def test_undo_and_redo() -> None:
     tab.add([SECOND], 7)
     assert tab.redo() is False  # what was taken back is forgotten
     tab.reset()
-    assert not tab.mask.any() and tab.steps == [] and not tab.undo()
+    assert not tab.mask.any() and tab.steps == () and not tab.undo()
 
 
 def test_what_is_refused_changes_nothing() -> None:
@@ -66,12 +66,76 @@ def test_a_locked_label_keeps_its_voxels() -> None:
     with pytest.raises(PromptError, match="label 500 is locked: unlock it first"):
         tab.add([SECOND], 500)
     with pytest.raises(PromptError, match="locked"):
-        tab.undo()
+        tab.remove(500, "box", 0)
     tab.add([Box((4, 6, 2), (12, 12, 5))], 7)  # over it and beyond
     assert np.array_equal(tab.mask == 500, A)
     assert np.array_equal(tab.mask == 7, box_mask([10, 6, 2], [12, 12, 5]))
     tab.lock(500, False)
-    assert tab.undo() and np.array_equal(tab.mask, 500 * A)
+    assert tab.undo() and tab.undo() and np.array_equal(tab.mask, 500 * A)
+
+
+def test_a_lock_is_a_step() -> None:
+    tab = opened()
+    tab.add([FIRST], 500)
+    tab.lock(500, True)
+    tab.lock(500, True)  # is locked already: no step
+    assert tab.undo() and not tab.locked and np.array_equal(tab.mask, 500 * A)
+    assert tab.redo() and list(tab.locked) == [500]
+    over = Box((4, 6, 2), (12, 12, 5))
+    tab.add([over], 7)
+    tab.lock(500, False)
+    before = tab.mask.copy()
+    assert tab.undo() and list(tab.locked) == [500] and np.array_equal(tab.mask == 500, A)
+    assert tab.redo() and not tab.locked and np.array_equal(tab.mask, before)
+    for _ in range(3):
+        assert tab.undo()
+    assert np.array_equal(tab.mask, 500 * A) and not tab.locked
+    assert tab.undo() and not tab.mask.any() and not tab.undo()
+
+
+def test_a_single_prompt_is_removed() -> None:
+    tab = opened()
+    for box in (FIRST, SECOND, FIRST):  # the same one twice
+        tab.add([box], 500)
+    tab.add([FIRST], 7)
+    tab.remove(500, "box", 0)
+    assert tab.prompts.labels[500].boxes == (SECOND, FIRST) and 7 in tab.prompts.labels
+    tab.remove("cavity", "box", 1)
+    session = PromptSession(predictor())
+    session.set_image([stored(size=SIZE)])
+    session.add(SECOND, 500)
+    session.add(FIRST, 7)
+    assert np.array_equal(tab.mask, session.predict())
+    assert tab.undo() and tab.prompts.labels[500].boxes == (SECOND, FIRST)
+    assert tab.redo() and tab.prompts.labels[500].boxes == (SECOND,)
+    for given in ((500, "box", 1), (500, "point", 0), (500, "mask", 0), (3, "box", 0)):
+        with pytest.raises(PromptError):
+            tab.remove(*given)
+    tab.remove(500, "box", 0)
+    assert list(tab.prompts.labels) == [7] and np.array_equal(tab.mask, 7 * A)
+
+
+def test_the_automatic_mask_goes_with_the_last_prompt() -> None:
+    tab = opened(Answers(0))  # answers the mask channel
+    tab.switch_automatic(True)
+    automatic = tab.mask.copy()
+    label = int(np.unique(automatic)[-1])
+    tab.add([Point((5, 7, 3))], label)
+    tab.add([Point((6, 7, 3))], label)
+    tab.remove(label, "point", 0)
+    assert tab.prompts.labels[label].mask is not None
+    tab.remove(label, "point", 0)
+    assert tab.prompts.labels == {} and np.array_equal(tab.mask, automatic)
+    tab.undo()
+    assert [p.position for p in tab.prompts.labels[label].points] == [(6, 7, 3)]
+
+
+def test_prompts_of_a_file_are_one_step() -> None:
+    tab = opened()
+    tab.add([FIRST], 500)
+    tab.add_case(CasePrompts({7: PromptSet(boxes=(SECOND,)), 8: PromptSet(boxes=(FIRST,))}))
+    assert tab.undo() and np.array_equal(tab.mask, 500 * A) and tab.redo()
+    assert sorted(tab.prompts.labels) == [7, 8]
 
 
 def test_automatic_structures_give_way_to_prompts() -> None:

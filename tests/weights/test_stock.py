@@ -234,6 +234,6 @@ def test_the_folder_itself_says_which_images_it_takes(tmp_path: Path) -> None:
     assert not (tmp_path / "others" / "HOW_TO_PREDICT.txt").exists()
 
 
-def test_readme_says_it_too() -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+def test_the_documentation_says_it_too() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "predict.md").read_text("utf-8")
     assert "`HOW_TO_PREDICT.txt`" in text and "canonical orientation" in text

@@ -42,7 +42,7 @@ class Play:
     protocol: see `interact.protocols`
     interactions: how many at most
     tolerance_mm: of the normalised surface Dice
-    feedback: the mask so far is given back as a mask prompt beside the prompts
+    feedback: the mask so far is passed on as a mask prompt beside the prompts
     seed: of the simulated user
 
     Raises `NNUNetPromptError` for anything else.

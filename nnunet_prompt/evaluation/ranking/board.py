@@ -124,14 +124,9 @@ def rank_evaluations(
     found = values.column_values(columns, once)[0]
     ranks = column_ranks(found, np.array([c.higher_is_better for c in columns]))
     strata = _strata(values, known)
-    stability = bootstrap_places(
-        values,
-        columns,
-        strata,
-        samples=options.samples,
-        confidence=options.confidence,
-        seed=options.seed,
-    )
+    names = ("samples", "confidence", "seed")
+    sampling: dict[str, Any] = {name: getattr(options, name) for name in names}
+    stability = bootstrap_places(values, columns, strata, **sampling)
     return {
         "scheme": options.scheme,
         "weights": dict(options.weights),
@@ -139,12 +134,7 @@ def rank_evaluations(
         "notes": [*notes, *_notes(values, columns, options)],
         "cases": len(values.cases),
         "left_out": _left_out(evaluations, values),
-        "bootstrap": {
-            "samples": options.samples,
-            "confidence": options.confidence,
-            "seed": options.seed,
-            "strata": dict(Counter(strata)),
-        },
+        "bootstrap": {**sampling, "strata": dict(Counter(strata))},
         "teams": _team_rows(values, evaluations, ranks, columns, stability),
         "columns": [
             _column_row(values, c, found[:, k], ranks[:, k]) for k, c in enumerate(columns)

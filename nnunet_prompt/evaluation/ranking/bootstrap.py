@@ -65,7 +65,7 @@ def draw_counts(rng: np.random.Generator, strata: Sequence[str], samples: int) -
 def scored_places(
     values: Values, columns: Sequence[Column], counts: Floats
 ) -> npt.NDArray[np.int64]:
-    """(samples, teams): the places where cases count as often as `counts` says."""
+    """(samples, teams): the places where cases count as often as in `counts`."""
     higher = np.array([column.higher_is_better for column in columns])
     weights = np.array([column.weight for column in columns])
     ranks = column_ranks(values.column_values(columns, counts), higher)

@@ -7,17 +7,12 @@ word.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError, system_reason
-from nnunet_prompt.data.side_file import SIDE_FILE, read_side_file
-from nnunet_prompt.evaluation.pairs import PREDICTION_SUFFIX
-from nnunet_prompt.io.image_files import without_image_ending
-from nnunet_prompt.io.names import composed
+from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
+from nnunet_prompt.evaluation.facts import facts_of, find_facts, read_facts
 
 SEEN, UNSEEN = "seen", "unseen"
 _SAMPLE = "case,centre,seen"
@@ -64,50 +59,31 @@ def read_groups(labels: Path, table: Path | None, cases: Sequence[str]) -> dict[
 
     Raises `NNUNetPromptError` for a table that cannot be read or shares no case with the label maps.
     """
-    entries: dict[str, dict[str, str]] = {}
-    for folder in (labels, labels.absolute().parent):
-        if (folder / SIDE_FILE).is_file():
-            entries = {composed(case): entry for case, entry in read_side_file(folder).items()}
-            break
+    entries, _ = find_facts(labels)
     rows = {} if table is None else read_table(table)
     if table is not None and not rows.keys() & set(cases):
         raise DatasetError(
-            f"{table}: expected the cases of {labels} in its first column, such as {cases[0]}, found for example"
-            f" {next(iter(rows))}"
+            f"{table}: expected the cases of {labels} in its column case, such as {cases[0]}, found for example"
+            f" {next(iter(rows), 'no row')}"
         )
-    return {case: _info(entries.get(case, {}) | rows.get(case, {})) for case in cases}
+    return {case: _info(facts_of(entries, case) | rows.get(case, {})) for case in cases}
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
     """The rows of a CSV by case; the columns are `_FIELDS`, those without a value are left out."""
-    rows = [{_field(k): (v or "").strip() for k, v in row.items() if k} for row in csv_rows(path)]
-    if not rows or not {"case"} < rows[0].keys() or not set(_FIELDS) & rows[0].keys():
-        head = ", ".join(rows[0]) if rows else "no row"
+    columns, facts = read_facts(path, _SAMPLE)
+    if not set(_FIELDS) & set(map(_field, columns)):
         raise DatasetError(
             f"{path}: expected a CSV with the columns case and any of {', '.join(_FIELDS)}, such as {_SAMPLE},"
-            f" found {head}"
+            f" found case, {', '.join(columns)}"
         )
     found: dict[str, dict[str, str]] = {}
-    for row in rows:
-        case = composed(without_image_ending(row["case"])).removesuffix(PREDICTION_SUFFIX)
-        if case in found:
-            raise DatasetError(f"{path}: expected one row per case, found two of {case}")
-        found[case] = {k: row[k] for k in _FIELDS if row.get(k)}
+    for case, entry in facts.items():
+        row = {_field(column): value for column, value in entry.items()}
+        found[case] = {k: row[k] for k in _FIELDS if k in row}
         if "seen" in found[case]:
             found[case]["group"] = _group(path, case, found[case].pop("seen"))
     return found
-
-
-def csv_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV with commas, semicolons or tabs. Raises `DatasetError`."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = system_reason(error) or "it is not text in UTF-8"
-        raise DatasetError(f"{path}: cannot be read: {reason}; give a CSV file") from error
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
 
 
 def task_name(task: str) -> str:

@@ -25,6 +25,7 @@ from nnunet_prompt.common.plugins import plugins
 from nnunet_prompt.evaluation.evaluate import evaluate
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.names import NamesLike
+from nnunet_prompt.evaluation.options import FolderOptions
 from nnunet_prompt.evaluation.pairs import files_by_case, listed
 from nnunet_prompt.evaluation.results import METRICS, CaseScores, Evaluation
 from nnunet_prompt.io.atomic import make_folder
@@ -86,15 +87,8 @@ def _evaluated(
         _LOG.info("%s: no file has changed: its evaluation is taken from %s", team, kept)
         _report(team, before)
         return before
-    results = evaluate_folders(
-        labels,
-        folder,
-        label_values=options.values,
-        missing="empty",
-        extra="skip",
-        names=options.names,
-        num_processes=options.num_processes,
-    )
+    given = FolderOptions(options.values, options.names, "empty", "skip", options.num_processes)
+    results = evaluate_folders(labels, folder, folder_options=given)
     results["cases"] |= _failed_as_empty(labels, list(results.get("failed", {})), options)
     if kept is not None:
         make_folder(kept.parent)

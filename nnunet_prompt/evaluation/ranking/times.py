@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError, did_you_mean
-from nnunet_prompt.evaluation.ranking.groups import csv_rows
+from nnunet_prompt.evaluation.facts import read_rows
 
 _SAMPLE = "TEAM:12.5 or a CSV with the columns team and seconds"
 
@@ -50,11 +50,12 @@ def _pair(given: str) -> tuple[str, float]:
 
 
 def _of_file(path: Path) -> list[tuple[str, float]]:
-    rows = [{k.strip().casefold(): v for k, v in r.items() if k} for r in csv_rows(path)]
-    if not rows or not {"team", "seconds"} <= rows[0].keys():
-        head = ", ".join(rows[0]) if rows else "no row"
-        raise DatasetError(f"{path}: expected the columns team and seconds, found {head}")
-    return [((r["team"] or "").strip(), _seconds(str(path), r["seconds"], r["team"])) for r in rows]
+    table = read_rows(path)
+    if not {"team", "seconds"} <= set(map(str.casefold, table.columns)) or not table.rows:
+        found = ", ".join(table.columns) if table.rows else "no row"
+        raise DatasetError(f"{path}: expected the columns team and seconds, found {found}")
+    rows = [{k.casefold(): v for k, v in row.items()} for row in table.rows]
+    return [(r["team"], _seconds(str(path), r["seconds"], r["team"])) for r in rows]
 
 
 def _seconds(where: str, text: str | None, shown: str | None) -> float:

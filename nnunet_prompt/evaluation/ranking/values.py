@@ -73,7 +73,7 @@ class Values:
         return _mean(self._selected(column), axis=1)
 
     def column_values(self, columns: Sequence[Column], counts: Floats) -> Floats:
-        """(samples, teams, columns), where each case counts as often as counts (samples, cases) says."""
+        """(samples, teams, columns), where each case counts as often as in counts (samples, cases)."""
         found = np.empty((len(counts), len(self.teams), len(columns)))
         for number, column in enumerate(columns):
             if column.metric == TIME:
@@ -130,7 +130,7 @@ def better_high(metric: str) -> bool:
 
 
 def _structures(rows: Sequence[Mapping[str, CaseScores]], cases: Sequence[str]) -> tuple[str, ...]:
-    """Label values that a reference has; one that teams alone have says nothing about the others."""
+    """Label values that a reference has; one that teams alone have is no information on the others."""
     found = {s for r in rows for c in cases for s in r[c] if _in_reference(r[c], s)}
     return tuple(
         sorted(found, key=lambda s: (not s.isdecimal(), int(s) if s.isdecimal() else 0, s))

@@ -9,6 +9,7 @@ export const KEYS = [
   ["W", "brightness and contrast: drag", (app) => app.setTool("window")],
   ["X", "inside or outside the structure", (app) => app.setSign(!app.positive)],
   ["Enter", "point at the crosshair", (app) => app.promptAtCross()],
+  ["Delete", "remove the prompt that is chosen in the list", (app) => app.removePrompt()],
   ["Z", "undo (also Ctrl+Z)", (app) => app.do("undo")],
   ["Y", "redo (also Ctrl+Y)", (app) => app.do("redo")],
   ["A", "automatic structures on or off", (app) => app.do("automatic", { on: !app.state.automatic })],

@@ -1,10 +1,12 @@
 // The page: what is open, what the buttons do, and what is shown of it.
 
 import * as api from "./api.js";
-import { fillList, listen } from "./keys.js";
+import { wire } from "./controls.js";
+import { fillLabels } from "./labels.js";
 import { Pane } from "./pane.js";
+import { fillPrompts, removeChosen } from "./prompts.js";
 import { Surface } from "./surface.js";
-import { colour, goodWindow, Volume } from "./volume.js";
+import { goodWindow, Volume } from "./volume.js";
 
 const $ = (id) => document.getElementById(id);
 const IDLE = { labels: [], prompts: {}, steps: 0, undone: 0, automatic: false };
@@ -13,8 +15,11 @@ const app = {
   start: null, volume: null, image: null, mask: null, panes: [], active: null,
   state: IDLE, prompts: {}, label: 0, extra: [], cross: [0, 0, 0], window: [0, 65535],
   tool: "point", positive: true, depth: 1, opacity: 0.45, maskShown: true, busy: false,
-  imageVersion: 0, maskVersion: 0, hiddenVersion: 0, range: [0, 1],
+  chosen: "", imageVersion: 0, maskVersion: 0, hiddenVersion: 0, range: [0, 1],
 
+  fail(error) {
+    $("error").textContent = error.message;
+  },
   draw() {
     this.panes.forEach((pane) => pane.draw());
   },
@@ -63,7 +68,7 @@ const app = {
     this.draw();
   },
   choose(value) {
-    this.label = value;
+    [this.label, this.chosen] = [value, ""];
     this.showLabels();
     this.draw();
   },
@@ -94,14 +99,17 @@ const app = {
     this.do("lock", { label: value, on: !label?.locked });
   },
   prompt(given) {
-    if (!this.label) return fail(new Error("choose a label first, or add one by its value"));
+    if (!this.label) return this.fail(new Error("choose a label first, or add one by its value"));
     this.do("prompt", { label: this.label, ...given });
+  },
+  removePrompt() {
+    removeChosen(this);
   },
   promptAtCross() {
     this.prompt({ kind: "point", position: this.cross, positive: this.positive });
   },
   do(what, given) {
-    const words = { automatic: "predicting all structures", prompt: "predicting" };
+    const words = { automatic: "predicting all structures", prompt: "predicting", remove: "predicting" };
     return this.work(words[what] ?? what, async () => this.take(await api.change(what, given)));
   },
   // One thing at a time, with the time that it takes
@@ -119,7 +127,7 @@ const app = {
       $("busy").textContent = done ?? "";
     } catch (error) {
       $("busy").textContent = "";
-      fail(error);
+      this.fail(error);
     } finally {
       clearInterval(clock);
       $("busy").className = "";
@@ -178,56 +186,11 @@ const app = {
   },
   showLabels() {
     const focused = document.activeElement?.dataset?.key;
-    $("labels").replaceChildren(...this.labels().map((label, n) => this.labelRow(label, n)));
+    fillLabels(this);
+    fillPrompts(this);
     if (focused) document.querySelector(`[data-key="${focused}"]`)?.focus();
   },
-  labelRow(label, n) {
-    const row = document.createElement("li");
-    row.setAttribute("role", "option");
-    row.setAttribute("aria-selected", label.value === this.label);
-    row.tabIndex = 0;
-    row.dataset.key = `row-${label.value}`;
-    row.title = `${label.name}, value ${label.value}`;
-    const square = document.createElement("i");
-    square.style.background = `rgb(${colour(n + 1)})`;
-    const name = Object.assign(document.createElement("b"), { textContent: label.name });
-    const size = Object.assign(document.createElement("small"), { textContent: label.voxels ? `${label.millilitres.toFixed(1)} ml` : "" });
-    const lock = document.createElement("button");
-    lock.append(icon(label.locked ? "M4 7.5h8v6H4zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5" : "M4 7.5h8v6H4zM5.5 7.5V4.5a2.5 2.5 0 0 1 5-.6"));
-    lock.className = label.locked ? "" : "open";
-    lock.dataset.key = `lock-${label.value}`;
-    lock.title = label.locked ? "Unlock (L)" : "Lock: its voxels stay as they are (L)";
-    lock.setAttribute("aria-label", `${label.locked ? "Unlock" : "Lock"} ${label.name}`);
-    lock.disabled = !this.volume;
-    lock.onclick = (event) => {
-      event.stopPropagation();
-      this.toggleLock(label.value);
-    };
-    row.append(square, name, size, lock);
-    row.onclick = () => this.choose(label.value);
-    row.onkeydown = (event) => {
-      if (event.target === row && [" ", "Enter"].includes(event.key)) {
-        event.preventDefault();
-        this.choose(label.value);
-      }
-    };
-    return row;
-  },
 };
-
-function icon(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
-}
-
-function fail(error) {
-  $("error").textContent = error.message;
-}
 
 function check(group, value) {
   for (const button of document.querySelectorAll(`[data-${group}]`)) {
@@ -256,64 +219,15 @@ function buildPanes() {
   $("grid").append(...app.panes.map((pane) => pane.element));
 }
 
-function openFiles(list) {
-  const files = [...list];
-  if (!files.length) return;
-  files.sort((a, b) => (a.name < b.name ? -1 : 1)); // channels: _0000 before _0001
-  app.open(files[0].name, async () => {
-    const uploads = [];
-    for (const file of files) uploads.push(await api.upload(file));
-    return { uploads };
-  });
-}
-
-function wire() {
-  for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => app.setTool(button.dataset.tool);
-  for (const button of document.querySelectorAll("[data-sign]")) button.onclick = () => app.setSign(button.dataset.sign === "+");
-  for (const what of ["undo", "redo", "reset"]) $(what).onclick = () => app.do(what);
-  $("save").onclick = () => app.save();
-  $("help").onclick = () => app.help();
-  $("automatic").onchange = (event) => app.do("automatic", { on: event.target.checked });
-  $("opacity").oninput = (event) => app.setOpacity(event.target.value / 100);
-  $("depth").oninput = (event) => (app.depth = Math.max(1, Math.floor(Number(event.target.value)) || 1));
-  $("channel").onchange = (event) => app.showChannel(Number(event.target.value));
-  $("cases").onchange = (event) => app.open(event.target.selectedOptions[0].text, () => ({ case: event.target.value }));
-  $("upload").onchange = (event) => (openFiles(event.target.files), (event.target.value = ""));
-  $("download").onclick = () => app.work("downloading", async () => `downloaded ${await api.download("mask")}`);
-  $("export").onclick = () => app.work("downloading", async () => `downloaded ${await api.download("prompts")}`);
-  $("import").onchange = (event) => {
-    const [file] = event.target.files;
-    if (file) app.work(`reading ${file.name}`, async () => app.take(await api.readPrompts(file)));
-    event.target.value = "";
-  };
-  $("other").onsubmit = (event) => {
-    event.preventDefault();
-    const value = Number($("value").value);
-    if (!Number.isInteger(value) || value < 1) return fail(new Error("a label is a whole number above 0"));
-    app.extra.push(value);
-    $("value").value = "";
-    app.choose(value);
-  };
-  document.addEventListener("dragover", (event) => (event.preventDefault(), $("grid").classList.add("drop")));
-  document.addEventListener("dragleave", () => $("grid").classList.remove("drop"));
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    $("grid").classList.remove("drop");
-    openFiles(event.dataTransfer.files);
-  });
-  listen(app);
-  fillList($("keylist"));
-}
-
 async function begin() {
-  wire();
+  wire(app);
   app.setTool("point");
   app.setSign(true);
   app.showState();
   try {
     app.start = await api.getJson("/api/start");
   } catch (error) {
-    return fail(error);
+    return app.fail(error);
   }
   const { cases, structures, output, model, channels } = app.start;
   app.state = { ...IDLE, labels: structures.map((s) => ({ ...s, voxels: 0, millilitres: 0 })) };

@@ -29,6 +29,8 @@ from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.helpers.orientations import EIGHT
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (8, 10, 4)
 AFFINE = np.diag([1.0, 1.0, 2.5, 1.0])
 PHASES = ("T1", "T2", "DWI_800", "GED1", "GED2", "GED3", "GED4")

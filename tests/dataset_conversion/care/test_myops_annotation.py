@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nnunet_prompt.dataset_conversion.care.myops_annotation import annotation_of, release_and_centre
 from tests.helpers.each import each
+
+pytestmark = pytest.mark.slow
 
 THREE = ("C0", "LGE", "T2")
 ALL = "edema lv myocardium myocardium_healthy rv scar"

@@ -27,6 +27,8 @@ from tests.dataset_conversion.care.examined import Findings, write_image
 from tests.helpers.each import each
 from tests.official_fixture import to_official
 
+pytestmark = pytest.mark.slow
+
 AFFINE = np.diag([1.0, -1.2, 1.4, 1.0])
 VALUES = (0, 205, 420, 500, 550, 600, 820, 850)
 SHAPE = (8, 10, 4)

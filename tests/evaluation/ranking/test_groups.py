@@ -53,10 +53,14 @@ def test_a_table_has_the_last_word(raw: Path, text: str) -> None:
 @each(
     ("text", "message"),
     [
-        ("", "expected a CSV with the columns case and any of task, centre, sequence, seen"),
-        ("case\nc1\n", "found case"),
-        ("name,centre\nc1,A\n", "found name, centre"),
-        ("case,centre\nc1,A\nc1,B\n", "expected one row per case, found two of c1"),
+        ("", "found the columns none; give a CSV with a column 'case'"),
+        ("case\nc1\n", "found the columns case; give a CSV"),
+        (
+            "case,age\nc1,61\n",
+            "case and any of task, centre, sequence, seen, such as .*, found case, age",
+        ),
+        ("name,centre\nc1,A\n", "found the columns name, centre; give .* such as case,centre,seen"),
+        ("case,centre\nc1,A\nc1,B\n", "case 'c1' has two rows: keep one of them"),
         ("case,seen\nc1,perhaps\n", "seen of case c1: expected yes or no, found 'perhaps'"),
         ("case,seen\nother,yes\n", "such as c1, found for example other"),
     ],
@@ -73,7 +77,9 @@ def test_a_table_that_cannot_be_read(raw: Path) -> None:
     with pytest.raises(NNUNetPromptError, match="No such file"):
         read_groups(raw, raw / "none.csv", ["c1"])
     (raw / "image.csv").write_bytes(b"\x1f\x8b\xff\xfe")
-    with pytest.raises(NNUNetPromptError, match="it is not text in UTF-8; give a CSV file"):
+    with pytest.raises(
+        NNUNetPromptError, match="it is not text in UTF-8; give a CSV with a column"
+    ):
         read_groups(raw, raw / "image.csv", ["c1"])
 
 

@@ -1,0 +1,13 @@
+// What scrolls can be scrolled with the keyboard, and each button that copies has a name of its own.
+const reach = () => {
+  for (const box of document.querySelectorAll(".md-typeset pre > code, .md-typeset__scrollwrap")) {
+    box.tabIndex = 0;
+  }
+  document.querySelectorAll("nav.md-code__nav").forEach((nav, number) => {
+    nav.setAttribute("aria-label", `Block ${number + 1}`);
+  });
+};
+addEventListener("DOMContentLoaded", () => {
+  reach();
+  new MutationObserver(reach).observe(document.body, { childList: true, subtree: true });
+});

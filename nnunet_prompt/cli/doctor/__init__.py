@@ -1,0 +1,1 @@
+"""`nnunet-prompt doctor`: what this installation is, and whether it works."""

@@ -1,0 +1,1 @@
+"""Whether predictions of today look like those of a reference, without labels."""
