@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import torch
+from dynamic_network_architectures.building_blocks.unet_decoder import UNetDecoder
 from torch import nn
 
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
@@ -34,9 +35,34 @@ def without_prompts(network: nn.Module, channels: int) -> nn.Module | None:
         weight = stem.weight.detach()[:, :channels]
         narrow.weight = nn.Parameter(weight, requires_grad=False)
     narrow.in_channels = channels
+    _drop_used_skips(alone)
     if hasattr(alone, "n_image_channels"):  # else it would add the empty prompts itself
         alone.n_image_channels = NO_NUMBER
     return alone
+
+
+def _drop_used_skips(network: nn.Module) -> None:
+    """Lets nnU-Net's decoder forget what came over a skip connection as soon as it is part of a stage's input.
+
+    Its caller's list keeps it until the end, and that of the finest stage is as large as the stage's answer.
+    """
+    decoder = getattr(network, "decoder", None)
+    stages = getattr(decoder, "stages", None)
+    if not (isinstance(decoder, UNetDecoder) and isinstance(stages, nn.ModuleList)):
+        return
+    skips: list[Any] = []
+
+    def begin(_: nn.Module, given: tuple[Any, ...]) -> None:
+        skips[:] = given[:1]
+
+    decoder.register_forward_pre_hook(begin)
+    for number, stage in enumerate(stages):
+
+        def used(_: nn.Module, __: Any, place: int = -(number + 2)) -> None:
+            if isinstance(skips[0], list):
+                skips[0][place] = None
+
+        stage.register_forward_pre_hook(used)
 
 
 def _first_convolution(network: nn.Module) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.sliding_window.promptless import without_prompts
@@ -49,3 +50,20 @@ def test_the_weights_are_the_networks_own() -> None:
 def test_other_networks_get_the_zeros() -> None:
     assert without_prompts(nn.Conv3d(8, 2, 1), 1) is None
     assert without_prompts(network("3d_fullres", 1), 2) is None
+
+
+@torch.inference_mode()
+def test_skips_are_dropped_when_they_are_used() -> None:
+    """While the last stage of the decoder runs, what came over the skip connections is no longer in memory."""
+    narrow = without_prompts(network("3d_fullres", 1), 1)
+    assert narrow is not None
+    kept: list[StorageWeakRef] = []
+    found: list[bool] = []
+    for stage in narrow.encoder.stages[:-1]:  # type: ignore[union-attr, index]
+        stage.register_forward_hook(
+            lambda _, __, out: kept.append(StorageWeakRef(out.untyped_storage()))
+        )
+    last = narrow.decoder.stages[-1]  # type: ignore[union-attr, index]
+    last.register_forward_pre_hook(lambda *_: found.extend(one.expired() for one in kept))
+    narrow(torch.randn(1, 1, 8, 16, 16))
+    assert found and all(found)
