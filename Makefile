@@ -6,6 +6,7 @@
 #   make real    the same comparison on real images:  make real DATA=../shared/data LENGTHS='short long'
 #   make start   short trainings from adapted weights and from scratch
 #   make peft    tuning few parameters: what it costs and what it brings
+#   make federated   adapters of sites that may not share their cases: local, central, averaged, global + local
 #   make learn   learning a structure from a few cases, beside an atlas and full training
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
@@ -43,7 +44,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint docs real start peft learn weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
+.PHONY: demo test check lint docs real start peft federated learn weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -67,7 +68,7 @@ docs: $(STAMP)
 real: $(STAMP)
 	$(BIN)/python benchmarks/real.py "$(DATA)" --lengths $(LENGTHS)
 
-start peft learn: $(STAMP)
+start peft federated learn: $(STAMP)
 	$(BIN)/python benchmarks/$@.py "$(DATA)"
 
 weights: $(STAMP)

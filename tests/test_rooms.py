@@ -30,7 +30,7 @@ FLOORS = (
     "inference",
     "dataset_conversion evaluation view",
     "training weights challenge",
-    "learn trainers report",
+    "learn trainers report federated",
     DOOR,
     "phantom",
     "cli",

@@ -30,6 +30,7 @@ from nnunet_prompt.cli import (
     completion,
     drift,
     evaluate,
+    federate,
     interact,
     leaderboard,
     learn,
@@ -287,6 +288,11 @@ VERBS = {
         "evaluate a model interactively: a simulated user prompts and corrects",
         interact.add_arguments,
         interact.run,
+    ),
+    "federate": Verb(
+        "train adapters at several sites that keep their data, with Flower",
+        federate.add_arguments,
+        federate.run,
     ),
     "view": Verb(
         "open a model in the browser: prompts on an image, the mask comes back over it",

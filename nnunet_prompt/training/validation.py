@@ -85,6 +85,23 @@ def validate(trainer: Any, *, save_probabilities: bool = False) -> dict[str, Any
     return summary
 
 
+def score_cases(trainer: Any, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of (case, kind, label, metrics) for the validation cases of a trainer's fold; writes nothing.
+
+    "none" among the kinds is the structures without prompts. Raises as `validate` does.
+    """
+    trainer.set_deep_supervision_enabled(False)
+    trainer.network.eval()
+    engine = _engine(trainer)
+    rows = []
+    for case in _cases(trainer):
+        for kind in kinds:
+            labels = _predict(engine, case, kind, trainer)
+            rows += _score(case, kind, labels, trainer.label_manager.ignore_label)
+    trainer.set_deep_supervision_enabled(trainer.enable_deep_supervision)
+    return rows
+
+
 def summarise(rows: Sequence[dict[str, Any]], table: StructureTable) -> dict[str, Any]:
     """nnU-Net's summary from rows of (case, kind, label, metrics); undefined values are left out of the means."""
     kinds: dict[str, Any] = {}

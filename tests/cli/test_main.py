@@ -36,6 +36,7 @@ VERBS = (
         "drift",
         "report",
         "interact",
+        "federate",
         "view",
     ),
     *("env", "trainers-dir", "doctor", "completion", "demo"),
