@@ -19,6 +19,8 @@ from nnunet_prompt.federated.plan import Rounds
 from nnunet_prompt.federated.site_config import NodeConfig
 from tests.helpers.each import Fakes, each
 
+pytestmark = pytest.mark.slow
+
 RECORDING = """#!{python}
 import json, os, pathlib, sys
 seen = {{k: v for k, v in os.environ.items() if k.startswith(("FLWR", "nnUNet"))}}

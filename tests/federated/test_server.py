@@ -17,6 +17,8 @@ from nnunet_prompt.federated.plan import PRIVATE_ROUND, Rounds, plan_of
 from nnunet_prompt.federated.server import SHARED_FILE, STATE_FILE, ServerRequest, serve
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 SMALL = Part({"a": np.zeros(2, np.float32)}, {})
 
 

@@ -18,6 +18,8 @@ from nnunet_prompt.networks.tunable import Method, Tuning, make_tunable, tuned_t
 from tests.helpers.each import each
 from tests.helpers.tunings import KINDS, logits, network_of, patch, train_briefly
 
+pytestmark = pytest.mark.slow
+
 METHODS: tuple[Method, ...] = ("affine", "lora", "bias", "decoder", "linear")
 
 

@@ -10,6 +10,8 @@ from nnunet_prompt.federated.sites import unequal_sites
 from nnunet_prompt.federated.traffic import Exchange, Traffic, traffic
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def test_bytes_are_counted_per_site_and_both_ways() -> None:
     sent = [Exchange("a", 1, 40, 10), Exchange("b", 1, 40, 20), Exchange("a", 2, 40, 50)]
