@@ -3,8 +3,8 @@
     python container/stage_model.py MODEL TARGET
 
 TARGET then holds plans.json, dataset.json, prompt_capability.json (unless dataset.json says the same, as in a model
-that nnU-Net installed from a zip), fold_*/checkpoint_final.pth, the licence files if there are any, and model.sha256,
-in the form of `sha256sum`. The hash of model.sha256 is printed: it names the model.
+that nnU-Net installed from a zip), fold_*/checkpoint_final.pth, the licence files and words.npz if there are any, and
+model.sha256, in the form of `sha256sum`. The hash of model.sha256 is printed: it names the model.
 Needs the standard library only.
 """
 
@@ -23,6 +23,7 @@ CAPABILITY = "prompt_capability"  # .json, and a key of dataset.json
 CHECKPOINTS = "fold_*/checkpoint_final.pth"
 FOLD = re.compile(r"fold_(all|0|[1-9][0-9]*)")  # not fold_0_old and other copies beside the folds
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
+WORDS = "words.npz"  # a bank of paraphrases
 MANIFEST = "model.sha256"
 
 
@@ -54,7 +55,9 @@ def stage(model: Path, target: Path) -> str:
         shutil.rmtree(target)
     target.mkdir(parents=True)
     target.chmod(0o755)
-    lines = [_copy(model, target, name) for name in sorted({*names, *_found(model, *LICENCES)})]
+    lines = [
+        _copy(model, target, name) for name in sorted({*names, *_found(model, *LICENCES, WORDS)})
+    ]
     manifest = target / MANIFEST
     manifest.write_text("".join(lines), encoding="utf-8")
     manifest.chmod(0o644)

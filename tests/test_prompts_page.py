@@ -34,8 +34,9 @@ def read(name: str, image: NiftiVolume) -> CasePrompts:
     folder = image.path.parent / "p"
     folder.mkdir()
     (folder / name).write_text(EXAMPLES[name], encoding="utf-8")
-    one_for_all = name in ("own.json", "prompts.json")
-    convention = GivenConvention("yx") if name == "prompts.json" else GivenConvention()
+    one_for_all = name in ("own.json", "prompts.json", "words.json")
+    of_slices = name in ("prompts.json", "words.json")
+    convention = GivenConvention("yx") if of_slices else GivenConvention()
     file = load_prompts(folder / name if one_for_all else folder, convention=convention)
     return file.for_images({"case_001": image.path}, table=TABLE).prompts("case_001", image)
 
@@ -44,11 +45,18 @@ def test_the_examples_are_these() -> None:
     assert list(EXAMPLES) == [
         "own.json",
         "prompts.json",
+        "words.json",
         "case_001.mrk.json",
         "case_001_LV.csv",
         "case_001_500.csv",
         "case_001_scar.csv",
     ]
+
+
+def test_words_stand_beside_points_or_alone(image: NiftiVolume) -> None:
+    found, plain = read("words.json", image), EXAMPLES["prompts.json"]
+    assert list(found.labels) == [500] and found.named == {2221: "scar"} and '"500"' in plain
+    assert found.slices == {0: {2221}, 1: set(), 2: {500, 2221}, 3: {2221}}
 
 
 def test_our_own_form(image: NiftiVolume) -> None:

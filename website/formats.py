@@ -48,17 +48,17 @@ def prompts_schema() -> dict[str, Any]:
         "Scribble": {"type": "array", "items": position, "minItems": 1},
         "Label": made["Label"]["properties"]["points"] | {"minItems": 1},
     }
+    words = _short_words(made["Label"]["properties"]["text"])
     for name, plain in short.items():
         made[name].pop("title", None)
         made[name] = {
             "anyOf": [{k: v for k, v in plain.items() if k not in ("default", "title")}, made[name]]
         }
-    case = made.pop("OwnCase")["properties"]
-    made["Case"] = {
-        "type": "object",
-        "properties": {"space": case["space"]},
-        "additionalProperties": {"$ref": "#/$defs/Label"},
-    }
+    made["Label"]["anyOf"][-1]["properties"]["text"] = words
+    made["Label"]["anyOf"].insert(0, words)
+    space = made.pop("OwnCase")["properties"]["space"]
+    full = {"type": "object", "properties": {"space": space, "text": words}}
+    made["Case"] = {"anyOf": [words, full | {"additionalProperties": {"$ref": "#/$defs/Label"}}]}
     return {
         "$schema": DIALECT,
         "title": "Prompts, our own form",
@@ -66,6 +66,12 @@ def prompts_schema() -> dict[str, Any]:
         **{k: _led(v) for k, v in schema.items() if k not in ("$defs", "title", "description")},
         "$defs": made,
     }
+
+
+def _short_words(phrases: dict[str, Any]) -> dict[str, Any]:
+    """The schema of phrases, of which one alone may stand without a list."""
+    several = {k: v for k, v in phrases.items() if k not in ("default", "title")}
+    return {"anyOf": [several["items"], several]}
 
 
 def _led(value: Any) -> Any:

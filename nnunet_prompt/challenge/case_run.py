@@ -9,11 +9,12 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.challenge.asked import ask_network
@@ -31,6 +32,7 @@ from nnunet_prompt.io.nifti import NiftiVolume, write_labels_like
 from nnunet_prompt.io.repair import MAX_VOXELS, mended_place, read_mended, read_mended_grid
 from nnunet_prompt.prompt_files.infer_convention import Reading
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, shorten
+from nnunet_prompt.prompt_files.prompts_json_text import with_texts
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 
@@ -93,6 +95,7 @@ class CaseRun:
         self.troubles: list[Trouble] = []
         self.notes: list[str] = []
         self.tiles = 0
+        self.named: LabelArray | None = None  # the label map of what words name, in the file frame
 
     def load(self, *, voxels: bool = True) -> Loaded | None:
         """Reads the images, or only where they lie without `voxels`, and places the prompts.
@@ -128,8 +131,11 @@ class CaseRun:
         return Loaded(volumes, reference, seen, to_pls, prompts)
 
     def predict(self, loaded: Loaded, effort: Effort) -> LabelArray | None:
-        """The predicted label map in the file frame, or None where there can be none."""
-        if not loaded.prompts.labels:
+        """The predicted label map in the file frame of what is pointed at, or None where there can be none.
+
+        What words name is kept in `named`, so that neither costs the other.
+        """
+        if not loaded.prompts.labels and not loaded.prompts.named:
             return None
         if effort.mode == "prompts":
             self.trouble("there is no time for the network" + ALONE)
@@ -140,11 +146,20 @@ class CaseRun:
         if effort.mode == "fast":
             predictor = without_mirroring(predictor)
             self.trouble("done without mirroring, to save time")
-        try:
-            return self._ask(predictor, loaded, stop)
-        except Exception as error:
-            self._trouble("prediction", error, ALONE)
-            return None
+        labels = None
+        if loaded.prompts.labels:
+            try:
+                pointed = replace(loaded.prompts, named={})
+                labels = self._ask(predictor, replace(loaded, prompts=pointed), stop)
+            except Exception as error:
+                self._trouble("prediction", error, ALONE)
+        if loaded.prompts.named:
+            try:
+                by_name = replace(loaded.prompts, labels={})
+                self.named = self._ask(predictor, replace(loaded, prompts=by_name), stop)
+            except Exception as error:
+                self._trouble("prediction", error, "; what its words name is left out")
+        return labels
 
     def write(self, loaded: Loaded, labels: LabelArray | None, target: Path) -> None:
         """Writes the mask, from the prompts where there are no `labels`."""
@@ -155,6 +170,9 @@ class CaseRun:
                 )
             else:
                 in_pls = loaded.to_pls.apply(labels)
+            if self.named is not None:
+                kept = keep_allowed(in_pls, loaded.prompts)
+                in_pls = np.where(kept == 0, loaded.to_pls.apply(self.named), kept)
             allowed = loaded.to_pls.inverse().apply(keep_allowed(in_pls, loaded.prompts))
             write_labels_like(target, allowed, loaded.reference)
         except Exception as error:
@@ -229,6 +247,10 @@ class CaseRun:
         raw, reading = self.setting.prompts.cases[self.key], self.setting.reading
         axis = reading.slice_axes.get(self.key, 2)
         prompts, problems = raw.place(to_pls.target_shape, reading.convention, axis)
+        if raw.texts:
+            depth, table = to_pls.target_shape[axis], self.setting.predictor.table
+            prompts, lines = with_texts(prompts, raw, depth, reading.convention, table)
+            problems = (*problems, *lines)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             self._trouble("prompts", f"{problems[0]}{more}; repaired or left out")

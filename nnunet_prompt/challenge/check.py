@@ -27,6 +27,7 @@ from nnunet_prompt.io.repair import read_mended
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
 from nnunet_prompt.prompt_files.prompts_json import PromptsJson, read_prompts_json
 from nnunet_prompt.prompt_files.prompts_json_convention import ALL_OPEN, GivenConvention
+from nnunet_prompt.prompt_files.prompts_json_text import text_slices
 from nnunet_prompt.prompts.frames import AxisMap, pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 
@@ -120,12 +121,17 @@ class Expected:
     def _label_problems(self, mask: NiftiVolume, to_pls: AxisMap) -> Iterator[str]:
         said = self._said(to_pls)
         planes = np.moveaxis(to_pls.apply(mask.array), said.slice_axis, 0)
-        slices = said.slices or {}
+        slices = dict(said.slices or {})
+        by_words, free = self._words(planes.shape[0])
+        for k, labels in by_words.items():
+            slices[k] = slices.get(k, frozenset()) | labels
         named = frozenset[int]().union(*slices.values())
         nobody: frozenset[int] = frozenset()
         null: list[int] = []
         wrong: dict[float, list[int]] = {}
         for k, plane in enumerate(planes):
+            if k in free:
+                continue
             allowed = slices.get(k, nobody)
             strays = [v for v in np.unique(plane).tolist() if v != 0 and v not in allowed]
             number = k + self.reading.convention.base
@@ -141,6 +147,12 @@ class Expected:
                 yield f"holds the value {value:g}, expected 0 or a label that its prompts name"
         if null:
             yield f"is not 0 in {_listed(null)}, for which there are no prompts"
+
+    def _words(self, depth: int) -> tuple[dict[int, frozenset[int]], frozenset[int]]:
+        """What words allow: labels by slice, and slices where they may mean any label, which a model would know."""
+        if self.key is None:
+            return {}, frozenset()
+        return text_slices(self.prompts.cases[self.key], depth, self.reading.convention)
 
     def _said(self, to_pls: AxisMap) -> CasePrompts:
         if self.key is None:

@@ -131,6 +131,13 @@ def how_to_run(parser: argparse.ArgumentParser) -> None:
         help="adapter that `learn` wrote from this model: its structures, tuned weights",
     )
     parser.add_argument(
+        "--word-bank",
+        type=Path,
+        metavar="FILE.npz",
+        help="bank of paraphrases with their embeddings, for words that name structures (default: words.npz of the"
+        " model, where it has one; docs/prompts.md)",
+    )
+    parser.add_argument(
         "--window",
         choices=("prompted", "full"),
         default="prompted",
@@ -168,6 +175,7 @@ def predict_options(args: argparse.Namespace) -> PredictOptions:
         consistent=args.consistent,
         one_component=args.one_component,
         adapter=args.adapter,
+        word_bank=args.word_bank,
     )
 
 

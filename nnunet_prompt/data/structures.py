@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 from nnunet_prompt.common.errors import DatasetError
 from nnunet_prompt.data.labels import foreground_labels
-from nnunet_prompt.data.words import find_words, report
+from nnunet_prompt.data.word_bank import WordBank, find_phrase
+from nnunet_prompt.data.words import report
 from nnunet_prompt.io.names import composed, entry_of
 
 BLOCK = "nnunet_prompt"
@@ -64,6 +65,7 @@ class StructureTable:
     annotated: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     prompted: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     weights: Mapping[str, float] = field(default_factory=dict, repr=False)
+    bank: WordBank | None = field(default=None, repr=False, compare=False)  # of paraphrases
 
     def __post_init__(self) -> None:
         labels = [s.label for s in self.structures]
@@ -147,7 +149,7 @@ class StructureTable:
     def find(self, wanted: str) -> Structure:
         """The structure with that name or that official value; of a part and its whole with one value, the whole.
 
-        Else the one that the words of `wanted` mean (`data.words`); what was forgiven in them is logged. Raises
+        Else the one that the words of `wanted` mean (`data.words`, then the bank); what was forgiven is logged. Raises
         `DatasetError` if there is none, or if it could be two.
         """
         named = [s for s in self.structures if composed(s.name) == composed(wanted)]
@@ -155,7 +157,8 @@ class StructureTable:
         if named or valued:
             return max(named or valued, key=lambda s: len(set(s.members)))
         try:
-            found = find_words(wanted, {s.name: s.aliases for s in self.structures})
+            names = {s.name: s.aliases for s in self.structures}
+            found = find_phrase(wanted, names, self.bank)
         except DatasetError as error:
             listed = [f"{s.name} ({s.official})" for s in self.structures]
             known = ", ".join(listed[:20]) + (", ..." if len(listed) > 20 else "")

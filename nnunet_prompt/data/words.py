@@ -25,6 +25,15 @@ _SIDES = frozenset({"left", "right"})
 _log = logging.getLogger(__name__)
 
 
+class NotUnderstood(DatasetError):
+    """A phrase whose words mean no anatomy that is known, as opposed to two structures, or to other anatomy.
+
+    `holds_name` is True where a structure's whole name is among them, as in "liver tumour".
+    """
+
+    holds_name = False
+
+
 @dataclass(frozen=True, slots=True)
 class Anatomy:
     """A row of `anatomy.csv`: a name, its SNOMED CT code, the code of its side, and what else it is called."""
@@ -65,7 +74,8 @@ def anatomy() -> tuple[Anatomy, ...]:
 def find_words(phrase: str, structures: Mapping[str, Iterable[str]]) -> Found:
     """The structure that a phrase means; `structures` are names with aliases of their own.
 
-    Raises `DatasetError` where the phrase means none of them, or could mean two: it then names both.
+    Raises `DatasetError` where the phrase means none of them, or could mean two: it then names both. Its child
+    `NotUnderstood` is for phrases that are no known anatomy at all.
     """
     known = _Known.of(structures)
     exact = known.named(_code(phrase))
@@ -73,13 +83,22 @@ def find_words(phrase: str, structures: Mapping[str, Iterable[str]]) -> Found:
         return Found(_only(phrase, exact))
     asked = forms.words(phrase, known.vocabulary)
     if not asked.meant:
-        raise DatasetError(f"no structure {phrase!r}")
+        raise NotUnderstood(f"no structure {phrase!r}")
     results = [known.sets.get(words, frozenset()) for words in asked.readings]
     named = frozenset[str]().union(*results)
     if len(named) != 1 or not all(results):
         raise _refusal(phrase, asked, named, known)
     (name,) = named
     return Found(name, "; ".join(asked.notes))
+
+
+def plainly(phrase: str, structures: Mapping[str, Iterable[str]]) -> frozenset[str] | None:
+    """The structures that a name or an alias means, with nothing forgiven and no words left out but fillers.
+
+    None where it is no known anatomy, nothing where it is anatomy that `structures` do not have.
+    """
+    known = _Known.of(structures)
+    return known.named(_code(phrase)) or known.sets.get(forms.plain(phrase))
 
 
 def _code(phrase: str) -> str:
@@ -169,12 +188,16 @@ def _refusal(phrase: str, asked: forms.Asked, named: frozenset[str], known: _Kno
     near = sorted(_near(asked.meant, known))
     unknown = sorted(asked.meant - known.vocabulary)
     why = f" (not understood: {', '.join(unknown)})" if unknown else ""
+    is_anatomy = any(words in known.sets for words in (asked.meant, *asked.readings))
+    hint = f", did you mean {near[0]!r}?" if near else ""
     if len(near) > 1:
-        both = " or ".join(map(repr, near[:2]))
-        return DatasetError(f"no structure {phrase!r}{why}: could be {both}: name one of them")
-    return DatasetError(
-        f"no structure {phrase!r}{why}" + (f", did you mean {near[0]!r}?" if near else "")
-    )
+        hint = f": could be {' or '.join(map(repr, near[:2]))}: name one of them"
+    line = f"no structure {phrase!r}{why}{hint}"
+    if is_anatomy or (near and not unknown):
+        return DatasetError(line)
+    error = NotUnderstood(line)
+    error.holds_name = any(names and words < asked.meant for words, names in known.sets.items())
+    return error
 
 
 @cache

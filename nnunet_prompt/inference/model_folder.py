@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, device, nn
 from nnunet_prompt.common.errors import ModelError, raise_system_error
 from nnunet_prompt.data.plans_reader import ITK, ImageReader
 from nnunet_prompt.data.structures import StructureTable, structures_from_dataset_json
+from nnunet_prompt.data.word_bank import find_bank
 from nnunet_prompt.inference.folds import Fold, fold_checkpoints, report_folds
 from nnunet_prompt.inference.model_files import CAPABILITY_KEY, find_capability
 from nnunet_prompt.inference.options import PredictOptions
@@ -90,7 +91,8 @@ def load_model(folder: Path, options: PredictOptions) -> LoadedModel:
         tuned = with_adapter(options.adapter, folds)
         folds, checkpoints = {tuned.fold: folds[tuned.fold]}, [tuned.checkpoint]
         dataset_json = tuned.dataset_json
-    table = structures_from_dataset_json(dataset_json)
+    bank = find_bank(folder, options.word_bank)
+    table = replace(structures_from_dataset_json(dataset_json), bank=bank)
     weights = tuple(plain_names(c["network_weights"]) for c in checkpoints)
     try:
         name = checkpoints[0]["init_args"]["configuration"]

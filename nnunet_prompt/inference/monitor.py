@@ -103,7 +103,7 @@ class Monitor:
                 "volume_ml": float(inside.sum()) * float(np.prod(spacing)) / 1000,
                 "entropy": self._seen.entropy(channel),
             }
-            if loaded.prompts is not None:
+            if loaded.prompts is not None and value in loaded.prompts.labels:
                 own["added_tiles"] = _share_of_added(masked, value)
                 own["agreement"] = agreement(loaded.prompts.labels[value], inside, loaded)
             rows.append(shared | own)
@@ -120,6 +120,8 @@ class Monitor:
         names = {s.official: s.name for s in reversed(table.structures)}
         for label in loaded.prompts.labels:
             yield names.get(label, str(label)), label, 0
+        for label, name in loaded.prompts.named.items():
+            yield name, label, table.find(name).label
 
 
 class _Seen:

@@ -42,6 +42,7 @@ class PredictOptions:
     # only one component of structures that are one in every training case, see `inference.components`
     one_component: bool = True
     adapter: Path | None = None  # what `nnunet-prompt learn` wrote: its structures, tuned weights
+    word_bank: Path | None = None  # paraphrases (`data.word_bank`); None: words.npz of the model
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -49,8 +50,9 @@ class PredictOptions:
             raise NNUNetPromptError(
                 f"step size: expected more than 0 and at most 1, found {self.step_size}"
             )
-        if self.adapter is not None:
-            object.__setattr__(self, "adapter", as_path("adapter", self.adapter))
+        for name in ("adapter", "word_bank"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_path(name, getattr(self, name)))
         if self.device is not None and not _is_one_of(self.device, ("cpu", "cuda", "mps")):
             raise NNUNetPromptError(
                 f"device: expected cpu, cuda or mps, found {shown(self.device)}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference import sequence_fusion as fusion
+from nnunet_prompt.inference.by_name import add_named
 from nnunet_prompt.inference.case_runner import StagedPredictor, report
 from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import LabelMap
@@ -26,6 +28,7 @@ from nnunet_prompt.io.image_files import write_label_file
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.io.threads import checkpoint
 from nnunet_prompt.prompt_files.prompt_file import PromptFile
+from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 
 
@@ -74,7 +77,8 @@ class CaseToDo:
 class LoadedCase:
     """A preprocessed case with its prompts; `reference` is its first image without voxels, `notes` are for users.
 
-    `automatic` is the mask that prompts correct, on the grid of `reference`.
+    `automatic` is the mask that prompts correct, on the grid of `reference`; `whole` the case as the structure heads
+    take it, where the prompts name some.
     """
 
     case: CaseToDo
@@ -83,6 +87,7 @@ class LoadedCase:
     prompts: CasePrompts | None
     notes: tuple[str, ...]
     automatic: LabelMap | None = None
+    whole: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +138,18 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
         else:
             prompts = asked.prompts.prompts(case.images.case, first, warn=notes.append)
     if automatic is not None and prompts is not None:
-        prompts = with_masks(prompts, automatic, first)
-    notes += [] if prompts is None else _unsaid(prompts)
+        prompts = with_masks(_without_names(prompts, notes), automatic, first)
+    notes += [] if prompts is None else _unsaid(prompts, asked)
     checkpoint()
+    named = prompts is not None and bool(prompts.named)
     try:
-        placed = predictor.place(list(volumes.values()), whole=prompts is None)
+        whole = predictor.place(list(volumes.values()), whole=True) if named else None
+        placed = whole
+        if prompts is None or prompts.labels or not named:
+            placed = predictor.place(list(volumes.values()), whole=prompts is None)
     except ImageError as error:  # a header may be the reason
         raise ImageError("; ".join((str(error), *notes))) from error
-    return LoadedCase(case, reference, placed, prompts, tuple(notes), automatic)
+    return LoadedCase(case, reference, placed, prompts, tuple(notes), automatic, whole)
 
 
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
@@ -154,10 +163,31 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
         labels = predictor.answer_structures(loaded.placed, asked.structures)
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
-        labels, tally = answer.labels, Tally(dict(answer.tiles), dict(answer.grown))
+        labels = answer.labels
+        if loaded.prompts.labels or not loaded.prompts.named:
+            tally = Tally(dict(answer.tiles), dict(answer.grown))
         if loaded.automatic is not None:
             labels = corrected(loaded.automatic, labels, list(loaded.prompts.labels))
+        labels = _with_named(predictor, loaded, loaded.prompts, labels)
     return MaskedCase(loaded.case, loaded.reference, labels, tally)
+
+
+def _with_named(
+    predictor: StagedPredictor, loaded: LoadedCase, prompts: CasePrompts, labels: LabelMap
+) -> LabelMap:
+    """The label map, and what the prompts name."""
+    to_pls = pls_map(loaded.reference.affine, loaded.reference.shape)
+    ask = partial(predictor.answer_structures, loaded.whole)
+    return add_named(labels, prompts, predictor.table, ask, to_pls)
+
+
+def _without_names(prompts: CasePrompts, notes: list[str]) -> CasePrompts:
+    """Words do not state what is wrong with a mask."""
+    notes += [
+        f"label {label}: its text corrects nothing, so that the automatic mask of {name!r} stays as it is"
+        for label, name in prompts.named.items()
+    ]
+    return replace(prompts, named={})
 
 
 def _structures_with_maps(
@@ -185,7 +215,9 @@ def _prompted_with_logits(
     labels = predictor.merge(placed, prompts, found)
     if loaded.automatic is not None:
         labels = corrected(loaded.automatic, labels, list(prompts.labels))
-    named = () if asked.prompts is None else asked.prompts.labels(loaded.case.images.case)
+    labels = _with_named(predictor, loaded, prompts, labels)
+    case = loaded.case.images.case
+    named = () if asked.prompts is None else asked.prompts.labels(case, texts=False)
     answers = {
         str(k): [found[k]] if k in found else [] for k in dict.fromkeys((*prompts.labels, *named))
     }
@@ -209,9 +241,13 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
     return masked.tally
 
 
-def _unsaid(prompts: CasePrompts) -> list[str]:
-    """A line for each label of which the prompts do not state where it is."""
+def _unsaid(prompts: CasePrompts, asked: Asked) -> list[str]:
+    """A line for each label of which the prompts do not state where it is, and for those without probabilities."""
+    without_map = prompts.named if asked.probabilities else ()
     return [
+        f"label {label}: its text names it, so that no probabilities are written for it"
+        for label in without_map
+    ] + [
         f"label {label}: only negative prompts, so that its mask is empty; give at least one that is positive"
         for label, said in prompts.labels.items()
         if not said.says_where

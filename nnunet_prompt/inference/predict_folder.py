@@ -147,7 +147,7 @@ class Kept:
 
     def _keys(self, case: str) -> Iterable[str]:
         if self.asked.prompts is not None:
-            return map(str, self.asked.prompts.labels(case))
+            return map(str, self.asked.prompts.labels(case, texts=False))
         return structure_keys(self.table, self.asked.structures)
 
     def _labels(self, case: str) -> frozenset[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from nnunet_prompt.common.arguments import as_path, one_of
 from nnunet_prompt.common.errors import PromptError
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference.automatic import AutomaticPass
+from nnunet_prompt.inference.by_name import add_named
 from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
 from nnunet_prompt.inference.find import find_objects
@@ -181,10 +183,17 @@ class PromptPredictor:
     def predict_prompts(self, images: Images, prompts: Prompts) -> LabelMap:
         """As `predict`, in voxels, or in the frame that `CasePrompts` states.
 
-        Where `prompts.slices` is given, a label appears only in slices where it was prompted.
+        Where `prompts.slices` is given, a label appears only in slices where it was prompted. The structure heads
+        answer for labels in `prompts.named`, where nothing else is found.
         """
         prompts = as_case_prompts(prompts, self.table)  # before the image is worked on
-        return self.answer(self.place(images), prompts).labels
+        labels = self.answer(self.place(images), prompts).labels
+        if not prompts.named:
+            return labels
+        volumes = as_volumes(images, self.reader)
+        to_pls = pls_map(volumes[0].affine, volumes[0].shape)
+        ask = partial(self.predict_structures, volumes)
+        return add_named(labels, prompts, self.table, ask, to_pls)
 
     def object_logits(self, images: Images, prompts: Prompts) -> ObjectLogits:
         """Predicts the logits that `predict_prompts` merges, on the file grid of `images[0]`; raises like it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnunet_prompt.common.errors import ImageError, NNUNetPromptError
+from nnunet_prompt.inference.by_name import add_named
 from nnunet_prompt.inference.case_runner import Predictor
 from nnunet_prompt.inference.merge import LabelMap, label_type, merge_objects, slice_gate
 from nnunet_prompt.inference.object_logits import ObjectLogits
@@ -105,8 +107,24 @@ def predict_case(
     `volumes` are those of `read_case`. A model of one channel is asked for each sequence, one at a time; one of three
     takes them as the channels `STACKED`, zeros where one is missing, as its training data had them. Sequences on
     another grid, and those that cannot be predicted for their own sake, are left out, which is reported to `warn`.
-    Raises like `predict_prompts`.
+    What `prompts.named` names is looked for in the sequence that is trusted most for it. Raises like
+    `predict_prompts`.
     """
+    reference = next(iter(volumes.values()))
+    labels: LabelMap = np.zeros(reference.shape, np.uint8)
+    if prompts.labels or not prompts.named:
+        labels = _pointed(predictor, volumes, replace(prompts, named={}), warn)
+    if not prompts.named:
+        return labels
+    ask = partial(_structures, predictor, volumes)
+    to_pls = pls_map(reference.affine, reference.shape)
+    return add_named(labels, prompts, predictor.table, ask, to_pls)
+
+
+def _pointed(
+    predictor: Predictor, volumes: Mapping[str, NiftiVolume], prompts: CasePrompts, warn: Warn
+) -> LabelMap:
+    """What the prompts point at."""
     if not are_sequences(volumes):
         return np.asarray(predictor.predict_prompts(list(volumes.values()), prompts))
     here = _on_one_grid(volumes, warn)
@@ -129,6 +147,26 @@ def predict_case(
         warn(f"{reason}; this sequence is left out")
     reference = next(iter(here.values()))
     return votes.merge(prompts, pls_map(reference.affine, reference.shape))
+
+
+def _structures(
+    predictor: Predictor, volumes: Mapping[str, NiftiVolume], names: Sequence[str]
+) -> LabelMap:
+    """The structures of these names, each in the sequence that is trusted most for it: official values."""
+    if not are_sequences(volumes):
+        return predictor.predict_structures(list(volumes.values()), names)
+    here = _on_one_grid(volumes, _log.debug)  # what is left out was reported, or will be
+    if predictor.n_image_channels == len(STACKED):
+        return predictor.predict_structures(_stack(here, _log.debug), names)
+    by_tag: dict[str, list[str]] = {}
+    for name in names:
+        official = predictor.table.find(name).official
+        by_tag.setdefault(max(here, key=partial(trust, official)), []).append(name)
+    found = [predictor.predict_structures([here[tag]], some) for tag, some in by_tag.items()]
+    labels = np.zeros(found[0].shape, np.result_type(*found))
+    for one in found:
+        np.copyto(labels, one, where=labels == 0)
+    return labels
 
 
 @dataclass(slots=True)

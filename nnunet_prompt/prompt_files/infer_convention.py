@@ -28,6 +28,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import (
     GivenConvention,
     JsonConvention,
     Order,
+    RawCase,
 )
 from nnunet_prompt.prompt_files.slice_votes import vote_axis, vote_base
 from nnunet_prompt.prompt_files.tissue_votes import by_tissue, pick, weigh
@@ -61,6 +62,8 @@ def settle(
     `cases` are keys of `prompts`, each with the path of one image. Images that cannot be read decide nothing; without
     any, the reading is the default. The same files give the same reading. Raises nothing.
     """
+    if cases and all(_is_words(prompts.cases.get(key)) for key, _ in cases):
+        return Reading()  # nothing has a place that could be read in two ways
     log = _Log(prompts.source)
     views = _views(prompts, cases)
     views = _along_their_slices(views, log)
@@ -71,6 +74,16 @@ def settle(
     axes = {view.key: view.axis for view in views if view.axis != 2}
     return Reading(
         JsonConvention(order, base, inclusive), axes, tuple(log.notes), tuple(log.guessed)
+    )
+
+
+def _is_words(raw: RawCase | None) -> bool:
+    """Whether a case has words for the whole case and nothing else."""
+    return (
+        raw is not None
+        and bool(raw.texts)
+        and not raw.slices
+        and all(text.slice is None for text in raw.texts)
     )
 
 

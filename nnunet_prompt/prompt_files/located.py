@@ -6,7 +6,7 @@ prompts, and `place` makes of those of one case prompts of the image file's arra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError, PromptError, PromptFi
 from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files.label_text import LabelText, understand
+from nnunet_prompt.prompt_files.text import Text, understand_texts
 from nnunet_prompt.prompts.checks import Coordinate
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet, Scribble
 from nnunet_prompt.prompts.world import Edges, Space, ToVoxels, enclosing, to_voxels
@@ -65,15 +66,23 @@ class MaskAt:
 
 
 @dataclass(frozen=True, slots=True)
+class TextAt:
+    """A phrase that names a structure, anywhere in the image."""
+
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
 class Located:
     """One prompt of a file. `where` is its place in the file, for messages; `positive` None leaves it to the label.
 
-    `flat` is for positions of two coordinates: the image must be a single slice.
+    `flat` is for positions of two coordinates: the image must be a single slice. A text may have a label without
+    candidates, for the value of the structure that it means.
     """
 
     where: str
     label: LabelText
-    what: PointAt | BoxAt | BodyAt | PathAt | MaskAt
+    what: PointAt | BoxAt | BodyAt | PathAt | MaskAt | TextAt
     space: Space = "voxel"
     positive: bool | None = None
     flat: bool = False
@@ -85,16 +94,21 @@ def place(
     """The prompts of one case in the file frame of its image; names of labels are those of `table`.
 
     A box that is rotated against the image becomes the smallest box of voxels around it, and one that leaves the image
-    is cut off there; `warn` gets a line about either (a box that counts voxels is refused instead). Raises
-    `PromptFileError` for labels that are not known, positions outside the image and masks that do not fit it.
+    is cut off there; `warn` gets a line about either (a box that counts voxels is refused instead), and about a text
+    that names nothing. Raises `PromptFileError` for labels that are not known, positions outside the image, masks that
+    do not fit it, and where nothing is left.
     """
     sets: dict[int, _Gathered] = {}
     keys: dict[int, str] = {}
     for one in prompts:
         try:
+            if not one.label.candidates:
+                continue  # a text without a label
             meaning = understand(one.label, table)
             if one.label.exact:
                 _check_once(keys, meaning.label, one.label.candidates[0])
+            if isinstance(one.what, TextAt):
+                continue
             if isinstance(one.what, MaskAt) and meaning.candidate:
                 warn(f"{one.where}: its name is not a label; taken as label {meaning.label}")
             positive = one.positive if one.positive is not None else meaning.positive
@@ -102,7 +116,28 @@ def place(
             here.add(one, positive is not False)
         except NNUNetPromptError as error:
             raise PromptFileError(f"{one.where}: {error}") from error
-    return CasePrompts({label: found.prompts() for label, found in sets.items()})
+    meant = understand_texts(texts_of(prompts, table), sets, table)
+    report_texts(meant.lines, warn, left=bool(sets or meant.named))
+    labels = {label: found.prompts() for label, found in sets.items()}
+    return CasePrompts(labels, named=meant.named)
+
+
+def texts_of(prompts: Iterable[Located], table: StructureTable | None) -> list[Text]:
+    """The texts among the prompts. Raises `PromptError` for a label that is not known."""
+    found = []
+    for one in prompts:
+        if isinstance(one.what, TextAt):
+            label = understand(one.label, table).label if one.label.candidates else None
+            found.append(Text(one.where, one.what.phrase, label))
+    return found
+
+
+def report_texts(lines: Sequence[str], warn: Warn, *, left: bool) -> None:
+    """Warns of texts that were refused. Raises `PromptFileError` with the first where nothing is `left`."""
+    if lines and not left:
+        raise PromptFileError(lines[0] + (f" (and {len(lines) - 1} more)" if lines[1:] else ""))
+    for line in lines:
+        warn(line)
 
 
 def _check_once(keys: dict[int, str], label: int, key: str) -> None:
@@ -156,7 +191,7 @@ class _Gathered:
                     f" voxels around it, {_rounded(edges.lower)} to {_rounded(edges.upper)}"
                 )
             self.boxes.append(self._cut(edges, positive, prompt.where))
-        else:
+        elif isinstance(what, MaskAt):
             self._add_mask(what.read(self.image, self.warn), positive)
 
     def _inside(

@@ -5,14 +5,16 @@
         "boxes":     [{"lower": [i, j, k], "upper": [i, j, k], "positive": true}],
         "scribbles": [[[i, j, k], ...], {"path": [[i, j, k], ...], "positive": true}],
         "mask": "rough_mask.nii.gz", "mask_label": 1,
-        "negative_mask": "others.nii.gz", "negative_mask_label": 2}}}}
+        "negative_mask": "others.nii.gz", "negative_mask_label": 2,
+        "text": "left ventricular cavity"}}}}
 
 Labels are whole numbers or names of the model's structures. "space" is "voxel" (of the image file's array, in nibabel's
 axis order; the default), "RAS" or "LPS" (mm), and may stand in the file, in a case, a label or a prompt: the innermost
 counts. Boxes of voxels are half-open, boxes in mm lie between two corners. "positive" is true where it is left out. A
 mask lies on the image's grid and its path is relative to the prompts file; it is the voxels of value "mask_label", or
-all that are not 0. A negative mask, read alike, is where the label is not. A file of one case may have "labels" instead
-of "cases".
+all that are not 0. A negative mask, read alike, is where the label is not. A text, or a list of them, names a structure
+of the model, which answers for a label that nothing points at; as the key of a case it has no label. A file of one case
+may have "labels" instead of "cases".
 """
 
 from __future__ import annotations
@@ -24,13 +26,30 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from nnunet_prompt.common.errors import PromptFileError
 from nnunet_prompt.prompt_files.label_text import LabelText, is_label_key
-from nnunet_prompt.prompt_files.located import BodyAt, BoxAt, Located, MaskAt, PathAt, PointAt
+from nnunet_prompt.prompt_files.located import (
+    BodyAt,
+    BoxAt,
+    Located,
+    MaskAt,
+    PathAt,
+    PointAt,
+    TextAt,
+)
 from nnunet_prompt.prompt_files.prompts_json import MAX_NUMBER, shorten
 from nnunet_prompt.prompt_files.segmentation import read_mask
+from nnunet_prompt.prompt_files.text import LONGEST, TEXT_SAMPLE, as_phrases
 from nnunet_prompt.prompts.world import Space
 
 FORMAT = "nnunet-prompt"
@@ -44,6 +63,7 @@ _SAMPLES = {
     "negative_mask": '"negative_mask": "others.nii.gz", "negative_mask_label": 2',
     "negative_mask_label": '"negative_mask": "others.nii.gz", "negative_mask_label": 2',
     "space": '"space": "RAS"',
+    "text": TEXT_SAMPLE,
 }
 
 
@@ -91,6 +111,12 @@ _Sign = Annotated[bool, Field(strict=True)]
 _Space = Literal["voxel", "RAS", "LPS"]
 _Path = Annotated[str, Field(min_length=1)]
 _Value = Annotated[int, Field(strict=True, gt=0)]
+_Phrase = Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"\S")]
+_Phrases = Annotated[
+    tuple[_Phrase, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
 
 
 class _Model(BaseModel):
@@ -139,11 +165,14 @@ class _Label(_Model):
     mask_label: _Value | None = None
     negative_mask: _Path | None = None
     negative_mask_label: _Value | None = None
+    text: _Phrases = ()
     space: _Space | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
+        if isinstance(value, str) or as_phrases(value) is not None:
+            return {"text": value}
         return {"points": value} if isinstance(value, (list, tuple)) else value
 
     @model_validator(mode="after")
@@ -152,9 +181,11 @@ class _Label(_Model):
             raise ValueError("mask_label needs a mask")
         if self.negative_mask is None and self.negative_mask_label is not None:
             raise ValueError("negative_mask_label needs a negative_mask")
-        given = (self.points, self.boxes, self.scribbles, self.mask, self.negative_mask)
-        if not any(given):
-            raise ValueError("no prompt: give points, boxes, scribbles, a mask or a negative_mask")
+        shapes = (self.points, self.boxes, self.scribbles, self.mask, self.negative_mask)
+        if not any((*shapes, self.text)):
+            raise ValueError(
+                "no prompt: give points, boxes, scribbles, a mask, a negative_mask or a text"
+            )
         return self
 
     def masks(self, folder: Path) -> Iterator[tuple[MaskAt, bool]]:
@@ -169,20 +200,25 @@ class _Label(_Model):
 
 
 class _OwnCase(_Model):
-    """The labels of a case, and the space of what they hold."""
+    """The labels of a case, the space of what they hold, and texts without a label."""
 
     labels: dict[Annotated[str, AfterValidator(_check_label)], _Label]
     space: _Space | None = None
+    text: _Phrases = ()
 
 
 def _split_case(value: Any) -> Any:
-    """A case of the file, whose key "space" stands among its labels."""
+    """A case of the file, whose keys "space" and "text" stand among its labels; or the text of one, alone."""
+    if isinstance(value, str) or as_phrases(value) is not None:
+        return {"labels": {}, "text": value}
     if not isinstance(value, dict):
         return value
-    space = value.get("space")
-    if isinstance(space, str):
-        return {"labels": {k: v for k, v in value.items() if k != "space"}, "space": space}
-    return {"labels": value}
+    apart = {"space"} if isinstance(value.get("space"), str) else set()
+    if "text" in value and not isinstance(value["text"], dict):
+        apart.add("text")
+    return {k: value[k] for k in apart} | {
+        "labels": {k: v for k, v in value.items() if k not in apart}
+    }
 
 
 class _OwnFile(_Model):
@@ -215,6 +251,10 @@ def _located(case: _OwnCase, space: _Space, where: str, folder: Path) -> Iterato
             yield Located(there, text, PathAt(scribble.path), one, scribble.positive)
         for mask, positive in label.masks(folder):
             yield Located(there, text, mask, positive=positive)
+        for phrase in label.text:
+            yield Located(there, text, TextAt(phrase))
+    for phrase in case.text:
+        yield Located(where, LabelText(()), TextAt(phrase))
 
 
 def _box(box: _Box, space: Space, where: str, i: int) -> BoxAt | BodyAt:

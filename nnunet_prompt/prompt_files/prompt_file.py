@@ -16,7 +16,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nnunet_prompt.common.arguments import as_path, check_type
 from nnunet_prompt.common.errors import NNUNetPromptError, PromptFileError
@@ -26,8 +25,17 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from nnunet_prompt.prompt_files import own_form, slicer
 from nnunet_prompt.prompt_files.added import is_added, read_added
 from nnunet_prompt.prompt_files.infer_convention import Reading, settle
+from nnunet_prompt.prompt_files.json_content import cases_of_slices, load_or_hint
 from nnunet_prompt.prompt_files.label_text import understand
-from nnunet_prompt.prompt_files.located import Located, MaskAt, Warn, place
+from nnunet_prompt.prompt_files.located import (
+    Located,
+    MaskAt,
+    TextAt,
+    Warn,
+    place,
+    report_texts,
+    texts_of,
+)
 from nnunet_prompt.prompt_files.napari import DEFAULT_AXES, Axes
 from nnunet_prompt.prompt_files.prompt_folder import (
     FORMS,
@@ -38,10 +46,7 @@ from nnunet_prompt.prompt_files.prompt_folder import (
     stem_of,
 )
 from nnunet_prompt.prompt_files.prompts_json import (
-    SAMPLE,
     PromptsJson,
-    load_json,
-    parse_prompts_json,
     shorten,
 )
 from nnunet_prompt.prompt_files.prompts_json_convention import (
@@ -50,6 +55,8 @@ from nnunet_prompt.prompt_files.prompts_json_convention import (
     JsonConvention,
     RawCase,
 )
+from nnunet_prompt.prompt_files.prompts_json_text import with_texts
+from nnunet_prompt.prompt_files.text import labels_of
 from nnunet_prompt.prompts.frames import pls_map
 from nnunet_prompt.prompts.types import CasePrompts
 
@@ -100,15 +107,24 @@ class PromptFile:
                     found.add(one.what.path)
         return tuple(sorted(found))
 
-    def labels(self, case: str) -> frozenset[int]:
-        """The labels that the prompts name for a case; none for a case without prompts, or with some that are wrong."""
+    def labels(self, case: str, *, texts: bool = True) -> frozenset[int]:
+        """The labels that the prompts name for a case, without `texts` those that something points at.
+
+        None for a case without prompts, or with some that are wrong.
+        """
         key = find_key(self.cases, case, sequences=False)
         found: Content = () if key is None else self.cases[key]
         if isinstance(found, RawCase):
-            return frozenset(label for sets in found.slices.values() for label in sets)
+            pointed = frozenset(label for sets in found.slices.values() for label in sets)
+            return pointed | labels_of(found.texts if texts else (), self.table)
         try:
             located = [one for each in found for one in self._read(each, case)]
-            return frozenset(understand(one.label, self.table).label for one in located)
+            pointed = frozenset(
+                understand(one.label, self.table).label
+                for one in located
+                if not isinstance(one.what, TextAt)
+            )
+            return pointed | labels_of(texts_of(located, self.table) if texts else (), self.table)
         except NNUNetPromptError:  # an error of this case, later
             return frozenset()
 
@@ -208,7 +224,11 @@ class PromptFile:
             for line in (*reading.notes, *reading.guessed):
                 warn(line)
         shape = pls_map(image.affine, image.shape).target_shape
-        return raw.to_prompts(shape, reading.convention, reading.slice_axes.get(key, 2))
+        axis = reading.slice_axes.get(key, 2)
+        prompts = raw.to_prompts(shape, reading.convention, axis)
+        prompts, lines = with_texts(prompts, raw, shape[axis], reading.convention, self.table)
+        report_texts(lines, warn, left=bool(prompts.labels or prompts.named))
+        return prompts
 
     def _assigned(self, images: Mapping[str, Path], warn: Warn) -> dict[str, Content]:
         if self.path.is_dir():
@@ -263,7 +283,7 @@ def load_prompts(
     if path.name.lower().endswith(OF_ONE_CASE):
         FileOfCase(path).check(axes or DEFAULT_AXES)
         return file
-    content = read_added(path) if is_added(path) else _load(path)
+    content = read_added(path) if is_added(path) else load_or_hint(path)
     if slicer.is_markups(content):
         slicer.parse_markups(content, path.name, ())
         return file
@@ -271,29 +291,4 @@ def load_prompts(
         cases = own_form.parse_own_form(content, path)
         named = {key: value for key, value in cases.items() if key is not None}
         return replace(file, cases=named, loose=False) if named == cases else file
-    return replace(file, cases=_slices(content, path), loose=False)
-
-
-def _load(path: Path) -> Any:
-    """The content of a JSON file; what is none is refused with what it might be."""
-    try:
-        return load_json(path)
-    except PromptFileError as error:
-        if not path.is_file():
-            raise
-        line = f"{error}; expected {FORMS}, for example {own_form.SAMPLE}"
-        raise PromptFileError(line) from error
-
-
-def _slices(content: object, path: Path) -> Mapping[str, RawCase]:
-    """The cases of a prompts.json of TFM4MedIA; what is wrong in it is refused with a sample."""
-    sample = f"expected for example {SAMPLE}, or our own form, {own_form.SAMPLE}"
-    try:
-        parsed = parse_prompts_json(content, path.name)
-    except PromptFileError as error:
-        raise PromptFileError(f"{error}; {sample}") from error
-    problems = [p for case in parsed.cases.values() for p in case.problems]
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise PromptFileError(f"{problems[0]}; {sample}{more}")
-    return parsed.cases
+    return replace(file, cases=cases_of_slices(content, path), loose=False)

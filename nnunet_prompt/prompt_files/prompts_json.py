@@ -3,8 +3,8 @@
     {"Case1": {"0": null, "1": {"500": [[x, y, x2, y2], [[x, y], ...]], "600": [...]}}}
 
 Slices lie along axis 2 of the PLS frame; null is a slice without foreground. A box or the points of a label may be
-missing (null or an empty list), and so may null slices. What x and y mean is inferred by
-`prompt_files.prompts_json_convention`, beside an image; here only the file is looked at.
+missing (null or an empty list), and so may null slices; words may stand beside them (`prompts_json_text`). What x and y
+mean is inferred by `prompt_files.prompts_json_convention`, beside an image; here only the file is looked at.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import (
     RawPrompt,
     raw_slices,
 )
+from nnunet_prompt.prompt_files.prompts_json_text import take_texts
 from nnunet_prompt.prompts.types import CasePrompts
 
 MAX_BYTES = 2**26  # 40 whole hearts with every label in every slice take a third of it, indented
@@ -73,8 +74,9 @@ def parse_prompts_json(content: Any, source: str) -> PromptsJson:
     for name, value in content.items():
         problems = Problems(f"{source}: case {shorten(name)}", [])
         _report_twice(content, name, problems)
-        slices = {k: _read_slice(entry, at) for k, entry, at in _entries(value, problems, "slice")}
-        cases[name] = RawCase(problems.where, slices, tuple(problems.messages))
+        rest, texts = take_texts(value, problems)
+        slices = {k: _read_slice(entry, at) for k, entry, at in _entries(rest, problems, "slice")}
+        cases[name] = RawCase(problems.where, slices, tuple(problems.messages), texts)
     return PromptsJson(source, cases)
 
 

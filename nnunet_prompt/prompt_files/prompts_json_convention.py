@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nnunet_prompt.common.errors import PromptError, PromptFileError
+from nnunet_prompt.prompt_files.text import Text
 from nnunet_prompt.prompts.checks import Coordinate, Shape
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 
@@ -106,12 +107,13 @@ class RawCase:
     """One case as its file has it: what could be read, and in `problems` what could not, each with its key path.
 
     A slice without prompts is an empty mapping. Swapped corners have been put right and points beyond the fifth left
-    out, as `problems` states.
+    out, as `problems` states. `texts` are its words, which `prompts_json_text` places.
     """
 
     where: str
     slices: Mapping[int, Mapping[int, RawPrompt]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    texts: tuple[Text, ...] = ()
 
     def to_prompts(
         self, pls_shape: Shape, convention: JsonConvention = DEFAULT, slice_axis: int = 2

@@ -114,6 +114,15 @@ def as_slices(slices: Any) -> dict[int, frozenset[int]]:
     return found
 
 
+def as_named(named: Any) -> dict[int, str]:
+    """The structure that answers for each label, by its name."""
+    if not isinstance(named, Mapping) or not all(isinstance(v, str) for v in named.values()):
+        raise PromptError(
+            f"named: expected names of structures by label, such as {{500: 'LV'}}, found {shown(named)}"
+        )
+    return {whole_number("named", k, lowest=1, example=500): v for k, v in named.items()}
+
+
 def check_position(kind: str, position: Coordinate, shape: Shape) -> None:
     """Raises `PromptError` for a position outside an array of `shape`."""
     if any(not -0.5 <= x < n - 0.5 for x, n in zip(position, shape, strict=True)):

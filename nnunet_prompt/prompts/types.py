@@ -28,6 +28,7 @@ from nnunet_prompt.prompts.checks import (
     Coordinate,
     Shape,
     as_mask,
+    as_named,
     as_shape,
     as_slices,
     as_vertices,
@@ -196,13 +197,15 @@ class CasePrompts:
     """The prompts of one case, per label id, in one frame of its image file.
 
     `slices` states which labels may appear in which slice along `slice_axis` of the PLS frame; slices that it does
-    not name stay empty. None means that there is no such rule. Raises `PromptError` for another form.
+    not name stay empty. None means that there is no such rule. `named` are labels that nothing points at, with the name
+    of the structure of the model that answers for each. Raises `PromptError` for another form.
     """
 
     labels: Mapping[int, PromptSet] = field(default_factory=dict)
     frame: FrameName = "file"
     slices: Mapping[int, frozenset[int]] | None = None
     slice_axis: int = 2
+    named: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.labels, Mapping):
@@ -227,6 +230,8 @@ class CasePrompts:
         set_field(self, "slice_axis", axis)
         if self.slices is not None:
             set_field(self, "slices", as_slices(self.slices))
+        if self.named:
+            set_field(self, "named", as_named(self.named))
 
 
 def _members(name: str, found: Any, kind: type[Any]) -> tuple[Any, ...]:

@@ -138,12 +138,15 @@ class Tab:
     def add_case(self, given: CasePrompts) -> None:
         """Puts the prompts of a file, in the file frame, in the place of all others, as one step.
 
-        Raises `PromptError` for prompts by slice, and like `add`; the prompts before stay then.
+        Raises `PromptError` for prompts by slice, for texts, and like `add`; the prompts before stay then.
         """
         if given.frame != "file" or given.slices is not None:
             raise PromptError(
                 "prompts by slice (prompts.json of TFM4MedIA) cannot be edited here; give our own form, or use predict"
             )
+        if given.named:
+            label, name = next(iter(given.named.items()))
+            raise PromptError(f"label {label}: a text ({name}) cannot be edited here; use predict")
         steps = []
         for label, said in given.labels.items():
             self._check_free(label)

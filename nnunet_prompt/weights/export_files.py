@@ -28,8 +28,8 @@ class ModelFiles:
 
     `weights` has the state dict of each fold by the name of its folder (`fold_0`), `mirror_axes` what nnU-Net may flip
     at inference, `notes` what a user must know, one line each; they stand in the folder, too, if it is `warned`: there
-    masks may be wrong without them. `extra` are more JSON files by their names. Weights are written as `safetensors`,
-    or as nnU-Net's checkpoints.
+    masks may be wrong without them. `extra` are more JSON files by their names, `copied` files that are taken along as
+    they are. Weights are written as `safetensors`, or as nnU-Net's checkpoints.
     """
 
     trainer_name: str
@@ -42,6 +42,7 @@ class ModelFiles:
     notes: tuple[str, ...] = ()
     warned: bool = False
     safetensors: bool = False
+    copied: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def new_model_folder(target: Path, files: ModelFiles, licence: Licence) -> Itera
         }
         for name, content in described.items():
             write_json(folder / name, content)
+        for path in files.copied:
+            shutil.copyfile(path, folder / path.name)
         if files.warned:
             text = "".join(f"* {note}\n" for note in files.notes)
             (folder / NOTES_FILE).write_text(text, encoding="utf-8")

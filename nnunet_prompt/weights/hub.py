@@ -1,6 +1,6 @@
 """Models by their address on a hub, `hf://owner/name@revision`: downloaded once, at one commit, with hashes checked.
 
-Only data are taken: JSON, safetensors, LICENSE and the card. HF_ENDPOINT names another hub than the default.
+Only data are taken: JSON, safetensors, words.npz, LICENSE and the card. HF_ENDPOINT names another hub than the default.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from nnunet_prompt.common.errors import ModelError
+from nnunet_prompt.data.word_bank import NAME as BANK_NAME
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.networks.provenance import sha256_of
@@ -23,7 +24,7 @@ from nnunet_prompt.weights.fetch import HASHES, TIMEOUT_S, download
 
 SCHEME: Final = "hf:"
 TAKEN: Final = (".json", ENDING)
-TAKEN_NAMES: Final = ("LICENSE", "README.md")
+TAKEN_NAMES: Final = ("LICENSE", "README.md", BANK_NAME)
 _ADDRESS = re.compile(
     r"hf:/{1,2}(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w][\w.-]*))?"
 )

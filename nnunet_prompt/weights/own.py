@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from nnunet_prompt.data.word_bank import NAME as BANK_NAME
 from nnunet_prompt.networks.capability import CAPABILITY_FILE, capability_to_json
 from nnunet_prompt.weights.export_files import ModelFiles
 
@@ -27,4 +28,5 @@ def own_files(model: LoadedModel, configuration: str, folds: Sequence[str]) -> M
         mirror_axes=model.mirror_axes,
         extra={CAPABILITY_FILE: capability_to_json(model.capability)},
         safetensors=True,
+        copied=tuple(path for path in [model.folder / BANK_NAME] if path.is_file()),
     )

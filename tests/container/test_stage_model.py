@@ -73,6 +73,12 @@ def test_takes_what_inference_reads_and_no_more(model: Path, tmp_path: Path) -> 
     assert {line.split("  ")[1] for line in manifest.decode().splitlines()} == STAGED
 
 
+def test_a_bank_of_words_goes_along(model: Path, tmp_path: Path) -> None:
+    (model / "words.npz").write_bytes(b"bank")
+    staging.stage(model, tmp_path / "staged")
+    assert _files(tmp_path / "staged") == STAGED | {"model.sha256", "words.npz"}
+
+
 def test_names_the_files_as_inference_does() -> None:
     assert CAPABILITY_FILE in staging.NEEDED
     assert staging.CHECKPOINTS == f"fold_*/{PredictOptions().checkpoint}"

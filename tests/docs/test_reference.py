@@ -90,9 +90,22 @@ def example(name: str) -> Any:
 def test_prompts_of_the_page_are_in_their_forms() -> None:
     own, given = validator(formats.OWN), validator("tfm4media_prompts.schema.json")
     assert own.is_valid(example("own.json")) and given.is_valid(example("prompts.json"))
+    assert given.is_valid(example("words.json"))
     assert not own.is_valid(example("prompts.json")) and not given.is_valid(example("own.json"))
     wrong = json.loads(json.dumps(example("own.json")).replace('"upper"', '"uper"'))
     assert not own.is_valid(wrong)
+
+
+def test_words_are_in_their_forms() -> None:
+    own, given = validator(formats.OWN), validator("tfm4media_prompts.schema.json")
+    head = {"format": "nnunet-prompt", "version": 1}
+    for case in ("LV", ["LV"], {"text": "LV"}, {"500": "LV"}, {"500": {"text": ["LV"]}}):
+        assert own.is_valid(head | {"cases": {"a": case}}), case
+    for case in ("LV", ["LV"], {"text": {"500": "LV"}}, {"3": "LV"}, {"3": {"500": "LV"}}):
+        assert given.is_valid({"a": case}), case
+    assert given.is_valid({"a": {"3": {"500": [None, [[1, 2]], "LV"]}}})
+    for case in (7, {"text": 7}, {"text": []}):
+        assert not own.is_valid(head | {"cases": {"a": case}}) and not given.is_valid({"a": case})
 
 
 def test_a_capability_is_in_its_form() -> None:

@@ -54,6 +54,15 @@ def test_safetensors_are_a_model_folder_with_every_fold(tmp_path: Path) -> None:
         assert stored.stat().st_size < 1.2 * original.stat().st_size  # aliases are stored once
 
 
+def test_a_bank_of_words_goes_along(tmp_path: Path) -> None:
+    model = ours(tmp_path)
+    labels = np.array(["blood", "LV"])
+    np.savez(model / "words.npz", labels=labels, vectors=np.eye(2, dtype=np.float16))
+    export_model(model, tmp_path / "open", "safetensors")
+    bank = load_model(tmp_path / "open", CPU).table.bank
+    assert bank is not None and bank.labels == ("blood", "LV")
+
+
 def test_they_can_be_exported_again(tmp_path: Path) -> None:
     export_model(ours(tmp_path), tmp_path / "open", "safetensors")
     written = export_model(tmp_path / "open", tmp_path / "again", "nnunet")

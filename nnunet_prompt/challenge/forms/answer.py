@@ -155,7 +155,7 @@ def _network(predictor: Predictor, job: Job, log: _Log) -> LabelMap:
         to_pls = pls_map(image.affine, image.shape)
         allowed = keep_allowed(to_pls.apply(found), prompts)
         found = np.ascontiguousarray(to_pls.inverse().apply(allowed))
-    return found if kept is None else corrected(kept, found, list(prompts.labels))
+    return found if kept is None else corrected(kept, found, [*prompts.labels, *prompts.named])
 
 
 def _where_unsaid(

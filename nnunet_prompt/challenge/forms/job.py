@@ -192,7 +192,8 @@ def _joined(stated: Sequence[CasePrompts], image: NiftiVolume) -> CasePrompts:
                 _union(before.mask, here.mask),
                 _union(before.negative_mask, here.negative_mask),
             )
-    return CasePrompts(sets)
+    named = {k: name for one in stated for k, name in one.named.items() if k not in sets}
+    return CasePrompts(sets, named=named)
 
 
 def _union(a: npt.NDArray[np.bool_] | None, b: npt.NDArray[np.bool_] | None) -> Any:

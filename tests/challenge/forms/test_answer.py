@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def test_prompts_are_answered() -> None:
     answered = answer(Network(), job({500: BOX}))
     assert np.array_equal(answered.labels, FILLED)
     assert answered.troubles == ()
+
+
+def test_words_are_answered_by_name() -> None:
+    network, one = Network(), job({200: BOX})
+    named = replace(one, prompts=CasePrompts({200: BOX}, named={7: "ball"}))
+    last = np.zeros(SHAPE, bool)
+    last[..., -1] = True
+    expected = np.where(FILLED > 0, 200, np.where(last, 7, 0))
+    assert np.array_equal(answer(network, named).labels, expected)
+    assert network.wanted == [["ball"]]
+    earlier = replace(named, automatic=np.where(last, 2221, 0).astype(np.uint16))
+    assert np.array_equal(answer(Network(), earlier).labels, expected)
 
 
 def test_without_prompts_the_named_structures_are_found() -> None:
