@@ -1,4 +1,4 @@
-// What scrolls can be scrolled with the keyboard, and each button that copies has a name of its own.
+// What scrolls can be scrolled with the keyboard; each button that copies, and the search, has a name of its own.
 const reach = () => {
   for (const box of document.querySelectorAll(".md-typeset pre > code, .md-typeset__scrollwrap")) {
     box.tabIndex = 0;
@@ -8,6 +8,7 @@ const reach = () => {
   });
 };
 addEventListener("DOMContentLoaded", () => {
+  document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   reach();
   new MutationObserver(reach).observe(document.body, { childList: true, subtree: true });
 });

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from website.json_files import files_table
+
 FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 OWN = "prompts.schema.json"
@@ -14,18 +16,33 @@ HEAD = """# File formats
 
 Every JSON file that you write or read, with its schema (JSON Schema 2020-12). The schemas are files of this site
 as well, for an editor or a validator.
+
+## All files {#all-files}
+
+The words in capitals are names that you choose.
+
+"""
+FOLDED = """<details markdown="1"><summary>{name}</summary>
+
+[The file](../schemas/{name})
+
+```json
+{text}
+```
+
+</details>
 """
 
 
 def formats_page() -> str:
     """The page, in Markdown."""
-    parts = [HEAD]
+    parts = [HEAD + files_table()]
     for name, text in schemas().items():
         schema = json.loads(text)
         parts.append(
             f"\n## {schema['title']} {{#{name.split('.')[0]}}}\n\n{schema['description']}\n"
         )
-        parts.append(f"[{name}](../schemas/{name})\n\n```json\n{text.rstrip()}\n```\n")
+        parts.append(FOLDED.format(name=name, text=text.rstrip()))
     return "\n".join(parts)
 
 

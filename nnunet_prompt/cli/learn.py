@@ -8,6 +8,7 @@ from pathlib import Path
 from nnunet_prompt.cli.hints import count, next_command, note
 from nnunet_prompt.cli.options import (
     DEVICES,
+    MODEL_HELP,
     above_0,
     at_least,
     checkpoint,
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="model",
         type=Path,
         required=True,
-        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+        help=MODEL_HELP,
     )
     parser.add_argument(
         "-o",

@@ -43,6 +43,7 @@ from nnunet_prompt.cli import (
 )
 from nnunet_prompt.cli import verbs as does
 from nnunet_prompt.cli.doctor import verb as doctor
+from nnunet_prompt.cli.options import take_from_hub
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.common.log import log_on_stderr
 
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO
     with _ctrl_c() as pressed, log_on_stderr(level):
         try:
+            take_from_hub(args)
             return VERBS[args.verb].run(args)
         except KeyboardInterrupt:
             return _stopped()

@@ -8,10 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_prompt.cli.hints import note
+
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
 
 DEVICES = ("cuda", "cpu", "mps")
+MODEL_HELP = (
+    "folder of a trained model, <trainer>__<plans>__<configuration>, or hf://owner/name@revision"
+)
+HUB = "hf:"  # as in weights.hub, which imports more than help needs; a test compares them
 
 
 def dataset_id(
@@ -70,7 +76,7 @@ def trained_model(parser: argparse.ArgumentParser) -> None:
         "model",
         type=Path,
         metavar="MODEL",
-        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+        help=MODEL_HELP,
     )
 
 
@@ -91,7 +97,7 @@ def model(parser: argparse.ArgumentParser, *, variable: str | None = None) -> No
         dest="model",
         type=Path,
         **required_unless(variable),
-        help="folder of a trained model, <trainer>__<plans>__<configuration>",
+        help=MODEL_HELP,
     )
     how_to_run(parser)
 
@@ -196,6 +202,20 @@ def required_unless(variable: str | None) -> dict[str, Any]:
     """An option that must be given, unless a container's environment states it."""
     value = os.environ.get(variable) if variable else None
     return {"default": Path(value)} if value else {"required": True}
+
+
+def take_from_hub(args: argparse.Namespace) -> None:
+    """Downloads the model that a verb was given by its address on a hub, and puts its folder in place of the address.
+
+    Raises `ModelError` for what cannot be downloaded.
+    """
+    for name in ("model", "source") if args.verb == "weights" else ("model",):
+        given = getattr(args, name, None)
+        if isinstance(given, Path) and str(given).startswith(HUB):
+            note(f"loading {str(given).replace(':/', '://', 1)}")
+            from nnunet_prompt.weights.hub import local_model
+
+            setattr(args, name, local_model(given))
 
 
 # What an argument may be ----------------------------------------------------------------------------------------

@@ -119,10 +119,6 @@ def _many_cases(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     note(f"loading {args.model}")  # at once: importing torch alone may take many seconds
-    if str(args.model).startswith("hf:"):  # for the others its module is not even imported
-        from nnunet_prompt.weights.hub import local_model
-
-        args.model = local_model(args.model)
     if args.upload is not None or args.team is not None:
         return _predict_upload(args)
     from nnunet_prompt.inference.predict_folder import predict_folder

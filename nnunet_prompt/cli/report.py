@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="images", type=Path, metavar="IMAGES", help=images)
     prompts = "prompts to show: a file or a folder, as for predict -p"
     parser.add_argument("-p", dest="prompts", type=Path, metavar="PROMPTS", help=prompts)
-    model = "model folder that made the masks, for its hash and licence (default: found around the masks)"
+    model = (
+        "model that made the masks, for its hash and licence: a folder, or hf://owner/name@revision (default: found"
+        " around the masks)"
+    )
     parser.add_argument("-m", dest="model", type=Path, metavar="MODEL", help=model)
     label_names(parser)
     parser.add_argument(

@@ -246,7 +246,10 @@ def _stem(parser: argparse.ArgumentParser) -> None:
 
 def _source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="checkpoint or model folder of the other model"
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="checkpoint or model folder of the other model, or hf://owner/name@revision of one of ours",
     )
 
 

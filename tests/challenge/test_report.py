@@ -14,6 +14,7 @@ from nnunet_prompt.challenge.report import Entry, Report, entry_of
 from nnunet_prompt.common.errors import NNUNetPromptError
 from tests.challenge.folders import SHAPE, BoxFiller, Challenge, save
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def test_it_says_what_became_of_each_case(three: Challenge, tmp_path: Path) -> N
     path = tmp_path / "logs" / "report.json"
     three.run(BoxFiller(fails_at=1), report=path, budget=Budget(None, lambda: float(next(seconds))))
     content = read(path)
+    check_form("submit_report", path)
     assert content["output"] == str(three.output)
     assert content["notes"][0].startswith("prompts.json: ")
     a, b, c = content["cases"].values()

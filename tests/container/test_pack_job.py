@@ -15,6 +15,7 @@ from nnunet_prompt.cli.main import build_parser
 from nnunet_prompt.cli.main import main as command_line
 from tests.challenge.forms.jobs import lively_model, read_mask
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +52,7 @@ def test_what_is_in_it(packed: Path) -> None:
     inside = [p.relative_to(packed / "model").as_posix() for p in (packed / "model").rglob("*")]
     assert set(names) <= set(inside)
     assert {"plans.json", "sockets.json", "fold_0/checkpoint_final.pth"} <= set(names)
+    check_form("sockets", packed / "model" / "sockets.json")
     notes = (packed / "README.md").read_text()
     assert "heart:1" in notes and "/output/images/segmentation/output.mha" in notes
     for name in packing.NAMES:

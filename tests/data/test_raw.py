@@ -19,6 +19,7 @@ from nnunet_prompt.data.raw import RawTarget, keep_out_of, raw_root, write_raw_d
 from nnunet_prompt.data.side_file import patients_of, read_side_file
 from nnunet_prompt.data.structures import Structure, StructureTable, structures_from_dataset_json
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 AFFINE = np.diag([1.5, 1.25, 8.0, 1.0])
 TABLE = StructureTable(
@@ -81,6 +82,8 @@ def test_the_folder_and_its_dataset_json(tmp_path: Path) -> None:
             "cases": {"b": {"annotated": ["LV", "wall"]}},
         },
     }
+    check_form("dataset_block", read(folder / "dataset.json")["nnunet_prompt"])
+    check_form("nnunet_prompt_cases", folder / "nnunet_prompt_cases.json")
     text = (folder / "dataset.json").read_text()
     assert not [word for word in ("p-1", "p-2", "Vienna", "scans", "LGE") if word in text]
     assert read_side_file(folder) == {

@@ -137,6 +137,15 @@ def test_every_verb_stands_in_a_page() -> None:
     assert [verb for verb in verbs.choices if verb not in named | within] == []
 
 
+def test_every_action_of_weights_stands_in_a_page() -> None:
+    code = "\n".join(line for page in PAGES for line in code_of(page))
+    (verbs,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    parser = verbs.choices["weights"]
+    (actions,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert "publish" in actions.choices
+    assert [a for a in actions.choices if not re.search(rf"weights {a}(?![\w-])", code)] == []
+
+
 def test_unknown_words_are_found() -> None:
     (words,) = commands_in("nnunet-prompt predict -i A --no-such -m M  # -x")
     assert unknown_in(words) == ["--no-such"]

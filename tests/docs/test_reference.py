@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from nnunet_prompt.networks.capability import Capability, capability_to_json
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from website import api, formats, notebook, results, undocumented, verbs  # noqa: E402
+from tests.helpers.schemas import check_form  # noqa: E402
+from website import api, formats, json_files, notebook, results, undocumented, verbs  # noqa: E402
 
 PROMPTS_PAGE = (ROOT / "docs" / "prompts.md").read_text("utf-8")
 
@@ -137,13 +140,68 @@ def test_metrics_and_places_are_in_their_forms(tmp_path: Path) -> None:
             nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / name / f"{case}.nii.gz")
     found = nnunet_prompt.evaluate(tmp_path / "labels", tmp_path / "b", labels=[1])
     metrics = validator("metrics.schema.json")
-    assert metrics.is_valid(json.loads(json.dumps(found)))
+    check_form("metrics", json.loads(json.dumps(found)))
     assert not metrics.is_valid(found | {"cases": [1]})
     teams = {name: tmp_path / name for name in "ab"}
     places = validator("leaderboard.schema.json")
     board = json.loads(json.dumps(leaderboard(tmp_path / "labels", teams)))
-    assert list(places.iter_errors(board)) == []
+    check_form("leaderboard", board)
     assert not places.is_valid(board | {"teams": [{"team": "a"}]})
+
+
+def makers_of_json(source: str) -> Iterator[str]:
+    """The functions in a file's text that make JSON, with the class of a method before its name."""
+
+    def walk(node: ast.AST, names: tuple[str, ...]) -> Iterator[str]:
+        if isinstance(node, ast.Call) and re.fullmatch(
+            r"(.*\.)?write_json|json\.dumps?|.*\.model_dump_json", ast.unparse(node.func)
+        ):
+            yield ".".join(names)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = (*names, node.name)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, names)
+
+    yield from walk(ast.parse(source), ())
+
+
+def test_every_json_file_that_is_written_is_listed() -> None:
+    """With a schema, or with the reason why it has none: website/json_files.py."""
+    folders = ("nnunet_prompt", "dataset_conversion", "trainers", "container")
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}:{name}"
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for name in makers_of_json(path.read_text("utf-8"))
+    }
+    written = [name for file in json_files.FILES for name in file.by]
+    assert sorted({*written, *json_files.NO_FILE}) == sorted(found)
+    assert not set(written) & set(json_files.NO_FILE)
+    assert all(bool(file.schema) != bool(file.form) for file in json_files.FILES)
+    schemas = {f"{file.schema}.schema.json" for file in json_files.FILES if file.schema}
+    assert schemas == set(formats.schemas())
+
+
+def test_a_function_that_writes_json_is_found() -> None:
+    text = "def f():\n  io.write_json(p, x)\nclass A:\n  def g(self):\n    return json.dumps(1)\n"
+    assert list(makers_of_json(text)) == ["f", "A.g"]
+    assert list(makers_of_json("def f():\n  read_json(p); json.loads(t); dumps(x)\n")) == []
+
+
+def test_every_schema_is_held_against_a_file_that_the_program_wrote() -> None:
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for name in formats.schemas():
+        assert f'check_form("{name.split(".")[0]}", ' in tests, name
+
+
+def test_a_key_that_no_schema_lists_is_found() -> None:
+    check_form("sha256", {"a": "0" * 64})
+    for name, content in (
+        ("sha256", {"a": "0"}),
+        ("doctor", {"form": 1, "ok": True, "checks": [], "more": 1}),
+    ):
+        with pytest.raises(AssertionError):
+            check_form(name, content)
 
 
 def test_every_result_has_a_page() -> None:

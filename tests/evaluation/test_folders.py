@@ -17,6 +17,7 @@ from nnunet_prompt.evaluation.options import EvaluateOptions, FolderOptions
 from nnunet_prompt.evaluation.processes import run_all
 from nnunet_prompt.evaluation.results import EMPTY_RULE, METRICS, format_table
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (3, 4, 6)
@@ -104,6 +105,7 @@ def test_the_form_of_the_result_and_of_the_file(folders: Folders, tmp_path: Path
     }
     assert not {"missing", "unmatched", "failed"} & results.keys()
     assert json.loads(output.read_text()) == results
+    check_form("metrics", output)
     assert [path.name for path in output.parent.iterdir()] == ["metrics.json"]
 
 
@@ -175,6 +177,7 @@ def test_a_missing_prediction_scores_as_empty_and_is_named(
     assert results["cases"]["b"]["1"]["dice"] == 0.0
     assert results["mean"]["1"]["dice"] == 0.5
     assert json.loads(output.read_text())["missing"] == ["b"]
+    check_form("metrics", output)
     warnings = caplog.messages
     assert "b: no prediction, scored as empty" in warnings
     assert "z: no label file, not scored" in warnings

@@ -19,6 +19,7 @@ from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.groups import format_groups, gap_of, group_scores
 from nnunet_prompt.evaluation.options import EvaluateOptions
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 DICE = {"a1": 1.0, "a2": 0.8, "b1": 0.5, "b2": 0.5, "b3": 0.2, "c1": None}
 CASES: dict[str, Any] = {case: {"500": {"dice": d, "volume_ml": 3.0}} for case, d in DICE.items()}
@@ -146,6 +147,7 @@ def test_a_csv_groups_and_names_the_cases_that_it_lacks(
     assert rows[3]["centre"] == ""
     assert [float(r["dice"]) for r in rows] == [1.0, 1.0, 0.5, 0.5]
     assert json.loads((raw / "m.json").read_text()) == found
+    check_form("metrics", raw / "m.json")
 
 
 @each(
@@ -209,3 +211,4 @@ def test_a_table_that_cannot_be_written_costs_no_metrics(raw: Path) -> None:
     with pytest.raises(NNUNetPromptError, match="cannot be made"):
         evaluate_folders(raw / "labelsTs", raw / "out", raw / "m.json", options=options)
     assert json.loads((raw / "m.json").read_text())["counts"]["scored"] == 4
+    check_form("metrics", raw / "m.json")

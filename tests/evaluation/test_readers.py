@@ -16,6 +16,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.crps import crps_curvas, crps_gaussian
 from nnunet_prompt.evaluation.options import EvaluateOptions
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 READERS = [10.0, 12.0, 17.0]
 
@@ -60,6 +61,8 @@ def run(root: Path, *more: str) -> tuple[int, dict[str, Any]]:
     output = root / "metrics.json"
     where = [str(root / "first"), str(root / "out"), "-o", str(output)]
     code = main(["evaluate", *where, "--readers", str(root / "b"), str(root / "c"), *more])
+    if output.exists():
+        check_form("metrics", output)
     return code, json.loads(output.read_text()) if output.exists() else {}
 
 

@@ -15,6 +15,7 @@ from nnunet_prompt.cli.main import main
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.evaluate import evaluate
 from nnunet_prompt.evaluation.options import EvaluateOptions
+from tests.helpers.schemas import check_form
 
 SHAPE = (4, 5, 1)
 
@@ -44,6 +45,8 @@ def run(root: Path, *more: str, maps: str = "out") -> tuple[int, dict[str, Any]]
     output = root / "metrics.json"
     line = ["evaluate", str(root / "labels"), str(root / "out"), "-o", str(output)]
     code = main([*line, "--probabilities", str(root / maps), *more])
+    if output.exists():
+        check_form("metrics", output)
     return code, json.loads(output.read_text()) if output.exists() else {}
 
 

@@ -16,6 +16,7 @@ from nnunet_prompt.io.nifti import read_label_volume, read_nifti
 from nnunet_prompt.phantom.heart import CENTRES, phantom_case, write_phantoms
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +103,7 @@ def test_the_folder(tmp_path: Path) -> None:
     for part in ("images", "labels"):
         assert sorted(p.name for p in (folder / part).iterdir()) == [f"{n}.nii.gz" for n in names]
     content = json.loads((folder / "cases.json").read_text())
+    check_form("phantom_cases", folder / "cases.json")
     assert content["seed"] == 7
     assert [content["cases"][n]["centre"] for n in names] == ["A", "B", "C", "A"]
     assert content["cases"]["Case1003"]["annotated"] == ["LV", "RV", "myocardium"]

@@ -15,6 +15,7 @@ from nnunet_prompt.prompt_files.prompts_json_convention import JsonConvention, R
 from nnunet_prompt.prompts.types import Box, CasePrompts, Point, PromptSet
 from tests.helpers.each import each
 from tests.helpers.properties import examples
+from tests.helpers.schemas import check_form
 
 SHAPE = (5, 7, 3)
 CONVENTIONS = [
@@ -214,6 +215,7 @@ def test_the_written_text_is_that_of_the_challenge(tmp_path: Path) -> None:
     one = PromptSet((Point((2, 3, 1)),), (Box((1, 2, 1), (4, 6, 2)),))
     slices = {0: frozenset[int](), 1: frozenset({500})}
     write_prompts_json(tmp_path / "new" / "p.json", {"c": CasePrompts({500: one}, "PLS", slices)})
+    check_form("tfm4media_prompts", tmp_path / "new" / "p.json")
     text = (tmp_path / "new" / "p.json").read_text()
     assert json.loads(text) == {"c": {"0": None, "1": {"500": [[1, 2, 4, 6], [[2, 3]]]}}}
     assert "." not in text  # whole numbers are written as such

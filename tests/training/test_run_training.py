@@ -18,6 +18,7 @@ from nnunet_prompt.networks.capability import read_capability
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.training.validation_prompts import VALIDATION_KINDS, folder_name, is_gated
 from tests.helpers.models import PLANS
+from tests.helpers.schemas import check_form
 from tests.helpers.tiny_data import NAMES, TinyData, tiny_data, train, trained
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,8 @@ def test_nnunets_files_and_ours_are_there(model: tuple[TinyData, str]) -> None:
     ):
         assert (folder / name).stat().st_size > 0, name
     assert not (folder / "fold_0" / "checkpoint_latest.pth").exists()
+    check_form("summary", folder / "fold_0" / "validation" / "summary.json")
+    check_form("prompt_capability", folder / "prompt_capability.json")
     capability = read_capability(folder)
     assert capability.grid_spacing == {"2d": (1.5, 1.25), "3d_fullres": (4.0, 1.5, 1.25)}[model[1]]
     assert capability.slice_axis == 0

@@ -19,6 +19,7 @@ from nnunet_prompt.view.options import ViewOptions
 from nnunet_prompt.view.serve import build
 from tests.helpers.each import each
 from tests.helpers.predictors import Answers, predictor
+from tests.helpers.schemas import check_form
 from tests.view.desks import SHAPE, box, box_mask, desk, split, write_case
 
 pytestmark = pytest.mark.slow  # a whole product
@@ -54,6 +55,7 @@ def test_a_case_from_the_list_to_the_saved_mask(tmp_path: Path) -> None:
     assert page.post("/api/save").json()["files"] == [
         str(tmp_path / "out" / name) for name in ("heart.nii.gz", "heart_prompts.json")
     ]
+    check_form("prompts", tmp_path / "out" / "heart_prompts.json")
     saved = nib.load(tmp_path / "out" / "heart.nii.gz")
     assert np.array_equal(np.asarray(saved.dataobj), 500 * box_mask())
     assert np.allclose(saved.affine, nib.load(tmp_path / "images" / "heart_0000.nii.gz").affine)
@@ -75,6 +77,7 @@ def test_prompts_come_back_as_predict_reads_them(tmp_path: Path) -> None:
     got = page.get("/api/prompts")
     path = tmp_path / got.headers["x-name"]
     path.write_bytes(got.content)
+    check_form("prompts", path)
     assert set(load_prompts(path).named) == {"heart"} and path.name == "heart_prompts.json"
     before, mask = split(page.post("/api/state").content)
     page.post("/api/reset")

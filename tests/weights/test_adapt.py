@@ -34,6 +34,7 @@ from nnunet_prompt.weights.report import AdaptReport
 from nnunet_prompt.weights.source_model import STEMS
 from tests.helpers.each import each
 from tests.helpers.models import hand_made_plans
+from tests.helpers.schemas import check_form
 from tests.weights.sources import (
     DATASET_ID,
     PATCH,
@@ -216,6 +217,8 @@ def test_the_object_of_nninteractive_is_its_foreground_less_its_background(tmp_p
             object_logit, expected[:, 1] - expected[:, 0], atol=1e-5, rtol=1e-5
         )
     assert report.source.origins[0].licence == "CC BY-NC-SA 4.0"
+    report.write(tmp_path / "report.json")
+    check_form("adapt_report", tmp_path / "report.json")
     stem = next(e for e in report.entries if e.name in STEMS)
     assert (stem.action, stem.note) == (
         "copied",

@@ -17,6 +17,7 @@ import pytest
 from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.weights.fetch import download, fetch
 from nnunet_prompt.weights.source_table import KnownSource, known_source
+from tests.helpers.schemas import check_form
 
 CONTENT = bytes(range(256)) * 40
 
@@ -152,6 +153,7 @@ def test_a_source_becomes_a_model_folder(server: Server, tmp_path: Path) -> None
     assert (folder / "LICENSE").read_text() == "CC BY 4.0\nhttps://example.org/small\n"
     hashes = json.loads((folder / "sha256.json").read_text())
     assert hashes == {"plans.json": sha256(b"{}"), "fold_0/checkpoint_final.pth": sha256(CONTENT)}
+    check_form("sha256", folder / "sha256.json")
     server.asked.clear()
     assert fetch(source, tmp_path) == folder
     assert server.asked == []

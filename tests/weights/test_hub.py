@@ -19,13 +19,14 @@ import pytest
 import requests
 
 from nnunet_prompt.cli import main as cli
+from nnunet_prompt.cli import options
 from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.inference.model_folder import load_model
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.inference.predict_folder import Predicted
-from nnunet_prompt.weights.hub import HubAddress, fetch_hub, hub_address, local_model
+from nnunet_prompt.weights.hub import SCHEME, HubAddress, fetch_hub, hub_address, local_model
 from nnunet_prompt.weights.publish import make_publication
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 from tests.weights.test_publish import MINE, REPO, ours
 
 COMMIT = "a1" * 20
@@ -121,6 +122,7 @@ def test_a_published_model_is_loaded_by_its_address(published: Hub, tmp_path: Pa
     assert found == tmp_path / "cache" / "lab--heart" / COMMIT
     assert len(load_model(found, PredictOptions(device="cpu")).weights) == 1
     hashes = json.loads((found / "sha256.json").read_text())
+    check_form("sha256", found / "sha256.json")
     content = published.files["fold_0/checkpoint_final.safetensors"]
     assert hashes["fold_0/checkpoint_final.safetensors"] == hashlib.sha256(content).hexdigest()
 
@@ -212,16 +214,74 @@ def test_the_command(hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"wrote {found}; licence: CC BY 4.0\n" in capsys.readouterr().out
 
 
-def test_predict_takes_an_address(
+BY_ADDRESS = {
+    "predict -i I -o O -m": "nnunet_prompt.inference.predict_folder.predict_folder",
+    "interact L -i I -o O -m": "nnunet_prompt.evaluation.interact.run.interact_folder",
+    "submit -i I -o O -m": "nnunet_prompt.challenge.submit.submit",
+    "learn I L -o N -m": "nnunet_prompt.learn.run.learn",
+    "view": "nnunet_prompt.view.serve.serve",
+    "weights inspect": "nnunet_prompt.weights.inspect.print_checkpoint",
+    "weights adapt -d 4 -o s.pth": "nnunet_prompt.weights.adapt.adapt_checkpoint",
+    "weights plan -d 4": "nnunet_prompt.weights.source_plan.write_source_plans",
+    "weights export -o O --format onnx": "nnunet_prompt.weights.export.export_model",
+    "weights publish lab/other": "nnunet_prompt.weights.publish.make_publication",
+}
+
+
+@each("typed, function", BY_ADDRESS.items(), ids=list(BY_ADDRESS))
+def test_every_verb_that_takes_a_model_takes_an_address(
+    typed: str,
+    function: str,
+    hub: Hub,
+    fake: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub.files = {"plans.json": b"{}"}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    call = fake(function)
+    call.side_effect = ModelError("enough")
+    words = typed.split()
+    address = f"hf://{REPO}@v1.0"
+    words = [*words[:-1], address, words[-1]] if "publish" in words else [*words, address]
+    assert cli.main(words) == 1
+    found = tmp_path / "nnunet-prompt" / "lab--heart" / COMMIT
+    assert found in (*call.call_args.args, *call.call_args.kwargs.values())
+    assert (found / "plans.json").is_file()
+
+
+def test_the_model_of_a_report_is_an_address(
     hub: Hub, fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.files = {"plans.json": b"{}"}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    call = fake("nnunet_prompt.inference.predict_folder.predict_folder", Predicted(1))
-    assert cli.main(["predict", "-i", "images", "-o", "masks", "-m", f"hf://{REPO}@v1.0"]) == 0
+    call = fake("nnunet_prompt.report.masks.write_report")
+    call.side_effect = ModelError("enough")
+    assert cli.main(["report", "L", "M", "-o", "r.html", "-m", f"hf://{REPO}@v1.0"]) == 1
     found = tmp_path / "nnunet-prompt" / "lab--heart" / COMMIT
-    assert call.call_args.kwargs["model"] == found
-    assert (found / "plans.json").is_file()
+    assert call.call_args.kwargs["options"].model == found
+
+
+def test_a_wrong_address_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["weights", "inspect", "hf://heart"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("expected hf://owner/name@revision")
+    assert options.HUB == SCHEME
+
+
+@pytest.mark.slow
+def test_a_published_model_is_inspected_and_exported_by_its_address(
+    published: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    address = f"hf://{REPO}@v1.0"
+    assert cli.main(["weights", "inspect", address, "--no-tensors"]) == 0
+    assert "nnunet_prompt" in capsys.readouterr().out
+    written = ["-o", str(tmp_path / "plain"), "--format", "safetensors"]
+    assert cli.main(["weights", "export", address, *written]) == 0
+    assert (tmp_path / "plain" / "fold_0" / "checkpoint_final.safetensors").is_file()
 
 
 SERVES = """

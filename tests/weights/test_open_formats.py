@@ -21,6 +21,7 @@ from nnunet_prompt.weights.families import open_source
 from nnunet_prompt.weights.inspect import describe
 from tests.helpers.each import each
 from tests.helpers.exports import ORIGIN, servable_plans, write_model
+from tests.helpers.schemas import check_form
 
 PLANS = servable_plans(patch=(8, 12, 16))
 CPU = PredictOptions(device="cpu")
@@ -109,6 +110,7 @@ def test_the_manifest_says_what_a_stranger_needs(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "open" / "manifest.json").read_text())
     assert found["input"]["channels"][0] == "image" or len(found["input"]["channels"]) == 8
     assert found["structures"][0] == {"index": 1, "name": "dim", "value": 500, "members": [1]}
+    check_form("manifest", found)
     assert found["licence"] == ORIGIN.licence and found["origins"][0]["sha256"] == "ab12"
     assert found["opset"] == 17 and found["largest_difference"] <= 1e-4
     assert found["patch_size"] == [8, 12, 16] and len(found["spacing_mm"]) == 3

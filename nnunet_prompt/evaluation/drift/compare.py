@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,17 @@ def compare(
 
 
 def write_drift(result: dict[str, Any], path: Path) -> None:
-    """Writes the result as JSON. Raises `OutputError`."""
-    write_json(path, result)
+    """Writes the result as JSON, where null is a median of no value. Raises `OutputError`."""
+    write_json(path, _defined(result), allow_nan=False)
+
+
+def _defined(value: Any) -> Any:
+    """The same with None for NaN, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _defined(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_defined(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def format_drift(result: dict[str, Any]) -> str:

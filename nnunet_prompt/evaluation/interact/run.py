@@ -22,6 +22,7 @@ from nnunet_prompt.inference.case_runner import all_failures, reason_of
 from nnunet_prompt.inference.given import as_options, as_volumes
 from nnunet_prompt.inference.inputs import check_there, input_files
 from nnunet_prompt.inference.predict_case import files_of_model
+from nnunet_prompt.inference.with_adapter import adapter_path
 from nnunet_prompt.io.atomic import make_folder, replacing
 from nnunet_prompt.io.geometry import geometry_difference, same_geometry
 from nnunet_prompt.io.guard import check_output_folder, model_folders
@@ -30,6 +31,7 @@ from nnunet_prompt.io.image_files import read_label_file
 from nnunet_prompt.io.json_file import read_object, write_json
 from nnunet_prompt.io.names import composed
 from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.networks.safetensors_file import ENDING
 
 if TYPE_CHECKING:
     from nnunet_prompt.inference.options import PredictOptions
@@ -124,12 +126,14 @@ def _as_values(values: Any) -> list[int] | None:
 
 def _of_model(model: Path, options: PredictOptions) -> dict[str, Any]:
     """Identifies the model and its options: with another checkpoint or another option, cases are played anew."""
-    answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow")
+    answers = ("folds", "checkpoint", "use_mirroring", "step_size", "window", "grow", "bfloat16")
     decoding = ("consistent", "one_component")
-    weights = sorted(model.glob(f"fold_*/{options.checkpoint}"))
+    names = (options.checkpoint, Path(options.checkpoint).with_suffix(ENDING).name)
+    weights = sorted({path for name in names for path in model.glob(f"fold_*/{name}")})
+    adapter = [] if options.adapter is None else [adapter_path(options.adapter)]
     return {
         "model": str(model.resolve()),
-        "weights": _stamps(weights),
+        "weights": _stamps([*weights, *adapter]),
         **{name: getattr(options, name) for name in (*answers, *decoding)},
     }
 

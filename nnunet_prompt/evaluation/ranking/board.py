@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from nnunet_prompt.evaluation.ranking.significance import pair_tests
 from nnunet_prompt.evaluation.ranking.times import checked_times
 from nnunet_prompt.evaluation.ranking.values import TIME, Column, Values, collect_values
 from nnunet_prompt.evaluation.results import Evaluation
+
+if TYPE_CHECKING:  # Python 3.10 has none
+    from typing import NotRequired
 
 FEW = 5  # cases; intervals and tests of fewer state little
 

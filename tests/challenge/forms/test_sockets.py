@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from nnunet_prompt.challenge.forms.sockets import (
+    InputSocket,
+    NamedLabel,
     OutputSocket,
+    Sockets,
     check_below,
     default_sockets,
     read_sockets,
@@ -15,6 +18,8 @@ from nnunet_prompt.challenge.forms.sockets import (
 )
 from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
+from website import formats
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +35,19 @@ def write(path: Path, content: Any) -> Path:
 @each("form", ["grand-challenge", "autopet"])
 def test_defaults_come_with_the_package(form: str) -> None:
     sockets = default_sockets(form)
+    check_form("sockets", sockets.model_dump(mode="json", exclude_defaults=True))
     assert "image" in {one.role for one in sockets.inputs.values()}
     assert sockets.inputs["lesion-clicks"].names["background"].positive is False
+
+
+def test_the_schema_lists_every_key() -> None:
+    schema = json.loads(formats.schemas()["sockets.schema.json"])
+    one = schema["properties"]["inputs"]["additionalProperties"]["properties"]
+    out = schema["properties"]["outputs"]["additionalProperties"]["properties"]
+    label = one["names"]["additionalProperties"]["anyOf"][1]["properties"]
+    found = (schema["properties"], one, out, label)
+    for model, keys in zip((Sockets, InputSocket, OutputSocket, NamedLabel), found, strict=True):
+        assert set(model.model_fields) == set(keys)
 
 
 def test_what_is_given_wins_over_the_models_and_that_over_the_defaults(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from nnunet_prompt.cli.doctor.check import Check, looked, shortened
 from nnunet_prompt.cli.doctor.verb import as_text, diagnosis
 from nnunet_prompt.common import plugins as plugin_module
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,7 @@ def test_this_installation_works(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert cli.main(["doctor", "--json"]) == 0
     captured = capsys.readouterr()
     content = json.loads(captured.out)  # nothing else is on stdout
+    check_form("doctor", content)
     assert content["ok"] is True
     found = {row["name"]: row for row in content["checks"]}
     assert {"Python", "torch", "nnunetv2", "cpu", "trainers", "self-test"} <= set(found)

@@ -29,6 +29,7 @@ from nnunet_prompt.dataset_conversion.care.inspect import (
     write_examined,
 )
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 GOOD = Inspection(
     "a_LGE",
@@ -155,6 +156,7 @@ def test_a_conversion_writes_a_report(tmp_path: Path, caplog: pytest.LogCaptureF
             "c": {"files": [], "done": [], "left_out": "no label map"},
         },
     }
+    check_form("conversion_report", folder / "conversion_report.json")
     lines = caplog.messages
     assert "note: value 421 is read as 420 (1 case: a_LGE)" in lines
     assert "left out: no label map (1 case: c)" in lines
@@ -232,6 +234,7 @@ def test_a_problem_stops_before_anything_is_written(tmp_path: Path) -> None:
     folder = write_examined(found, target, table=table_for("liqa"), leave_out=True)
     report = json.loads((folder / "conversion_report.json").read_text())
     assert report["cases"]["b"]["left_out"] == "; ".join(BAD.problems)
+    check_form("conversion_report", report)
 
 
 def test_nothing_left_to_write(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from nnunet_prompt.io.nifti import read_nifti
 from nnunet_prompt.prompts.frames import canonical_map
 from tests.dataset_conversion.care import test_myops, test_whs
 from tests.dataset_conversion.care.downloads import SECRETS, Downloads, make_downloads
+from tests.helpers.schemas import check_form
 from tests.official_fixture import la_masks, to_official
 
 WHOLE_HEART = {"myocardium", "lv", "rv", "la", "ra", "aorta", "pulmonary_artery"}
@@ -294,6 +295,8 @@ class TestFolds:
         self, unified: Path, splits_file: Path
     ) -> None:
         said = read(unified / "nnunet_prompt_folds.json")
+        check_form("nnunet_prompt_folds", unified / "nnunet_prompt_folds.json")
+        check_form("conversion_report", unified / "conversion_report.json")
         assert said["version"] == 1
         assert [f["fold"] for f in said["folds"]] == list(range(12))
         myops_b = {"fold": 9, "train": 10, "val": 6, "task": "myops", "centre": "B"}
@@ -336,6 +339,7 @@ class TestFolds:
         with planning(tmp_path):
             folder = unify([tmp_path / "one"], 511)
         assert read(folder / "nnunet_prompt_folds.json")["folds"] == []
+        check_form("nnunet_prompt_folds", folder / "nnunet_prompt_folds.json")
         assert not (tmp_path / "preprocessed").exists()
         assert "no splits are written" in caplog.text
 

@@ -10,10 +10,11 @@ import pytest
 
 from nnunet_prompt.cli.main import main
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.drift.compare import DriftOptions, compare
+from nnunet_prompt.evaluation.drift.compare import DriftOptions, compare, write_drift
 from nnunet_prompt.evaluation.drift.table import read_monitored
 from nnunet_prompt.inference.monitor import append_rows
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow
 
@@ -155,9 +156,24 @@ def test_the_verb_writes_numbers_and_a_page(
     assert (
         json.loads((tmp_path / "d.json").read_text())["sites"]["<A>"]["looks"][0]["alarm"] is True
     )
+    check_form("drift", tmp_path / "d.json")
     page = (tmp_path / "d.html").read_text()
     assert "1 of 1 looks raise an alarm" in page
     assert "LV: entropy" in page
     assert "&lt;A&gt;" in page and "<A>" not in page
     assert main(["drift", str(reference), str(new), "-o", str(new)]) == 1
     assert "is the input" in capsys.readouterr().err
+
+
+def test_a_feature_that_a_batch_has_not_is_null_in_the_file(tmp_path: Path) -> None:
+    for name, known in (("r.csv", 20), ("n.csv", 10)):
+        for k in range(20):
+            entropy = 0.2 + k / 100 if k < known else ""
+            row = {"case": f"c{k}", "structure": "LV", "volume_ml": 90 + k, "entropy": entropy}
+            append_rows(tmp_path / name, [row])
+    reference, new = read_monitored(tmp_path / "r.csv"), read_monitored(tmp_path / "n.csv")
+    write_drift(compare(reference, new, DriftOptions(batch=10)), tmp_path / "d.json")
+    check_form("drift", tmp_path / "d.json")
+    looks = json.loads((tmp_path / "d.json").read_text())["sites"]["all"]["looks"]
+    found = [next(f["new"] for f in one["features"] if f["name"] == "LV: entropy") for one in looks]
+    assert found == [pytest.approx(0.245), None]

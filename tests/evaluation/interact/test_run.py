@@ -21,6 +21,7 @@ from nnunet_prompt.evaluation.interact import run
 from nnunet_prompt.evaluation.interact.play import Play
 from nnunet_prompt.inference.options import PredictOptions
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
 TRUTH = np.zeros((6, 5, 3), np.uint8)
@@ -97,6 +98,7 @@ def test_every_label_of_every_case_is_played(folders: Path) -> None:
     assert summary["labels"]["5"]["n"] == 2 and summary["failed"] == {}
     written = json.loads((folders / "out" / run.SUMMARY).read_text())
     assert written["all"]["curve"] == summary["all"]["curve"]
+    check_form("interactions", folders / "out" / run.SUMMARY)
     assert (folders / "out" / run.CURVES).is_file()
 
 
@@ -115,6 +117,7 @@ def test_values_and_an_automatic_mask(folders: Path) -> None:
         ("5", k) for k in ("-1", "0", "1", "2")
     ]
     assert float(found[0]["dice"]) == pytest.approx(0.5)
+    check_form("interactions", folders / "out" / run.SUMMARY)
 
 
 def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
@@ -124,6 +127,7 @@ def test_a_case_that_fails_costs_no_other(folders: Path) -> None:
     assert {r["case"] for r in rows(folders)} == {"b"}
     summary = json.loads((folders / "out" / run.SUMMARY).read_text())
     assert "has another geometry" in summary["failed"]["a"]
+    check_form("interactions", summary)
 
 
 def test_a_label_map_without_an_image_is_refused_at_once(folders: Path) -> None:
@@ -170,6 +174,15 @@ def test_what_decides_the_rows_is_played_anew(folders: Path) -> None:
     (folders / "fold_0" / "checkpoint_final.pth").touch()
     play(folders, options=PredictOptions(consistent=False))
     assert Session.opened == 7
+    (folders / "fold_0" / "checkpoint_final.safetensors").touch()
+    play(folders, options=PredictOptions(consistent=False))
+    assert Session.opened == 9
+    (folders / "liver.pth").touch()
+    learnt = PredictOptions(consistent=False, adapter=folders / "liver")
+    play(folders, options=learnt)
+    assert Session.opened == 11
+    play(folders, options=learnt)
+    assert Session.opened == 11
 
 
 def test_other_formats_are_read_by_the_models_reader(folders: Path) -> None:

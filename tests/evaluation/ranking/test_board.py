@@ -13,6 +13,7 @@ from nnunet_prompt.evaluation.ranking.groups import CaseInfo
 from nnunet_prompt.evaluation.ranking.options import RankOptions
 from tests.evaluation.ranking.scored import evaluation
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow  # a whole product
 
@@ -121,6 +122,7 @@ def test_care_cardiac() -> None:
     found = rank_evaluations(
         {"ours": evaluation(CARDIAC)}, CENTRES, None, _options(scheme="care-cardiac")
     )
+    check_form("leaderboard", json.loads(json.dumps(found)))
     values = {column["name"]: column["values"]["ours"] for column in found["columns"]}
     assert {name: round(v or 0, 12) for name, v in values.items()} == {
         "Lb1 dice": 0.93,

@@ -21,6 +21,7 @@ from nnunet_prompt.evaluation.ranking.leaderboard import leaderboard
 from nnunet_prompt.evaluation.ranking.options import RankOptions
 from nnunet_prompt.evaluation.ranking.teams import EvaluationOptions
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow  # a whole product
 
@@ -63,6 +64,9 @@ def test_the_result_and_its_files(root: Path) -> None:
         "exact": 0,
     }
     assert json.loads((root / "out" / "leaderboard.json").read_text()) == found
+    check_form("leaderboard", root / "out" / "leaderboard.json")
+    kept = json.loads((root / "out" / "teams" / "exact.json").read_text())
+    check_form("metrics", kept["evaluation"])
     with (root / "out" / "leaderboard.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [
