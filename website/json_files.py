@@ -187,6 +187,12 @@ FILES = (
         ("container/pack_job.py:write_test_job",),
         form="Grand Challenge's",
     ),
+    JsonFile(
+        "federation.json",
+        "federate server",
+        ("nnunet_prompt/federated/server.py:State.write",),
+        "federation",
+    ),
 )
 
 # Functions that make JSON of which no file comes: hashes, what checkpoints carry, answers to a browser.
@@ -198,6 +204,10 @@ NO_FILE = (
     "nnunet_prompt/evaluation/ranking/teams.py:_fingerprint",
     "nnunet_prompt/evaluation/resume.py:Finished.keep",
     "nnunet_prompt/evaluation/resume.py:stamp_of",
+    "nnunet_prompt/federated/flower.py:_connection",
+    "nnunet_prompt/federated/flower_app.py:write_app",
+    "nnunet_prompt/federated/part.py:layout_json",
+    "nnunet_prompt/federated/site_config.py:NodeConfig.as_flower",
     "nnunet_prompt/io/json_file.py:write_json",
     "nnunet_prompt/networks/onnx_file.py:save_onnx",
     "nnunet_prompt/networks/provenance.py:pack",

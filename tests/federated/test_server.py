@@ -16,6 +16,7 @@ from nnunet_prompt.federated.part import Part, layout_json, layout_of, layout_of
 from nnunet_prompt.federated.plan import PRIVATE_ROUND, Rounds, plan_of
 from nnunet_prompt.federated.server import SHARED_FILE, STATE_FILE, ServerRequest, serve
 from tests.helpers.each import each
+from tests.helpers.schemas import check_form
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,7 @@ def test_rounds_are_averaged_by_cases_and_then_all_finish(tmp_path: Path) -> Non
 def test_bytes_and_dice_are_noted(tmp_path: Path) -> None:
     run(Sites(TWO, {}), request(tmp_path))
     state = json.loads((tmp_path / STATE_FILE).read_text())
+    check_form("federation", tmp_path / STATE_FILE)
     about = len(layout_json(layout_of(SMALL)))
     first = {"site": "large", "round": 1, "received": 0, "sent": 8 + about}
     assert state["exchanges"][0] == first and state["exchanges"][2]["received"] == 8
