@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+STANDARD = ("typing", "enum", "datetime", "contextlib")
 HEAVY = (
     "torch",
     "nnunetv2",
@@ -68,3 +72,34 @@ def test_help_of_the_weights_is_light() -> None:
 
 def test_env_is_light() -> None:
     assert _loaded_after("import nnunet_prompt.cli.main as c\nc.main(['env'])") == []
+
+
+def names_that_3_10_lacks(source: str) -> list[str]:
+    """Names that a module imports from the standard library when it is loaded, and that Python 3.10 does not have."""
+    late = {"NotRequired", "Required", "Self", "Never", "LiteralString", "Unpack", "override"}
+    late |= {"assert_never", "assert_type", "reveal_type", "StrEnum", "ReprEnum", "UTC", "chdir"}
+    found = []
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module in STANDARD:
+            found += [a.name for a in node.names if a.name in late]
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if a.name == "tomllib"]
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_no_module_needs_more_than_python_3_10() -> None:
+    folders = ("nnunet_prompt", "dataset_conversion", "trainers", "container")
+    files = [p for folder in folders for p in (ROOT / folder).rglob("*.py")]
+    found = {str(p): names_that_3_10_lacks(p.read_text(encoding="utf-8")) for p in files}
+    assert {path: names for path, names in found.items() if names} == {}
+    assert names_that_3_10_lacks("from typing import Any, Self\nimport tomllib") == [
+        "tomllib",
+        "Self",
+    ]
+    guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from typing import Self"
+    assert names_that_3_10_lacks(guarded) == []

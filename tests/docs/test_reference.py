@@ -157,7 +157,7 @@ def makers_of_json(source: str) -> Iterator[str]:
             r"(.*\.)?write_json|json\.dumps?|.*\.model_dump_json", ast.unparse(node.func)
         ):
             yield ".".join(names)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names = (*names, node.name)
         for child in ast.iter_child_nodes(node):
             yield from walk(child, names)
