@@ -19,7 +19,7 @@ import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def _nearest(phrase: str, row: int, bank: WordBank, targets: tuple[tuple[str, bo
     return Found(name, f"{bank.source}: nearest to {label!r} with a cosine of {cosine:.2f}{after}")
 
 
-@cache
+@lru_cache(maxsize=4)  # a worker elsewhere gets a new bank with each case
 def _targets(bank: WordBank, structures: Structures) -> tuple[tuple[str, bool], ...]:
     """For each row what it stands for, "" for nothing, and whether that is a structure of the model."""
     known = dict(structures)

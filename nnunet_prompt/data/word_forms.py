@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
 LONG, LONGER = 5, 8  # letters of a word in which one, and two, slips are forgiven
+MOST_READINGS = 64  # of a phrase with several slips
 
 # Parts of the examination, not of what is meant: "abdominal CT", but not "abdominal aorta".
 _PLACE = r"(?:whole[ -]body|abdominal|abdomen|chest|thoracic|thorax|pelvic|pelvis|head and neck|cardiac|heart|body)"
@@ -112,6 +114,8 @@ def words(phrase: str, vocabulary: frozenset[str]) -> Asked:
         if near and near != [word]:
             notes.append(f"{word!r} read as {' or '.join(map(repr, near))}")
         choices.append(near or [word])
+    if math.prod(map(len, choices)) > MOST_READINGS:  # a guess of so many is none
+        return Asked(meant, (meant,), ())
     readings = {
         frozenset(one for one in taken if one not in FILLERS)
         for taken in itertools.product(*choices)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnunet_prompt.common.errors import NNUNetPromptError, PromptError
-from nnunet_prompt.data.structures import StructureTable
+from nnunet_prompt.data.structures import Structure, StructureTable
 
 LONGEST = 200  # letters of a phrase
+MOST = 500  # different phrases of a case
 TEXT_SAMPLE = '"text": "left ventricular cavity"'  # of a right entry, for messages
 
 
@@ -62,15 +63,9 @@ def understand_texts(
 
     A text that is refused costs no other one. Of a label with prompts nothing is named.
     """
-    lines: list[str] = []
+    understood, lines = _understood(texts, table)
     by_label: dict[int, dict[str, list[Text]]] = {}
-    for text in texts:
-        try:
-            name, official = _structure(text.phrase, table)
-        except NNUNetPromptError as error:
-            lines.append(f"{text.where}: text: {error}")
-            continue
-        label = official if text.label is None else text.label
+    for text, name, label in understood:
         by_label.setdefault(label, {}).setdefault(name, []).append(text)
     named: dict[int, str] = {}
     for label, meanings in by_label.items():
@@ -86,20 +81,36 @@ def understand_texts(
 
 def labels_of(texts: Iterable[Text], table: StructureTable | None) -> frozenset[int]:
     """The labels that the texts may lead to; those that are refused name none."""
-    found = set()
+    return frozenset(label for _, _, label in _understood(texts, table)[0])
+
+
+def _understood(
+    texts: Iterable[Text], table: StructureTable | None
+) -> tuple[list[tuple[Text, str, int]], list[str]]:
+    """Each text with its structure and label, and a line for each phrase that is refused."""
+    structures: dict[str, Structure | None] = {}  # the same words may stand in every slice
+    found, lines = [], []
     for text in texts:
-        try:
-            found.add(_structure(text.phrase, table)[1] if text.label is None else text.label)
-        except NNUNetPromptError:  # a line of its case, later
-            continue
-    return frozenset(found)
+        if text.phrase not in structures:
+            if len(structures) == MOST:
+                lines.append(f"{text.where}: text: more than {MOST} phrases; the rest is left out")
+                break
+            try:
+                structures[text.phrase] = _structure(text.phrase, table)
+            except NNUNetPromptError as error:
+                structures[text.phrase] = None
+                lines.append(f"{text.where}: text: {error}")
+        structure = structures[text.phrase]
+        if structure is not None:
+            label = structure.official if text.label is None else text.label
+            found.append((text, structure.name, label))
+    return found, lines
 
 
-def _structure(phrase: str, table: StructureTable | None) -> tuple[str, int]:
+def _structure(phrase: str, table: StructureTable | None) -> Structure:
     if table is None:
         raise PromptError(f"{phrase!r} needs a model that knows structures")
-    structure = table.find(phrase)
-    return structure.name, structure.official
+    return table.find(phrase)
 
 
 def _of_label(

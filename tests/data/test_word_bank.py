@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ def test_a_match_is_logged_with_its_evidence(
     (line,) = caplog.messages
     assert "taken as LV (logged.npz: nearest to 'left ventricle' with a cosine of 0.98" in line
     assert "the next structure has 0.64" in line
+
+
+def test_a_bank_travels_to_workers(tmp_path: Path) -> None:
+    bank = pickle.loads(pickle.dumps(read_word_bank(write(tmp_path / "a.npz"))))
+    assert find_phrase("main pumping chamber", STRUCTURES, bank).name == "LV"
 
 
 def test_the_model_folder_may_have_one(tmp_path: Path) -> None:

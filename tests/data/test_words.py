@@ -237,3 +237,10 @@ def test_aliases_are_kept_in_dataset_json() -> None:
     block["structures"]["LV"]["aliases"] = "pump"
     with pytest.raises(DatasetError, match=r"structures\['LV'\]\.aliases must be a list of names"):
         structures_from_dataset_json(described)
+
+
+def test_many_slips_take_no_time() -> None:
+    slips = "aorea bonel bower lobel lover liven shiwn skall thish cortal detict dusing redius nortal siinal"
+    phrase = f"{slips} aortal deticted measurea observea outlinea showa anatomi locatea evaluatea"
+    with pytest.raises(DatasetError, match="no structure 'aorea"):  # 2 ** 24 ways to read it
+        find_words(phrase, {"aorta": ()})

@@ -95,6 +95,17 @@ def test_one_label_means_one_structure_and_one_structure_one_label() -> None:
     assert "label 8 means 'LV', and so does label 7" in meant.lines[0]
 
 
+def test_the_same_words_in_every_slice_are_one_line() -> None:
+    said = [Text(f"slice {k}", "nonsense", None, k) for k in range(99)]
+    assert len(understand_texts(said, (), TABLE).lines) == 1
+
+
+def test_endless_lists_of_words_end() -> None:
+    meant = understand_texts([text("LV"), *(text(f"x{k}") for k in range(600))], (), TABLE)
+    assert meant.named == {500: "LV"}
+    assert len(meant.lines) == 500 and "more than 500 phrases" in meant.lines[-1]
+
+
 def test_words_need_a_model() -> None:
     assert "needs a model" in understand_texts([text("LV")], (), None).lines[0]
 
