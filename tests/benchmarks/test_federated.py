@@ -13,6 +13,8 @@ import pytest
 
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 

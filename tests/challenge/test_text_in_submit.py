@@ -18,6 +18,8 @@ from nnunet_prompt.io.nifti import NiftiVolume
 from tests.challenge.folders import PLAIN, SHAPE, BoxFiller, Challenge
 from tests.helpers.models import write_model_folder
 
+pytestmark = pytest.mark.slow
+
 
 class Knowing(BoxFiller):
     """Knows the structures, too: `ball` (500) is the first half of the first axis, `shell` (200) the rest."""

@@ -15,6 +15,8 @@ from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.data.word_bank import find_bank, find_phrase, read_word_bank
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 STRUCTURES: dict[str, tuple[str, ...]] = {"LV": (), "RV": (), "spleen": ()}
 # directions in a plane, in degrees: cosines are those of their differences
 BANK = {

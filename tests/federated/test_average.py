@@ -10,6 +10,8 @@ from nnunet_prompt.federated.average import average, naive_gap
 from nnunet_prompt.federated.part import Factors, Part, add, nearest
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 
 def array(*rows: list[float]) -> np.ndarray:
     return np.array(rows, np.float32)

@@ -17,6 +17,8 @@ from nnunet_prompt.federated.part import (
 )
 from tests.helpers.each import each
 
+pytestmark = pytest.mark.slow
+
 SMALL = Part(
     {"b": np.array([[1, 2]], np.float32), "a": np.array([3], np.float32)},
     {"c": Factors(np.array([[4], [5]], np.float32), np.array([[6, 7, 8]], np.float32))},

@@ -26,6 +26,8 @@ from tests.helpers.models import TABLE, write_model_folder
 from tests.helpers.predictors import TABLE as ANSWERED
 from tests.helpers.predictors import case, corner, filled, predictor, stored
 
+pytestmark = pytest.mark.slow
+
 CPU = PredictOptions(device="cpu", use_mirroring=False)
 PHRASES = {"ball": "the main pumping chamber", "shell": "what surrounds it"}
 

@@ -17,6 +17,8 @@ from nnunet_prompt.prompt_files.text import Text, labels_of, understand_texts
 from tests.helpers.each import each
 from tests.prompt_files.inputs import save_pls
 
+pytestmark = pytest.mark.slow
+
 TABLE = StructureTable(
     (
         Structure("LV", 1, (1,), 500),
