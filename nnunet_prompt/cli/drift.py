@@ -49,11 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=100,
         metavar="N",
-        help="looks that are planned, all sites and days together: the chance of a false alarm in any is --alpha"
-        " (default 100)",
+        help="looks that are planned, all sites and days together (default 100)",
     )
     parser.add_argument(
-        "--alpha", type=above_0(1), default=0.05, metavar="A", help="that chance (default 0.05)"
+        "--alpha",
+        type=above_0(1),
+        default=1.0,
+        metavar="A",
+        help="false alarms to expect in all planned looks (default 1); 0.05 makes any at all unlikely",
     )
     seed(parser)
 

@@ -1,11 +1,12 @@
 """What a prediction looks like without a reference: a row per case and structure, for `nnunet-prompt drift`.
 
-    case,structure,volume_ml,entropy,added_tiles,agreement,bottleneck_mean,...,intensity_p05,...,seconds
-    case_001,LV,112.4,0.21,,,...
+    case,structure,volume_ml,thickness_mm,entropy,added_tiles,agreement,bottleneck_mean,...,intensity_p05,...,seconds
+    case_001,LV,112.4,20.3,0.21,0.0,1.0,...
 
-`entropy` (bits) is the mean over the voxels that the network does not rule out, `added_tiles` the share of tiles that
-were added where a mask touches the border, `agreement` the share of boxes and clicks that the mask agrees with. An
-empty cell is a value that this run does not have.
+`thickness_mm` is twice the volume over the surface: of a wall, how thick it is. `entropy` (bits) is the mean over the
+voxels that the network does not rule out, `added_tiles` the share of tiles that were added where a mask touches the
+border, `agreement` the share of boxes and clicks that the mask agrees with. An empty cell is a value that this case
+does not have. Without prompts, there are no columns `added_tiles` and `agreement`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from nnunet_prompt.inference.predict_case import Asked, LoadedCase, MaskedCase
 from nnunet_prompt.prompts.types import PromptSet
 
 QUANTILES = (5, 25, 50, 75, 95)
-OF_STRUCTURE = ("volume_ml", "entropy", "added_tiles", "agreement")
+OF_STRUCTURE = ("volume_ml", "thickness_mm", "entropy", "added_tiles", "agreement")
 OF_CASE = (
     "bottleneck_mean",
     "bottleneck_sd",
@@ -37,6 +38,7 @@ OF_CASE = (
     "seconds",
 )
 HEAD = ("case", "structure", *OF_STRUCTURE, *OF_CASE)
+WITHOUT_PROMPTS = tuple(name for name in HEAD if name not in ("added_tiles", "agreement"))
 POSSIBLE = 0.01  # probability below which the network rules a voxel out
 _log = logging.getLogger(__name__)
 Row = dict[str, float | str | None]
@@ -51,7 +53,8 @@ class Monitor:
         self._path, self._predictor, self._asked = path, predictor, asked
         self._seen = _Seen(predictor.engine.network)
         self._rows: dict[str, list[Row]] = {}
-        _check_table(path)
+        self._head = WITHOUT_PROMPTS if asked.prompts is None else HEAD
+        _check_table(path, self._head)
 
     def around(self, work: Work) -> Work:
         """`work`, which then notes what the network answered."""
@@ -80,7 +83,7 @@ class Monitor:
             try:
                 image = self._predictor.reader.read(masked.case.images.first)[0].array
                 about = intensities(image)
-                append_rows(self._path, [row | about for row in rows])
+                append_rows(self._path, [row | about for row in rows], self._head)
             except Exception as error:
                 _log.warning("case %s: no row in %s: %s", name, self._path, reason_of(error))
             return result
@@ -101,6 +104,7 @@ class Monitor:
             own: Row = {
                 "structure": name,
                 "volume_ml": float(inside.sum()) * float(np.prod(spacing)) / 1000,
+                "thickness_mm": thickness_mm(inside, spacing),
                 "entropy": self._seen.entropy(channel),
             }
             if loaded.prompts is not None and value in loaded.prompts.labels:
@@ -199,6 +203,18 @@ def intensities(image: Any) -> Row:
     return row
 
 
+def thickness_mm(inside: Any, spacing_mm: Sequence[float]) -> float | None:
+    """Twice the volume over the area of the faces of all voxels at the border; None for an empty mask."""
+    found = [np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not found[0].size:
+        return None
+    box = np.pad(inside[tuple(slice(at[0], at[-1] + 1) for at in found)], 1)
+    volume, area = float(np.prod(spacing_mm)), 0.0
+    for axis in range(3):
+        area += np.count_nonzero(np.diff(box, axis=axis)) * volume / spacing_mm[axis]
+    return 2 * volume * np.count_nonzero(box) / area
+
+
 def agreement(said: PromptSet, inside: Any, loaded: LoadedCase) -> float | None:
     """The mean over boxes (share of the mask within the box) and points (1 where the mask agrees); None without any.
 
@@ -226,12 +242,14 @@ def _share_of_added(masked: MaskedCase, label: int) -> float | None:
     return masked.tally.grown.get(label, 0) / tiles if masked.tally is not None and tiles else None
 
 
-def append_rows(path: Path, rows: list[Mapping[str, float | str | None]]) -> None:
+def append_rows(
+    path: Path, rows: list[Mapping[str, float | str | None]], head: Sequence[str] = HEAD
+) -> None:
     """Appends rows in one write, the header first where the file is new. Raises `OutputError`."""
     import io
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, HEAD, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
     if not path.exists() or path.stat().st_size == 0:
         writer.writeheader()
     for row in rows:
@@ -243,7 +261,7 @@ def append_rows(path: Path, rows: list[Mapping[str, float | str | None]]) -> Non
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _check_table(path: Path) -> None:
+def _check_table(path: Path, expected: Sequence[str]) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise OutputError(
             f"--monitor {path}: expected the name of a CSV file in a folder that exists"
@@ -254,7 +272,8 @@ def _check_table(path: Path) -> None:
         head = path.read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, UnicodeDecodeError):
         head = ""
-    if head.strip() != ",".join(HEAD):
+    if head.strip() != ",".join(expected):
         raise NNUNetPromptError(
-            f"--monitor {path}: rows are only added to a table of an earlier --monitor; name a new file"
+            f"--monitor {path}: rows are only added to a table of an earlier --monitor"
+            f" {'without' if 'agreement' not in expected else 'with'} prompts; name a new file"
         )

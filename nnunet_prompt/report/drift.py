@@ -38,8 +38,8 @@ def write_drift_page(result: Mapping[str, Any], output: Path, *, command: str = 
     total = sum(len(site["looks"]) for site in result["sites"].values())
     page = _Page(
         title="Drift",
-        lede=f"{alarms} of {total} looks raise an alarm. The chance of any false alarm in {rules['looks']} planned"
-        f" looks is at most {rules['alpha']:g}.",
+        lede=f"{alarms} of {total} looks raise an alarm. In {rules['looks']} planned looks at most"
+        f" {rules['alpha']:g} of them is expected to be false.",
         summary=_summary(result),
         sites=tuple(
             _Site(f"Site {name}", f"site-{number}", _features(site))

@@ -15,7 +15,14 @@ from torch import nn
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.inference import monitor as module
-from nnunet_prompt.inference.monitor import HEAD, _Seen, append_rows, intensities
+from nnunet_prompt.inference.monitor import (
+    HEAD,
+    WITHOUT_PROMPTS,
+    _Seen,
+    append_rows,
+    intensities,
+    thickness_mm,
+)
 from nnunet_prompt.inference.options import PredictOptions
 from nnunet_prompt.inference.predict_folder import predict_folder
 from nnunet_prompt.inference.run_options import RunOptions
@@ -56,7 +63,7 @@ def test_a_row_per_case_and_structure(model: Path, tmp_path: Path) -> None:
     assert float(rows[0]["volume_ml"]) == pytest.approx(ml)
     assert 0 < float(rows[0]["entropy"]) <= 1
     assert [float(rows[0][f"spacing_{axis}"]) for axis in "xyz"] == pytest.approx([1.25, 1.5, 4.0])
-    assert rows[0]["added_tiles"] == rows[0]["agreement"] == ""
+    assert tuple(rows[0]) == WITHOUT_PROMPTS
     assert all(rows[0][key] for key in ("bottleneck_mean", "bottleneck_sd", "seconds", "roughness"))
     array = np.asarray(nib.load(images / "a.nii.gz").dataobj)
     assert float(rows[0]["intensity_p50"]) == pytest.approx(float(np.median(array)), abs=1e-3)
@@ -177,3 +184,11 @@ def test_the_header_is_written_once(tmp_path: Path) -> None:
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[0] == ",".join(HEAD)
     assert [line[:4] for line in lines[1:]] == ["a,x,", "b,x,"]
+
+
+def test_thickness_is_twice_the_volume_over_the_surface() -> None:
+    mask = np.zeros((50, 40, 6), bool)
+    mask[5:8] = True  # a plate of 6 x 40 x 24 mm
+    volume, surface = 6 * 40 * 24, 2 * (6 * 40 + 6 * 24 + 40 * 24)
+    assert thickness_mm(mask, (2, 1, 4)) == pytest.approx(2 * volume / surface)
+    assert thickness_mm(np.zeros((3, 3, 3), bool), (1, 1, 1)) is None

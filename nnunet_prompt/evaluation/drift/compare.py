@@ -17,13 +17,14 @@ import numpy as np
 
 from nnunet_prompt.common.arguments import one_of
 from nnunet_prompt.common.errors import NNUNetPromptError
-from nnunet_prompt.evaluation.drift.looks import FEWEST, Look, look, permutations_for
+from nnunet_prompt.evaluation.drift.looks import FEWEST, SPREAD, Look, look, permutations_for
 from nnunet_prompt.evaluation.drift.table import FloatArray, Monitored
 from nnunet_prompt.io.json_file import write_json
 
 Reference = Literal["site", "global", "adaptive"]
 EVERY = "all"  # the site of all cases, where there is no grouping
 NAMED = 5  # features that a look names
+HIGHEST = 0.05  # level of a look
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class DriftOptions:
     reference   site: cases of the same site; global: all; adaptive: of the site, and later batches without an alarm
     batch       cases of a look
     looks       looks that are planned over all sites, now and later: alpha is divided by it
-    alpha       chance of any false alarm in all of them
+    alpha       false alarms to expect in all of them; below 1 it bounds the chance of any
     seed        of the permutations
     """
 
@@ -42,16 +43,21 @@ class DriftOptions:
     reference: Reference = "global"
     batch: int = 20
     looks: int = 100
-    alpha: float = 0.05
+    alpha: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         one_of("reference", self.reference, ("site", "global", "adaptive"))
-        if self.batch < FEWEST or self.looks < 1 or not 0 < self.alpha < 1:
+        if self.batch < FEWEST or self.looks < 1 or not 0 < self.alpha <= 1:
             raise NNUNetPromptError(
-                f"batch, looks and alpha: expected at least {FEWEST}, at least 1, and between 0 and 1, found"
+                f"batch, looks and alpha: expected at least {FEWEST}, at least 1, and above 0 and up to 1, found"
                 f" {self.batch}, {self.looks} and {self.alpha}"
             )
+
+    @property
+    def level(self) -> float:
+        """The chance of a false alarm in a look; however few are planned, at most 0.05."""
+        return min(self.alpha / self.looks, HIGHEST)
 
 
 def compare(
@@ -162,7 +168,7 @@ def _looks(
     options: DriftOptions,
     rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
-    level = options.alpha / options.looks
+    level = options.level
     found = []
     for _, batch in batches:
         seen = look(reference, batch, rng, permutations=permutations_for(level))
@@ -207,11 +213,11 @@ def _feature(
 
 def _rules(options: DriftOptions) -> dict[str, Any]:
     return {
-        "test": "max-T over features of shift and spread in ranks, by permutation",
+        "test": f"max-T over features of shift (normal scores) and {SPREAD} spread (ranks), by permutation",
         "reference": options.reference,
         "by": options.by,
         "alpha": options.alpha,
         "looks": options.looks,
-        "level of a look": options.alpha / options.looks,
+        "level of a look": options.level,
         "severity": "largest shift of a median, in robust standard deviations: below 0.5 slight, below 1 moderate",
     }

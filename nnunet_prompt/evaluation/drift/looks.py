@@ -1,11 +1,12 @@
 """One look: do these cases come from where the reference comes from?
 
-Each feature is ranked over reference and batch together. Of the batch, the mean rank states whether it lies higher or
-lower, and the mean distance of its ranks from the middle whether it is wider or narrower. The largest of these, in
-standard errors, over all features is compared with what it is for batches that are chosen at random from both together
-(Westfall and Young's max-T): whatever the features' distributions and correlations, the error rate of a look is held
-where batch and reference are exchangeable. Looks at one reference depend on each other; dividing the error rate by
-their planned number (Bonferroni) holds it over all of them all the same.
+Each feature is ranked over reference and batch together. Of the batch, the mean normal score of its ranks states
+whether it lies higher or lower, and the mean distance of its ranks from the middle whether it is wider or narrower.
+The largest of these, in standard errors, over all features is compared with what it is for batches that are chosen at
+random from both together (Westfall and Young's max-T): whatever the features' distributions and correlations, the
+error rate of a look is held where batch and reference are exchangeable. That is so only where a case counts once: a
+batch that names a case twice, or shares one with the reference, is not chosen like that. Looks at one reference depend
+on each other; dividing the error rate by their planned number (Bonferroni) holds it over all of them all the same.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from nnunet_prompt.common.errors import NNUNetPromptError
 
 FloatArray = npt.NDArray[np.float64]
 FEWEST = 5  # cases of a batch, and of a reference
+SPREAD = 0.8  # weight of a spread beside a shift, which is the rule: the shifts keep more of the error rate
 _CHUNK = 2000  # permutations at a time
 _MOST = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`p` of the whole, and of each feature the statistic in standard errors, the larger of shift and spread."""
+    """`p` of the whole, and of each feature the larger of shift and weighted spread, in standard errors."""
 
     p: float
     statistics: tuple[float, ...]
@@ -61,7 +64,8 @@ def look(
     scores = _scores(np.concatenate([reference, batch]))  # (N, 2 F)
     n, m = len(scores), len(batch)
     error = scores.std(0, ddof=1) * math.sqrt((1 / m) * (1 - m / n))
-    error[error == 0] = np.inf
+    error[error < 1e-12] = np.inf
+    error[error.size // 2 :] /= SPREAD
     own = np.abs(scores[len(reference) :].mean(0)) / error
     least = own.max() - 1e-9
     beyond = 0
@@ -76,12 +80,11 @@ def look(
 
 
 def _scores(values: FloatArray) -> FloatArray:
-    """Centred ranks of each feature, and centred distances of the ranks from the middle: (N, 2 F)."""
-    ranks = np.full(values.shape, 0.0)
+    """Centred normal scores of each feature, and centred distances of its ranks from the middle: (N, 2 F)."""
+    scores, distance = np.zeros((2, *values.shape))
     for k, column in enumerate(values.T):
         known = ~np.isnan(column)
         if known.any():
-            own = rankdata(column[known])
-            ranks[known, k] = (own - own.mean()) / len(own)
-    distance = np.abs(ranks)
-    return np.concatenate([ranks - ranks.mean(0), distance - distance.mean(0)], axis=1)
+            share = (rankdata(column[known]) - 0.5) / np.count_nonzero(known)
+            scores[known, k], distance[known, k] = ndtri(share), np.abs(share - 0.5)
+    return np.concatenate([scores - scores.mean(0), distance - distance.mean(0)], axis=1)

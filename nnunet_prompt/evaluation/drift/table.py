@@ -15,7 +15,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.io.names import entry_of
 
 FloatArray = npt.NDArray[np.float64]
-OF_STRUCTURE = ("volume_ml", "entropy", "added_tiles", "agreement")
+OF_STRUCTURE = ("volume_ml", "thickness_mm", "entropy", "added_tiles", "agreement")
 NOT_COMPARED = ("seconds",)  # depends on the machine more than on the cases
 _P = ("intensity_p25", "intensity_p50", "intensity_p75")
 
@@ -76,7 +76,7 @@ def _to_arrays(
     found: Mapping[str, dict[str, float]], text: Mapping[str, Mapping[str, str]]
 ) -> Monitored:
     for row in found.values():
-        row.update(_shape_of_histogram(row) | _shares(row))
+        row.update(_shape_of_histogram(row) | _shares(row) | _relative_thickness(row))
     names = tuple(dict.fromkeys(n for row in found.values() for n in row if n not in NOT_COMPARED))
     cases = tuple(found)
     values = np.array([[row.get(n, math.nan) for n in names] for row in found.values()])
@@ -100,6 +100,16 @@ def _shares(row: Mapping[str, float]) -> dict[str, float]:
     if len(volumes) < 2 or total <= 0:
         return {}
     return {k.replace("volume_ml", "share of volume"): v / total for k, v in volumes.items()}
+
+
+def _relative_thickness(row: Mapping[str, float]) -> dict[str, float]:
+    """The thickness of each structure in edges of a cube with the volume of all, blind to the size of the patient."""
+    total = sum(v for k, v in row.items() if k.endswith(": volume_ml"))
+    if total <= 0:
+        return {}
+    edge_mm = 10 * total ** (1 / 3)
+    ends = [(k, v) for k, v in row.items() if k.endswith(": thickness_mm")]
+    return {k.replace("thickness_mm", "relative thickness"): v / edge_mm for k, v in ends}
 
 
 def _number(cell: str) -> float | None:

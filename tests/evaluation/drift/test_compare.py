@@ -70,6 +70,27 @@ def test_the_last_rows_of_a_case_count_and_a_cut_line_does_not(tmp_path: Path) -
     assert table.values.tolist() == [[2.0]]
 
 
+def test_thickness_is_compared_with_the_size_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [
+        {"case": "a", "structure": name, "volume_ml": 4.0, "thickness_mm": thickness}
+        for name, thickness in (("LV", 10.0), ("RV", 5.0))
+    ]
+    append_rows(path, rows)
+    table = read_monitored(path)
+    found = dict(zip(table.features, table.values[0], strict=True))
+    assert found["LV: relative thickness"] == pytest.approx(0.5)  # 8 ml are a cube of 20 mm
+    assert found["RV: relative thickness"] == pytest.approx(0.25)
+
+
+def test_the_level_of_a_look() -> None:
+    assert DriftOptions().level == 0.01
+    assert DriftOptions(alpha=0.05).level == pytest.approx(0.0005)
+    assert DriftOptions(looks=1).level == 0.05
+    with pytest.raises(NNUNetPromptError, match="above 0 and up to 1, found 20, 100 and 2"):
+        DriftOptions(alpha=2)
+
+
 def test_drift_is_seen_where_it_is(tmp_path: Path) -> None:
     reference = read_monitored(_table(tmp_path / "r.csv", 80, 0))
     path = _table(tmp_path / "n.csv", 40, 1)
@@ -152,13 +173,13 @@ def test_the_verb_writes_numbers_and_a_page(
     files = ["-o", str(tmp_path / "d.json"), "--html", str(tmp_path / "d.html")]
     sites = ["--by", "centre", "--groups", str(tmp_path / "g.csv")]
     assert main(["drift", str(reference), str(new), *sites, *files]) == 0
-    assert "<A>, look 1 (c000 to c019): p = 0.00013, ALARM, severe" in capsys.readouterr().out
+    assert "<A>, look 1 (c000 to c019): p = 0.0005, ALARM, severe" in capsys.readouterr().out
     assert (
         json.loads((tmp_path / "d.json").read_text())["sites"]["<A>"]["looks"][0]["alarm"] is True
     )
     check_form("drift", tmp_path / "d.json")
     page = (tmp_path / "d.html").read_text()
-    assert "1 of 1 looks raise an alarm" in page
+    assert "1 of 1 looks raise an alarm. In 100 planned looks at most 1" in page
     assert "LV: entropy" in page
     assert "&lt;A&gt;" in page and "<A>" not in page
     assert main(["drift", str(reference), str(new), "-o", str(new)]) == 1

@@ -41,6 +41,17 @@ def test_false_alarms_over_many_looks_at_one_reference() -> None:
     assert alarms <= 6
 
 
+def test_bootstrapped_batches_hold_the_level_where_a_case_counts_once() -> None:
+    """Far more than one look in ten has p of at most 0.1 if cases count as often as they were drawn."""
+    rng, twice, once = np.random.default_rng(6), 0, 0
+    for _ in range(200):
+        reference, pool = _correlated(rng, 40), _correlated(rng, 30)
+        drawn = rng.integers(0, len(pool), 20)
+        twice += look(reference, pool[drawn], rng, permutations=199).p <= 0.1
+        once += look(reference, pool[np.unique(drawn)], rng, permutations=199).p <= 0.1
+    assert 8 <= once <= 33 < twice
+
+
 def test_sees_a_shift_and_a_spread_and_names_them() -> None:
     rng = np.random.default_rng(2)
     reference, batch = rng.normal(size=(100, 8)), rng.normal(size=(20, 8))
