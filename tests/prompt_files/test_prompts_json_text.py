@@ -20,6 +20,8 @@ from tests.helpers.each import each
 from tests.prompt_files.inputs import parsed, save_pls
 from tests.prompt_files.test_text import TABLE
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (4, 5, 6)  # six slices
 POINT = RawPrompt(points=((1, 2),))
 BOXED = RawPrompt((0, 1, 2, 3), ((1, 2),))
