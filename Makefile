@@ -7,6 +7,7 @@
 #   make start   short trainings from adapted weights and from scratch
 #   make peft    tuning few parameters: what it costs and what it brings
 #   make learn   learning a structure from a few cases, beside an atlas and full training
+#   make aggregate   one network for all tasks, one per group, one per task, or experts, on phantoms
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
 #   make docs    the documentation, strictly checked, without network: out/site/index.html
@@ -43,7 +44,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint docs real start peft learn weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
+.PHONY: demo test check lint docs real start peft learn aggregate weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -69,6 +70,9 @@ real: $(STAMP)
 
 start peft learn: $(STAMP)
 	$(BIN)/python benchmarks/$@.py "$(DATA)"
+
+aggregate: $(STAMP)
+	$(BIN)/python benchmarks/aggregate.py
 
 weights: $(STAMP)
 	$(BIN)/python benchmarks/weights_adapt.py
