@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.common.errors import RefusedError
+from nnunet_prompt.networks.adapted import load_trunk
 from nnunet_prompt.networks.experts import (
     QUANTILES,
     ExpertOptions,
@@ -203,6 +205,16 @@ def test_torch_compile_takes_it() -> None:
     wake(network)
     compiled = torch.compile(network, backend="eager")
     torch.testing.assert_close(logits(compiled, x)[0], logits(network, x)[0])  # type: ignore[arg-type]
+
+
+def test_the_trunk_of_a_base_brings_its_experts_to_new_heads() -> None:
+    """As `learn` and `weights merge` build on a base."""
+    base, network = with_experts(), network_of(seed=6)
+    wake(base)
+    load_trunk(network, base.state_dict(), source=Path("base"))
+    assert expert_options(network.state_dict()) == OPTIONS
+    bases, ours = base.state_dict(), network.state_dict()
+    assert all(torch.equal(bases[n], t) for n, t in ours.items() if not n.startswith("heads."))
 
 
 @each("method", ["affine", "lora", "decoder"])
