@@ -11,7 +11,7 @@ The first convolution has none: its prompt input channels are what the prompts a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -64,8 +64,8 @@ class Term(nn.Module):
             nn.init.kaiming_uniform_(one, a=math.sqrt(5))
 
     def forward(self, shares: Tensor) -> Tensor:
-        """The sum (rows, columns) for the shares (experts,) of one image."""
-        scaled = (shares[:, None, None] * self.up).permute(1, 0, 2).flatten(1)
+        """The sums (B, rows, columns) for the shares (B, experts)."""
+        scaled = (shares[:, :, None, None] * self.up).permute(0, 2, 1, 3).flatten(2)
         return scaled @ self.down.flatten(0, 1)
 
 
@@ -195,14 +195,21 @@ def _expert_class(base: type[nn.Module]) -> type[nn.Module]:
         stage: int
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.cat(list(self._of_each(x)))
-
-        def _of_each(self, x: Tensor) -> Iterator[Tensor]:
-            """The answer to each image, by the weight that is mixed for it."""
-            weight = self.weight
-            for image, own in zip(torch.split(x, 1), self.shares.of(self.stage), strict=True):
-                mixed = weight + self.experts(own).view_as(weight)
-                yield self._conv_forward(image, mixed, self.bias)
+            """One convolution with a group for each image; of one image at a time the CPU takes three times as long."""
+            count, weight = x.shape[0], self.weight
+            mixed = weight + self.experts(self.shares.of(self.stage)).view(count, *weight.shape)
+            bias = None if self.bias is None else self.bias.repeat(count)
+            convolution = nn.functional.conv3d if weight.ndim == 5 else nn.functional.conv2d
+            answer = convolution(
+                x.reshape(1, -1, *x.shape[2:]),
+                mixed.flatten(0, 1),
+                bias,
+                self.stride,
+                self.padding,
+                self.dilation,
+                count * self.groups,
+            )
+            return answer.reshape(count, -1, *answer.shape[2:])
 
     Expert.__name__ = Expert.__qualname__ = f"Expert{base.__name__}"
     return Expert

@@ -94,7 +94,9 @@ def test_the_formula() -> None:
         term.up[0, :, 0], term.up[1, :, 0] = torch.tensor([1.0, 2.0]), torch.tensor([4.0, 0.0])
         term.down[0, 0], term.down[1, 0] = torch.arange(6.0), torch.ones(6)
     expected = torch.stack([0.25 * torch.arange(6.0) + 3, 0.5 * torch.arange(6.0)])
-    assert torch.equal(term(torch.tensor([0.25, 0.75])), expected)
+    found = term(torch.tensor([[0.25, 0.75], [0.0, 1.0]]))
+    assert torch.equal(found[0], expected)
+    assert torch.equal(found[1], torch.tensor([[4.0], [0.0]]).expand(2, 6))
 
 
 def test_statistics_by_hand() -> None:
@@ -200,6 +202,7 @@ def test_a_part_of_the_network_alone_is_refused() -> None:
         network.encoder(patch())  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_torch_compile_takes_it() -> None:
     network, x = with_experts(), patch()
     wake(network)
