@@ -57,7 +57,12 @@ def report(results: Mapping[str, Any]) -> str:
     for name, seeds in rows.items():
         cells = [_cell(seeds, kind, _of_centre(shift)) for kind in KINDS for shift in SHIFTS]
         lines.append(row(name, *cells))
-    lines += ["", "## Cost", "", *header("", "seeds", "CPU s of training, mean over seeds")]
+    lines += [
+        "",
+        "## Cost",
+        "",
+        *header("", "seeds", "CPU s of training and validation, mean over seeds"),
+    ]
     for name, seeds in rows.items():
         seconds = [sum(one["cpu seconds"].values()) for one in seeds.values()]
         lines.append(row(name, len(seeds), f"{fmean(seconds):.0f}"))
@@ -83,29 +88,25 @@ def mean_dice(cases: Mapping[str, Mapping[str, Any]], kind: str, wanted: Wanted)
 
 
 def verdict(rows: Mapping[str, Any]) -> list[str]:
-    """What experts gain out of distribution over one network for all, of the seeds that both have."""
+    """What experts gain out of distribution over one network for all, in each seed that both have."""
     both = sorted(rows.get(BASE, {}).keys() & rows.get(EXPERTS, {}).keys())
     if not both:
         return []
-    lines = ["", "## Experts or not", "", *header("shifted, mean", BASE, EXPERTS, "gain", "")]
-    gains = []
+    lines = ["", "## Experts or not", ""]
+    lines += header("shifted, mean", "seed", BASE, EXPERTS, "gain", left=(0, 1))
+    gains: dict[str, list[float]] = {seed: [] for seed in both}
     shifted = _of({t.name for t in TASKS}, own=False)
     for kind in KINDS:
-        means = [
-            fmean(mean_dice(rows[name][seed]["dice"], kind, shifted) for seed in both)
-            for name in (BASE, EXPERTS)
-        ]
-        gains.append(means[1] - means[0])
-        met = f"at least {GAIN}" if gains[-1] >= GAIN else f"less than {GAIN}"
-        lines.append(row(kind, *(f"{m:.4f}" for m in means), f"{gains[-1]:+.4f}", met))
-    overall = fmean(gains)
-    lines.append(row("both", "", "", f"{overall:+.4f}", ""))
-    kept = "could be on by default" if overall >= GAIN else "stay off unless a trainer names them"
-    return [
-        *lines,
-        "",
-        f"Asked for: a gain of {GAIN} mean Dice out of distribution; experts {kept}.",
-    ]
+        for seed in both:
+            base, ours = (mean_dice(rows[n][seed]["dice"], kind, shifted) for n in (BASE, EXPERTS))
+            gains[seed].append(ours - base)
+            lines.append(row(kind, seed, f"{base:.4f}", f"{ours:.4f}", f"{ours - base:+.4f}"))
+    of_seed = [fmean(values) for values in gains.values()]
+    lines.append(row("mean of all", "", "", "", f"{fmean(of_seed):+.4f}"))
+    enough = fmean(of_seed) >= GAIN and min(of_seed) > 0
+    kept = "could be on by default" if enough else "stay off unless a trainer names them"
+    asked = f"Asked for: a gain of {GAIN} mean Dice out of distribution over all seeds, and above 0 in each"
+    return [*lines, "", f"{asked}; experts {kept}."]
 
 
 def _of(names: set[str], *, own: bool) -> Wanted:

@@ -97,8 +97,9 @@ def test_the_tables_and_what_experts_gain(monkeypatch: pytest.MonkeyPatch) -> No
     lines = report(results).splitlines()
     own, shifted = "0.700 ± 0.100", "0.500 ± 0.100"
     assert f"| one network for all |{f' {own} |' * 3}{f' {shifted} |' * 3}" in lines
-    assert "| none | 0.5000 | 0.5300 | +0.0300 | at least 0.01 |" in lines
-    assert "| one click | 0.2500 | 0.2650 | +0.0150 | at least 0.01 |" in lines
+    assert "| none | 0 | 0.6000 | 0.6200 | +0.0200 |" in lines
+    assert "| one click | 1 | 0.2000 | 0.2200 | +0.0200 |" in lines
+    assert "| mean of all |  |  |  | +0.0225 |" in lines
     assert "experts could be on by default." in "\n".join(lines)
     assert "| experts | 2 | 30 |" in lines
     assert lines[-1] == "Not measured: one per task, seed 1."
@@ -106,10 +107,13 @@ def test_the_tables_and_what_experts_gain(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_without_a_gain_experts_stay_off(monkeypatch: pytest.MonkeyPatch) -> None:
     report = module("aggregate_report", monkeypatch).report
-    rows = {"one network for all": row_of((0.8, 0.6)), "experts": row_of((0.9, 0.6))}
-    text = report({"iterations": 480, "rows": rows, "missing": []})
-    assert "| both |  |  | +0.0000 |  |" in text
-    assert "experts stay off unless a trainer names them." in text
+    for second in (0.55, 0.601):  # worse in one seed, or a little better
+        rows = {
+            "one network for all": row_of((0.8, 0.6), (0.8, 0.6)),
+            "experts": row_of((0.9, 0.7 if second < 0.6 else 0.602), (0.9, second)),
+        }
+        text = report({"iterations": 480, "rows": rows, "missing": []})
+        assert "experts stay off unless a trainer names them." in text
     assert "Not measured" not in text
     only = report({"iterations": 1, "rows": {"experts": row_of((0.9, 0.6))}, "missing": []})
     assert "Experts or not" not in only
