@@ -70,6 +70,8 @@ def unify(
         reserve_names(target, cases)
     table = replace(unified_table(tasks), weights=sampling_weights(cases))
     folder = write_examined(found, target, table=table, leave_out=options.leave_out)
+    for line in marks(cases):
+        _log.info("%s", line)
     folds = folds_of(cases)
     _write_folds(folder / FOLDS_FILE, folds)
     _plan(dataset_id, folder.name, folds)
@@ -135,6 +137,25 @@ def folds_of(cases: Iterable[Case]) -> list[Fold]:
     patients = {c.case_id: c.patient or c.case_id for c in cases}
     centres = {c.case_id: f"{c.task} {c.centre}" for c in cases if c.centre}
     return [*patient_folds(patients), *held_out_folds(patients, centres)]
+
+
+def marks(cases: Iterable[Case]) -> list[str]:
+    """A line for each task: how many cases are of which centre and modality, as the side file marks them."""
+    counted: dict[str, dict[str, Counter[str]]] = {}
+    for case in cases:
+        own = counted.setdefault(
+            case.task or "no task", {"centre": Counter(), "modality": Counter()}
+        )
+        own["centre"][case.centre or "not known"] += 1
+        own["modality"][case.modality or "not known"] += 1
+    return [
+        f"{task}: "
+        + "; ".join(
+            f"{column} " + ", ".join(f"{value} ({n})" for value, n in sorted(found.items()))
+            for column, found in own.items()
+        )
+        for task, own in counted.items()
+    ]
 
 
 def _labels(tasks: Iterable[Task]) -> dict[int, int]:

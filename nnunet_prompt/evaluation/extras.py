@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nnunet_prompt.common.errors import DatasetError, NNUNetPromptError
-from nnunet_prompt.evaluation.facts import Facts, find_facts, read_facts
+from nnunet_prompt.evaluation.facts import Facts, find_facts, read_facts, with_task
 from nnunet_prompt.evaluation.groups import group_scores
 from nnunet_prompt.evaluation.options import EvaluateOptions
 from nnunet_prompt.evaluation.pairs import Pairs, files_by_case
@@ -30,7 +30,8 @@ def grouping_facts(options: EvaluateOptions, labels: Path | None) -> tuple[Facts
         source = Path(options.groups)
         return read_facts(source)[1], source
     try:
-        return find_facts(labels) if labels is not None else ({}, None)
+        facts, found = find_facts(labels) if labels is not None else ({}, None)
+        return with_task(facts), found
     except DatasetError as error:
         _log.warning("%s; cases are not grouped", error)
         return {}, None

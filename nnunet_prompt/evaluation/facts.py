@@ -24,6 +24,7 @@ CASE = "case"
 EXAMPLE = "case,centre"
 PHANTOM_FILE = "cases.json"
 SIDE_COLUMNS = ("task", "source", "centre", "vendor", "modality", "sequence")
+OF_TASK = ("centre", "vendor")  # columns whose values mean something else in another task
 Facts = dict[str, dict[str, str]]  # by case and column
 
 
@@ -95,6 +96,22 @@ def find_facts(labels: Path) -> tuple[Facts, Path | None]:
             record = read_object(folder / PHANTOM_FILE, DatasetError).get("cases")
             return _plain(record), folder / PHANTOM_FILE
     return {}, None
+
+
+def with_task(facts: Facts) -> Facts:
+    """The same with each centre and vendor behind its task ("myops A") where there are several tasks.
+
+    The letter of a centre is another site in another task, and cases of two sites are no group.
+    """
+    if len({entry["task"] for entry in facts.values() if "task" in entry}) < 2:
+        return facts
+    return {
+        case: {
+            column: f"{entry['task']} {value}" if column in OF_TASK and "task" in entry else value
+            for column, value in entry.items()
+        }
+        for case, entry in facts.items()
+    }
 
 
 def facts_of(facts: Facts, case: str) -> dict[str, str]:

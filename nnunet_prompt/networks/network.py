@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.common.errors import ModelError
+from nnunet_prompt.networks.experts import hide_experts, read_experts
 from nnunet_prompt.networks.provenance import pack
 from nnunet_prompt.networks.spatial_adapter import read_saved, write_saved
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
@@ -173,6 +174,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
             # last, so that nnU-Net's loader reports of a stock checkpoint that its stem has another shape
             weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
             write_saved(self, weights, prefix)
+            hide_experts(self, weights, prefix)
             return weights
 
         def _load_from_state_dict(
@@ -180,6 +182,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
         ) -> None:
             """torch calls it before it loads the children from the same dict, which is a copy of the caller's."""
             read_saved(self, state_dict, prefix)
+            read_experts(self, state_dict, prefix)
             rename_start(state_dict, prefix + HEADS, prefix + SEG_LAYERS)
             state_dict.setdefault(prefix + PROVENANCE, self.provenance)
             super()._load_from_state_dict(state_dict, prefix, *args)

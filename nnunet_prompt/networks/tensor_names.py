@@ -16,6 +16,8 @@ PROVENANCE: Final = "provenance"
 SPATIAL_ADAPTER: Final = (
     "spatial_adapter."  # of `networks.spatial_adapter`, with the output layer behind it
 )
+EXPERTS: Final = ".experts."  # of `networks.experts`, in the middle of a name
+ROUTER: Final = "router."
 WRAPPERS: Final = ("module.", "_orig_mod.")  # DDP and torch.compile
 
 Value = TypeVar("Value")

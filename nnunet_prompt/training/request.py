@@ -32,7 +32,12 @@ from nnunet_prompt.training.schedule import check_device
 
 TRAINER, CPU_TRAINER = "nnUNetTrainerPrompt", "nnUNetTrainerPromptCPU"
 PLANS, CPU_PLANS = "nnUNetPlans", "nnUNetPromptCPUPlans"
-SMALL = (CPU_TRAINER, "nnUNetTrainerPromptDemo", "nnUNetTrainerPlainCPU")  # made for a CPU
+SMALL = (  # made for a CPU
+    CPU_TRAINER,
+    "nnUNetTrainerPromptCPUExperts",
+    "nnUNetTrainerPromptDemo",
+    "nnUNetTrainerPlainCPU",
+)
 _PLAIN = ("nnUNetTrainerPlainCPU",)  # of ours, those without prompts
 
 

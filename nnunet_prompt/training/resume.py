@@ -68,6 +68,7 @@ def check_validatable(fold: Path, *, best: bool) -> None:
 def check_start(path: Path, planned: Planned) -> None:
     """Raises `ModelError` for -pretrained_weights that do not fit the promptable network of the plans."""
     from nnunet_prompt.networks.checkpoint import read_checkpoint
+    from nnunet_prompt.networks.experts import expert_options
     from nnunet_prompt.networks.network import network_of
     from nnunet_prompt.networks.tensor_names import PROVENANCE
 
@@ -78,6 +79,11 @@ def check_start(path: Path, planned: Planned) -> None:
     )
     if PROVENANCE not in weights:
         raise ModelError(f"{path}: weights of a plain network, it takes no prompts: {adapt}")
+    if expert_options(weights) is not None:
+        raise ModelError(
+            f"{path}: has experts, which a training does not start from, and the weights without them answer worse:"
+            f" {adapt}"
+        )
     network = network_of(planned.plans, planned.configuration, planned.dataset_json)
     wanted = network.state_dict()
     wrong = _first_misfit(weights, wanted)

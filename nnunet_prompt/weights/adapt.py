@@ -237,12 +237,19 @@ def _advice(source: SourceModel, target: Target, difference: str) -> ModelError:
 
 def _warnings(source: SourceModel, target: Target) -> tuple[str, ...]:
     """Reasons why the source's weights are worth less on this data set, although they fit."""
+    from nnunet_prompt.networks.experts import expert_options
+
     said = [source.note] if source.note else []
     if any(name.startswith(SPATIAL_ADAPTER) for name in source.weights):
         said.append(
             "the source has a spatial adapter: it is not carried over, and the finest output layer behind it is"
             " newly initialised; adapt instead the base that it was tuned from, which has the other weights, and tune"
             " again"
+        )
+    if expert_options(source.weights) is not None:
+        said.append(
+            "the source has experts, which are mixed for each image: they are not carried over, and the weights without"
+            " them answer worse; a trainer with experts begins them anew"
         )
     if source.points not in (None, Points()):
         said.append(

@@ -66,6 +66,8 @@ def export_model(
     loaded = load_model(
         model, PredictOptions(folds=folds or None, device="cpu", checkpoint=options.checkpoint)
     )
+    if form != "safetensors":
+        _refuse_experts(loaded, model, form)
     if form in ("nninteractive", "nnunet"):
         _refuse_adapters(loaded, model)
     files = _files(loaded, form, [f"fold_{fold}" for fold in folds], model)
@@ -89,6 +91,16 @@ def _files(loaded: LoadedModel, form: Format, folds: Sequence[str], where: Path)
     if form == "nnunet":
         return stock_files(loaded, configuration, folds)
     return own_files(loaded, configuration, folds)
+
+
+def _refuse_experts(loaded: LoadedModel, where: Path, form: Format) -> None:
+    from nnunet_prompt.networks.experts import expert_options
+
+    if any(expert_options(one) is not None for one in loaded.weights):
+        raise ModelError(
+            f"{where}: has experts, whose weights depend on the image, so that they cannot be merged into the"
+            f" convolutions of {form}: export --format safetensors, or train without experts"
+        )
 
 
 def _refuse_adapters(loaded: LoadedModel, where: Path) -> None:

@@ -91,8 +91,19 @@ def _facts(source: SourceModel) -> dict[str, Any]:
         or "not named",
         "licence": "; from: ".join(o.licence for o in source.origins),
         "parameters": f"{sum(voxels.values()):,} in {count} tensors",
+        **_expert_facts(source),
         **({"note": source.note} if source.note else {}),
     }
+
+
+def _expert_facts(source: SourceModel) -> dict[str, Any]:
+    from nnunet_prompt.networks.experts import expert_options
+
+    found = expert_options(source.weights)
+    if found is None:
+        return {}
+    mixed = "mixed for each image by its statistics"
+    return {"experts": f"{found.number} of rank {found.rank} on each convolution, {mixed}"}
 
 
 def _adapter_facts(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.data.side_file import SIDE_FILE, write_side_file
 from nnunet_prompt.evaluation.evaluate import evaluate
-from nnunet_prompt.evaluation.facts import find_facts, read_facts
+from nnunet_prompt.evaluation.facts import find_facts, read_facts, with_task
 from nnunet_prompt.evaluation.folders import evaluate_folders
 from nnunet_prompt.evaluation.groups import format_groups, gap_of, group_scores
 from nnunet_prompt.evaluation.options import EvaluateOptions
@@ -122,6 +122,27 @@ def test_a_row_may_name_a_case_without_its_sequence() -> None:
     groups = group_scores(cases, facts, Path("g.csv"), given=True)["centre"]
     assert {g: e["cases"] for g, e in groups["groups"].items()} == {"A": ["c0_LGE"], "B": ["c1"]}
     assert groups["without"] == ["c2_LGE", "d0"]
+
+
+def test_a_centre_of_two_tasks_is_two_groups(raw: Path) -> None:
+    """The letter of a centre is another site in another task."""
+    tasks = ("myops", "whs", "myops", "whs")
+    write_side_file(raw, {f"c{k}": {"task": t, "centre": "A"} for k, t in enumerate(tasks)})
+    groups = evaluate_folders(raw / "labelsTs", raw / "out")["groups"]
+    assert list(groups["centre"]["groups"]) == ["myops A", "whs A"]
+    assert groups["centre"]["groups"]["myops A"]["cases"] == ["c0", "c2"]
+    assert list(groups["task"]["groups"]) == ["myops", "whs"]
+
+
+def test_centres_of_one_task_keep_their_names() -> None:
+    facts = {"a": {"task": "whs", "centre": "A"}, "b": {"centre": "B", "vendor": "X"}}
+    assert with_task(facts) == facts
+    more = facts | {"c": {"task": "liqa", "vendor": "B1", "sequence": "T1"}}
+    assert with_task(more) == {
+        "a": {"task": "whs", "centre": "whs A"},
+        "b": {"centre": "B", "vendor": "X"},
+        "c": {"task": "liqa", "vendor": "liqa B1", "sequence": "T1"},
+    }
 
 
 def test_a_broken_side_file_costs_no_score(raw: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ import pytest
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
+from nnunet_prompt.training.experts import ExpertsTrainer
 from nnunet_prompt.training.external_trainers import environment, trainers_dir
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.schedule import CPU_SCHEDULE, Schedule
@@ -48,6 +49,8 @@ def test_the_recipes_of_the_documentation_are_there() -> None:
         "nnUNetTrainerPromptDemo",
         "nnUNetTrainerPlainCPU",
         "nnUNetTrainerPromptVoxel",
+        "nnUNetTrainerPromptExperts",
+        "nnUNetTrainerPromptCPUExperts",
         *TUNING,
     }
 
@@ -67,7 +70,7 @@ def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> 
     assert [c.name for c in classes] == [name]
     assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
     base = found(name).__mro__[1]
-    assert base in (PromptTrainer, PlainTrainer, TuneTrainer)
+    assert base in (PromptTrainer, PlainTrainer, TuneTrainer, ExpertsTrainer)
     own = {k for k in vars(found(name)) if not k.startswith("__")}
     assert own <= {
         "schedule",

@@ -103,6 +103,16 @@ class TestPretrainedWeights:
             f" -p {PLANS} -c 2d -o start.pth` and give -pretrained_weights start.pth"
         )
 
+    def test_experts_would_be_dropped(self, tmp_path: Path, planned: Any, weights: Any) -> None:
+        path = tmp_path / "w.pth"
+        weights["encoder.stages.1.0.convs.0.conv.experts.down"] = torch.zeros(4, 2, 9)
+        torch.save({"network_weights": weights}, path)
+        assert refusal(check_start, path, planned) == (
+            f"{path}: has experts, which a training does not start from, and the weights without them answer worse: run"
+            f" `nnunet-prompt weights adapt {path} -d 501 -p {PLANS} -c 2d -o start.pth` and give -pretrained_weights"
+            " start.pth"
+        )
+
     @pytest.mark.parametrize("change", ["missing", "shape"])
     def test_weights_of_another_network(
         self, tmp_path: Path, planned: Any, weights: Any, change: str

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nnunet_prompt.common.errors import DatasetError, ModelError, OutputError
 from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
 from nnunet_prompt.networks.checkpoint import read_checkpoint
+from nnunet_prompt.networks.experts import add_experts, is_of_experts
 from nnunet_prompt.networks.provenance import (
     OWN_LICENCE,
     UNKNOWN_LICENCE,
@@ -314,6 +315,18 @@ def test_a_spatial_adapter_is_not_carried_over_and_said_to_be(tmp_path: Path) ->
     assert heads["heads.1.weight"] == "new" and heads["heads.0.weight"] == "copied"
     lost = [e.name for e in report.entries if e.action == "unused"]
     assert lost and all(name.startswith("spatial_adapter.") for name in lost)
+
+
+def test_experts_are_not_carried_over_and_said_to_be(tmp_path: Path) -> None:
+    trainer, report, _ = adapted(tmp_path, "nnunet plain")
+    assert not any("experts" in line for line in report.warnings)
+    add_experts(trainer.network)
+    trainer.save_checkpoint(str(tmp_path / "tuned.pth"))
+    report = adapt_checkpoint(tmp_path / "tuned.pth", DATASET_ID, tmp_path / "next.pth")
+    (line,) = report.warnings
+    assert line.startswith("the source has experts, which are mixed for each image: they are not")
+    lost = [e.name for e in report.entries if e.action == "unused"]
+    assert lost and all(is_of_experts(name) for name in lost)
 
 
 def test_the_points_of_the_source_are_carried(tmp_path: Path) -> None:

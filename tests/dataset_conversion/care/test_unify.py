@@ -28,6 +28,7 @@ from nnunet_prompt.dataset_conversion.care.download import CareOptions
 from nnunet_prompt.dataset_conversion.care.unify import (
     _write_folds,
     examine,
+    marks,
     plan_dataset,
     sampling_weights,
     to_unified,
@@ -215,6 +216,19 @@ class TestDescription:
         assert table.priority == ("la_scar_outside", "la_scar")
         assert to_unified("liqa", ["liqa", "lascarqs"]) == {0: 0, 1: 4}
         assert unified_table(["whs"]).structures[0].members == (1,)
+
+    def test_tasks_centres_and_modalities_are_counted(self) -> None:
+        known = [
+            Case(str(i), (), task=task, centre=centre, modality=modality)
+            for i, (task, centre, modality) in enumerate(
+                [("whs", "B", "CT"), ("whs", "A", "CT"), ("whs", "A", "MR"), ("liqa", None, "MR")]
+            )
+        ]
+        assert marks(known) == [
+            "whs: centre A (2), B (1); modality CT (2), MR (1)",
+            "liqa: centre not known (1); modality MR (1)",
+        ]
+        assert marks([]) == []
 
     def test_the_side_file_tells_who_is_who(self, unified: Path) -> None:
         side = read_side_file(unified)
