@@ -35,6 +35,8 @@ from tests.helpers.each import each
 from tests.helpers.experts import wake
 from tests.helpers.tunings import KINDS, logits, network_of, patch, train_briefly
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ExpertOptions(number=3, rank=2)
 
 

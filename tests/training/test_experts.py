@@ -25,6 +25,8 @@ from tests.helpers.models import make_trainer, write_model_folder
 from tests.helpers.tiny_data import TinyData, affine, tiny_case, tiny_data, train
 from tests.helpers.tunings import logits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
