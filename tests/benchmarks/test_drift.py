@@ -13,7 +13,10 @@ import pytest
 from nnunet_prompt.evaluation.drift.table import Monitored
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a checkout")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only in a checkout"),
+]
 
 
 def module(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
