@@ -17,17 +17,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.own_environment import WANTED
+
 ROOT = Path(__file__).parents[2]
 BUILT = "complete"
 
 
 def flower_python() -> Path:
-    """The interpreter of an environment with Flower, made once. Skips the test where it cannot be made."""
+    """The interpreter of an environment with Flower, made where it is wanted. Skips the test where there is none."""
     if sys.version_info < (3, 11):
         pytest.skip("Flower needs Python 3.11 or later")
     folder = _folder()
     python = folder / "bin" / "python"
     if not (folder / BUILT).is_file():
+        if not os.environ.get(WANTED):
+            pytest.skip(f"{WANTED}=1 installs {pinned()} into an environment of its own")
         shutil.rmtree(folder, ignore_errors=True)
         _must([sys.executable, "-m", "venv", str(folder)], "no environment can be made")
         _must(
