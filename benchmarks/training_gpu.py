@@ -19,7 +19,7 @@ from typing import Any
 import harness
 from harness import CONFIGURATION, Record, header, row
 from rich.console import Console
-from training_step import DATASET_ID, OURS, STOCK, prepare, without_refine
+from training_step import DATASET_ID, OURS, STOCK, prepare, started, without_refine
 
 PLANS = "nnUNetPlans"
 WARM_UP, PROFILED = 5, 10
@@ -60,21 +60,11 @@ def sides(rounds: int, device: Any) -> dict[str, dict[str, Any]]:
         mixture = without_refine(nnUNetTrainerPrompt.mixture)
 
     folder = next(Path(os.environ["nnUNet_preprocessed"]).glob(f"Dataset{DATASET_ID}_*"))
+    plans = json.loads((folder / f"{PLANS}.json").read_text())
     return {
-        name: measured(started(kind, folder, device), rounds, device)
+        name: measured(started(kind, plans, folder, device), rounds, device)
         for name, kind in {STOCK: nnUNetTrainer, OURS: Ours}.items()
     }
-
-
-def started(kind: Any, folder: Path, device: Any) -> Any:
-    """A trainer of this class at the start of its first epoch."""
-    plans = json.loads((folder / f"{PLANS}.json").read_text())
-    described = json.loads((folder / "dataset.json").read_text())
-    trainer = kind({**plans, "continue_training": False}, CONFIGURATION, 0, described, device)
-    trainer.initialize()
-    trainer.on_train_start()
-    trainer.on_train_epoch_start()
-    return trainer
 
 
 def measured(trainer: Any, rounds: int, device: Any) -> dict[str, Any]:

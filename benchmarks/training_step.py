@@ -99,6 +99,8 @@ def without_refine(mixture: Any) -> Any:
 
 def iterations(rounds: int) -> dict[str, Any]:
     """Seconds of one iteration of both trainers, and the part of it that is loading."""
+    import torch
+
     from nnunet_prompt.trainers.nnUNetTrainerPlainCPU import nnUNetTrainerPlainCPU
     from nnunet_prompt.trainers.nnUNetTrainerPromptCPU import nnUNetTrainerPromptCPU
 
@@ -114,7 +116,7 @@ def iterations(rounds: int) -> dict[str, Any]:
     kinds = {STOCK: nnUNetTrainerPlainCPU, OURS: Ours, REFINED: Refined}
     loading: dict[str, list[float]] = {name: [] for name in kinds}
     steps = {
-        name: _iteration(_started(kind, plans, folder), loading[name])
+        name: _iteration(started(kind, plans, folder, torch.device("cpu")), loading[name])
         for name, kind in kinds.items()
     }
     seconds = harness.turns(steps, rounds)
@@ -143,14 +145,14 @@ def _medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(several) for name, several in seconds.items()}
 
 
-def _started(kind: Any, plans: Mapping[str, Any], folder: Path) -> Any:
+def started(kind: Any, plans: Mapping[str, Any], folder: Path, device: Any) -> Any:
     """A trainer of this class at the start of its first epoch."""
     import torch
 
     torch.manual_seed(SEED)
     described = json.loads((folder / "dataset.json").read_text())
     given = {**plans, "continue_training": False}
-    trainer = kind(given, CONFIGURATION, 0, described, torch.device("cpu"))
+    trainer = kind(given, CONFIGURATION, 0, described, device)
     trainer.initialize()
     trainer.on_train_start()
     trainer.on_train_epoch_start()

@@ -140,4 +140,4 @@ def image_at(case: Placed, device: torch.device) -> DenseImage:
     if isinstance(case.image, LazyImage):
         return resample_image(case.image, device)
     assert isinstance(case.image, DenseImage)  # there is no third kind
-    return DenseImage(case.image.array.to(device))
+    return case.image.on(device)

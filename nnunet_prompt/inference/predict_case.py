@@ -145,7 +145,7 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
     try:
         whole = predictor.place(list(volumes.values()), whole=True) if named else None
         placed = whole
-        if prompts is None or prompts.labels or not named:
+        if prompts is None or prompts.says_where:
             placed = predictor.place(list(volumes.values()), whole=prompts is None)
     except ImageError as error:  # a header may be the reason
         raise ImageError("; ".join((str(error), *notes))) from error
@@ -164,7 +164,7 @@ def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -
     else:
         answer = predictor.answer(loaded.placed, loaded.prompts)
         labels = answer.labels
-        if loaded.prompts.labels or not loaded.prompts.named:
+        if loaded.prompts.says_where:
             tally = Tally(dict(answer.tiles), dict(answer.grown))
         if loaded.automatic is not None:
             labels = corrected(loaded.automatic, labels, list(loaded.prompts.labels))

@@ -187,10 +187,10 @@ class PromptPredictor:
         answer for labels in `prompts.named`, where nothing else is found.
         """
         prompts = as_case_prompts(prompts, self.table)  # before the image is worked on
-        labels = self.answer(self.place(images), prompts).labels
+        volumes = as_volumes(images, self.reader)
+        labels = self.answer(self.place(volumes), prompts).labels
         if not prompts.named:
             return labels
-        volumes = as_volumes(images, self.reader)
         to_pls = pls_map(volumes[0].affine, volumes[0].shape)
         ask = partial(self.predict_structures, volumes)
         return add_named(labels, prompts, self.table, ask, to_pls)
@@ -221,7 +221,7 @@ class PromptPredictor:
     ) -> LabelMap:
         """As `predict_structures`, for a case that was placed as a whole. Fills the probability maps, too."""
         table, values = compact(self.table)
-        names = [s.name for s in self.table.chosen(wanted)] if wanted else ()
+        names = [s.name for s in self.table.chosen(wanted)]
         codes = np.zeros(case.file_shape, label_type(range(len(values))), order="F")
         resampling = self.model.configuration.resampling_fn_probabilities
         count = AutomaticPass(self.engine, table, resampling).labels(case, names, codes, maps)

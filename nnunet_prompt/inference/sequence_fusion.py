@@ -112,7 +112,7 @@ def predict_case(
     """
     reference = next(iter(volumes.values()))
     labels: LabelMap = np.zeros(reference.shape, np.uint8)
-    if prompts.labels or not prompts.named:
+    if prompts.says_where:
         labels = _pointed(predictor, volumes, replace(prompts, named={}), warn)
     if not prompts.named:
         return labels

@@ -233,6 +233,11 @@ class CasePrompts:
         if self.named:
             set_field(self, "named", as_named(self.named))
 
+    @property
+    def says_where(self) -> bool:
+        """Whether something is looked for where prompts point: False where all labels are named."""
+        return bool(self.labels) or not self.named
+
 
 def _members(name: str, found: Any, kind: type[Any]) -> tuple[Any, ...]:
     """The members of a set of one kind, as a tuple; triples of numbers become points."""

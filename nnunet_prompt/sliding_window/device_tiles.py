@@ -1,9 +1,9 @@
 """Prompted tiles, run in groups.
 
-On a device of its own a group takes one copy there and one back, and nothing waits between.
-The image is sent once per case and resampled there. Prompts are rasterised on the CPU, by the one rasteriser that there
-is, and sent as what they leave: the voxels that are not zero and their values. Logits come back tile by tile, but
-together: tiles around prompts overlap little, so that sums would be no smaller.
+On a device of its own a group takes one copy there and one back, and nothing waits between. The image is sent once per
+case and resampled there. Prompts are rasterised on the CPU, by the one rasteriser that there is, and sent as what they
+leave: the voxels that are not zero and their values. Logits come back tile by tile, but together: tiles around prompts
+overlap little, so that sums would be no smaller.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from torch import Tensor
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
-from nnunet_prompt.sliding_window.device_memory import USABLE, free_bytes
+from nnunet_prompt.sliding_window.device_memory import USABLE, free_bytes, send
 from nnunet_prompt.sliding_window.lazy_image import GridImage, image_bytes
-from nnunet_prompt.sliding_window.torch_resampling import DeviceImage, device_image, send
+from nnunet_prompt.sliding_window.torch_resampling import DeviceImage, device_image
 
 _LOG = logging.getLogger(__name__)
 Array = npt.NDArray[np.float32]
 Ask = Callable[[Tensor], Tensor]
 GROUP = 64_000_000  # voxels of the tiles of a group
-_SENT: WeakKeyDictionary[GridImage, DeviceImage | None] = WeakKeyDictionary()
+_SENT: WeakKeyDictionary[GridImage, dict[str, DeviceImage | None]] = WeakKeyDictionary()
 
 
 def sent_image(image: GridImage, device: torch.device) -> DeviceImage | None:
     """The image on a device, sent the first time that it is asked for; None where there is no room for it."""
-    if image not in _SENT:
+    sent = _SENT.setdefault(image, {})
+    if str(device) not in sent:
         need, free = image_bytes(image), free_bytes(device)
         fits = free is None or need <= USABLE * free
         if not fits:
             _LOG.info("the image takes %.1f GiB: its tiles are cut on the CPU", need / 2**30)
-        _SENT[image] = device_image(image, device) if fits else None
-    return _SENT[image]
+        sent[str(device)] = device_image(image, device) if fits else None
+    return sent[str(device)]
 
 
 class Group(Protocol):

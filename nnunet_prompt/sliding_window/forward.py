@@ -64,12 +64,14 @@ def mean_logits(
     return total / len(folds) if len(folds) > 1 else total
 
 
-class OneDNN(TorchFunctionMode):
-    """Convolutions in 32 bits on the CPU by oneDNN, always.
+class _Convolutions(TorchFunctionMode):
+    """Within it the convolutions of a network are those of `convolution`."""
 
-    torch leaves a convolution with few channels and slices to its own loops, by a rule that does not count the last
-    axis (`use_mkldnn` of aten/src/ATen/native/Convolution.cpp): flat patches then take up to four times as long.
-    """
+    def convolution(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """What torch's function `func` computes of its arguments."""
+        raise NotImplementedError
 
     def __torch_function__(
         self,
@@ -79,14 +81,30 @@ class OneDNN(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         del types
-        if func in CONVOLUTIONS and len(args) == 7 and not kwargs:
+        given = kwargs or {}
+        if func in CONVOLUTIONS:
+            return self.convolution(func, args, given)
+        return func(*args, **given)
+
+
+class OneDNN(_Convolutions):
+    """Convolutions in 32 bits on the CPU by oneDNN, always.
+
+    torch leaves a convolution with few channels and slices to its own loops, by a rule that does not count the last
+    axis (`use_mkldnn` of aten/src/ATen/native/Convolution.cpp): flat patches then take up to four times as long.
+    """
+
+    def convolution(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        if len(args) == 7 and not kwargs:
             image, weight, bias, stride, padding, dilation, groups = args
             if image.dtype == weight.dtype == torch.float32 and not isinstance(padding, str):
                 return _convolution(image, weight, bias, stride, padding, dilation, groups)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
-class Bfloat16(TorchFunctionMode):
+class Bfloat16(_Convolutions):
     """torch's bfloat16 on the CPU, but for the first and the last convolution, which stay in 32 bits.
 
     They take little of the time, and rounding the image and the answer makes two thirds of the error.
@@ -108,18 +126,13 @@ class Bfloat16(TorchFunctionMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self.cast.__exit__(*error)
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def convolution(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        del types
-        if func in CONVOLUTIONS and len(args) > 1 and id(args[1]) in self.exact:
+        if len(args) > 1 and id(args[1]) in self.exact:
             with torch.autocast("cpu", enabled=False):
-                return func(args[0].float(), *args[1:], **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+                return func(args[0].float(), *args[1:], **kwargs)
+        return func(*args, **kwargs)
 
 
 def _convolution(

@@ -20,6 +20,7 @@ from nnunet_prompt.common.errors import ImageError
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.prompts.spans import Spans, intersection, spans_of
+from nnunet_prompt.sliding_window.device_memory import send
 from nnunet_prompt.sliding_window.resampling import Resampler, resampler
 
 FloatArray = npt.NDArray[np.float32]
@@ -61,6 +62,10 @@ class DenseImage:
 
     def tile(self, window: Window) -> Tensor:
         return nn.functional.pad(*self.inside(window))
+
+    def on(self, device: torch.device) -> DenseImage:
+        """The same image on a device."""
+        return DenseImage(send(self.array, device))
 
     def inside(self, window: Window) -> tuple[Tensor, list[int]]:
         """The part of a window inside the volume, a view, and torch's padding around it."""

@@ -97,10 +97,8 @@ class _Means:
             step = count
         for low in range(0, count, step):
             high = min(low + step, count)
-            part = self.means[:, low:high]
-            yield Slab(
-                self.start + low, part.clone() if part.dtype == torch.float32 else part.float()
-            )
+            own = self.start + low
+            yield Slab(own, self.means[:, low:high].to(torch.float32, copy=True))
         for volume in (*self.means, self.weights):
             kept = volume[count:].clone()
             volume[: len(kept)] = kept

@@ -19,12 +19,12 @@ from nnunet_prompt.common.log import progress
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.prompts.encode import Window
 from nnunet_prompt.sliding_window.batch_size import fastest_batch
+from nnunet_prompt.sliding_window.device_memory import send
 from nnunet_prompt.sliding_window.forward import mean_logits
 from nnunet_prompt.sliding_window.lazy_image import DenseImage
 from nnunet_prompt.sliding_window.promptless import without_prompts
 from nnunet_prompt.sliding_window.rolling import Slab, rolling
 from nnunet_prompt.sliding_window.tiles import Tiling
-from nnunet_prompt.sliding_window.torch_resampling import send
 
 SAME = (
     1e-5  # the range of a tile that counts as one value; images are normalised, and rounded at 1e-7

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nnunet_prompt.prompts.checks import Shape
 from nnunet_prompt.prompts.encode import Window
+from nnunet_prompt.sliding_window.device_memory import send
 from nnunet_prompt.sliding_window.lazy_image import DenseImage, GridImage, LazyImage, inside_of
 from nnunet_prompt.sliding_window.resampling import Matrix, Resampler, Span
 
@@ -33,13 +34,6 @@ def along(block: Tensor, rows: Tensor, axis: int) -> Tensor:
         flat = rows @ block.reshape(len(block), -1)
         return flat.reshape(len(rows), *block.shape[1:])
     return torch.matmul(rows, block) if axis == 1 else block @ rows.T
-
-
-def send(block: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device, in one copy that does not wait: to a GPU from pinned memory."""
-    if device.type == "cuda" and block.device.type == "cpu":
-        return block.contiguous().pin_memory().to(device, non_blocking=True)
-    return block.to(device)
 
 
 class Matrices:
@@ -125,7 +119,7 @@ def device_image(image: GridImage, device: torch.device) -> DeviceImage:
         volume = send(torch.from_numpy(np.asarray(image.volume)), device)
         return FarImage(volume, Matrices(image.resampler, device), tuple(limits))
     assert isinstance(image, DenseImage)  # there is no third kind
-    return DenseImage(send(image.array, device))
+    return image.on(device)
 
 
 @torch.inference_mode()

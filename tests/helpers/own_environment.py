@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def _folder(requirements: Sequence[str]) -> Path:
     cache = Path(os.environ.get("NNUNET_PROMPT_CACHE") or default)
     text = f"{requirements} {sys.version} {sys.prefix}"
     about = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return cache / f"venv-{requirements[0].partition('=')[0]}-{about}"
+    (name,) = re.findall(r"^[\w-]+", requirements[0])
+    return cache / f"venv-{name}-{about}"
 
 
 def _must(command: list[str], reason: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from nnunet_prompt.sliding_window.device_memory import send
 from nnunet_prompt.sliding_window.lazy_image import LazyImage, prepare
 from nnunet_prompt.sliding_window.resampling import resampler
-from nnunet_prompt.sliding_window.torch_resampling import Matrices, resample_image, send
+from nnunet_prompt.sliding_window.torch_resampling import Matrices, resample_image
 from tests.helpers.each import each
 from tests.sliding_window.test_lazy_image import channel, managers, stock
 
