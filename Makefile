@@ -10,6 +10,7 @@
 #   make learn   learning a structure from a few cases, beside an atlas and full training
 #   make drift   how often a look at changed phantoms raises an alarm, and how often one at the same
 #   make aggregate   one network for all tasks, one per group, one per task, or experts, on phantoms
+#   make task_vector structures that a network was never taught, by a support set without training, on phantoms
 #   make weights what adapting a large model costs in time and memory
 #   make inference   what an answer costs, beside nnU-Net and nnInteractive (half an hour on a calm machine)
 #   make docs    the documentation, strictly checked, without network: out/site/index.html
@@ -46,7 +47,7 @@ BROKEN := $(VENV)/.incomplete
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check lint docs real start peft federated drift aggregate learn weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
+.PHONY: demo test check lint docs real start peft federated drift aggregate task_vector learn weights inference clean setup lint-image wheelhouse image image-care image-grand-challenge image-autopet image-cli image-test sbom
 
 demo: $(STAMP)
 	$(BIN)/nnunet-prompt demo -o out/demo
@@ -73,7 +74,7 @@ real: $(STAMP)
 start peft federated learn: $(STAMP)
 	$(BIN)/python benchmarks/$@.py "$(DATA)"
 
-drift aggregate: $(STAMP)
+drift aggregate task_vector: $(STAMP)
 	$(BIN)/python benchmarks/$@.py
 
 weights: $(STAMP)

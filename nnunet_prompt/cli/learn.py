@@ -17,7 +17,7 @@ from nnunet_prompt.cli.options import (
     seed,
 )
 
-KINDS = ("affine", "lora", "decoder")
+KINDS = ("affine", "lora", "decoder", "vector")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         choices=KINDS,
-        help="kind of adapter (default: chosen by leaving cases of the support out)",
+        help="kind of adapter (default: one of the first three, chosen by leaving cases of the support out); vector is"
+        " experimental: task vectors, without training, for models of nnUNetTrainerPromptSupport",
     )
     seed(parser)
     parser.add_argument(
@@ -104,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
     )
     size = f"{learned.file.stat().st_size / 1000:.0f} kB"
     steps = f"{learned.done} of {count(learned.iterations, 'iteration')}"
-    print(f"wrote {learned.file} ({learned.kind}, {size}, {steps})")
+    said = ", ".join([learned.kind, size, *([steps] if learned.iterations else [])])
+    print(f"wrote {learned.file} ({said})")
     for kind, values in learned.dice.items():
         mean = sum(values) / len(values)
         print(f"left-out Dice, {kind}: {mean:.3f} ({count(len(values), 'case')})")

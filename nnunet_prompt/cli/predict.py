@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " certain (for `evaluate --probabilities`)",
     )
     parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="with task vectors (`learn --kind vector`): OUTPUT/uncertainty/CASE.nii.gz, the share of the answers that"
+        " differ where one case of the support set is left out, 255 is all",
+    )
+    parser.add_argument(
         "--monitor",
         type=Path,
         metavar="FILE.csv",
@@ -150,6 +156,7 @@ def _run_options(args: argparse.Namespace) -> RunOptions:
         verbose=args.verbose,
         dask=args.dask,
         probabilities=args.probabilities,
+        uncertainty=args.uncertainty,
         monitor=args.monitor,
         whole_names=args.whole_names,
         axes=args.axes,
@@ -179,6 +186,8 @@ def _predict_upload(args: argparse.Namespace) -> int:
         raise NNUNetPromptError("--upload: no --monitor, predict without --upload for it")
     if args.probabilities:
         raise NNUNetPromptError("--upload: no --probabilities, its form states what is written")
+    if args.uncertainty:
+        raise NNUNetPromptError("--upload: no --uncertainty, its form states what is written")
     made = predict_upload(
         args.images,
         args.output,

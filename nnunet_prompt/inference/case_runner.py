@@ -78,6 +78,9 @@ class StagedPredictor(Predictor, Protocol):
     ) -> LabelMap:
         """The structures of these names, or all, in a case that was placed as a whole; and their probabilities."""
 
+    def disagreement(self, case: Any, labels: LabelMap, wanted: Sequence[str] = ()) -> Any:
+        """How unsure the support set leaves the answer of `answer_structures`; for `Asked.uncertainty` alone."""
+
     # for probabilities alone
 
     @property

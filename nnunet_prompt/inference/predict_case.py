@@ -13,6 +13,7 @@ from nnunet_prompt.data.structures import StructureTable
 from nnunet_prompt.inference import sequence_fusion as fusion
 from nnunet_prompt.inference.by_name import add_named
 from nnunet_prompt.inference.case_runner import StagedPredictor, report
+from nnunet_prompt.inference.disagreement import write_uncertainty
 from nnunet_prompt.inference.level_files import LevelFiles
 from nnunet_prompt.inference.merge import LabelMap
 from nnunet_prompt.inference.probabilities import (
@@ -37,13 +38,15 @@ class Asked:
     """The request for every case: its prompts, or without a file the structures of these names, or all of them.
 
     With `refine`, a folder of automatic masks named like those that are written, prompts correct these masks.
-    With `probabilities`, those of each structure or prompted label are written beside the masks.
+    With `probabilities`, those of each structure or prompted label are written beside the masks, with `uncertainty`
+    where the answer changes as one case of the support set is left out.
     """
 
     prompts: PromptFile | None = None
     structures: tuple[str, ...] = ()
     refine: Path | None = None
     probabilities: bool = False
+    uncertainty: bool = False
 
     @property
     def named(self) -> Collection[str]:
@@ -116,6 +119,7 @@ class MaskedCase:
     labels: LabelMap
     tally: Tally | None
     maps: Maps | None = None  # where probabilities are asked for
+    uncertainty: Any = None  # round(255 share) on the grid of the labels, where it is asked for
 
 
 def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> LoadedCase:
@@ -154,6 +158,14 @@ def load_case(predictor: StagedPredictor, case: CaseToDo, asked: Asked) -> Loade
 
 def predict_case(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
     """Asks the network. Raises `NNUNetPromptError` for prompts outside the image."""
+    if asked.uncertainty:
+        masked = _predicted(predictor, loaded, asked)
+        unsure = predictor.disagreement(loaded.placed, masked.labels, asked.structures)
+        return replace(masked, uncertainty=unsure)
+    return _predicted(predictor, loaded, asked)
+
+
+def _predicted(predictor: StagedPredictor, loaded: LoadedCase, asked: Asked) -> MaskedCase:
     tally = None
     if asked.probabilities and loaded.prompts is None:
         return _structures_with_maps(predictor, loaded, asked)
@@ -237,6 +249,8 @@ def write_mask(masked: MaskedCase, path: Path | None = None) -> Tally | None:
             write_probabilities(masked.maps, target, masked.reference)
         finally:
             masked.maps.close()
+    if masked.uncertainty is not None:
+        write_uncertainty(masked.uncertainty, target, masked.reference)
     write_label_file(path or target, masked.labels, masked.reference, name=target.name)
     return masked.tally
 

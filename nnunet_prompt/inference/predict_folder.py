@@ -17,6 +17,8 @@ from nnunet_prompt.inference.case_runner import (
     all_failures,
     each_case,
 )
+from nnunet_prompt.inference.disagreement import FOLDER as UNCERTAINTY
+from nnunet_prompt.inference.disagreement import check_support, uncertainty_path
 from nnunet_prompt.inference.given import as_names, as_options
 from nnunet_prompt.inference.inputs import check_there, input_files, mask_name
 from nnunet_prompt.inference.low_memory import predict_in_memory
@@ -89,16 +91,21 @@ def predict_folder(
     images, output = as_path("images", images), as_path("output", output)
     model, options = as_path("model", model), as_options(options)
     check_type("run_options", run_options, RunOptions, "RunOptions(overwrite=False)")
-    asked = _ask(prompts, as_names(structures), refine)
+    asked = _ask(prompts, as_names(structures), refine, uncertainty=run_options.uncertainty)
     check_there(images)  # before the model is loaded
     asked = replace(
-        asked, prompts=_load(prompts, run_options), probabilities=run_options.probabilities
+        asked,
+        prompts=_load(prompts, run_options),
+        probabilities=run_options.probabilities,
+        uncertainty=run_options.uncertainty,
     )
     _check_output(output, images=images, model=model, asked=asked)
     if run_options.monitor is not None:
         check_output_file(run_options.monitor, [images, model], option="--monitor")
     here = options if run_options.dask is None else replace(options, device="cpu")
     predictor = PromptPredictor.from_folder(model, here)
+    if asked.uncertainty:
+        check_support(predictor.model)
     files = input_files(images, predictor.reader)
     for name in asked.structures:
         predictor.table.find(name)
@@ -140,6 +147,9 @@ class Kept:
         images, name = case.images.ordered, case.images.case
         if not is_finished(case.target, images, self._labels(name)):
             return False
+        unsure = uncertainty_path(case.target)
+        if self.asked.uncertainty and not is_finished(unsure, images, range(WHOLE + 1)):
+            return False
         return all(
             is_finished(probability_path(case.target, key), images, range(WHOLE + 1))
             for key in (self._keys(name) if self.asked.probabilities else ())
@@ -160,8 +170,18 @@ class Kept:
         return prompted | {self.table.find(name).official for name in names}
 
 
-def _ask(prompts: object, structures: tuple[str, ...], refine: Path | str | None) -> Asked:
+def _ask(
+    prompts: object,
+    structures: tuple[str, ...],
+    refine: Path | str | None,
+    *,
+    uncertainty: bool = False,
+) -> Asked:
     """The request, without the prompts yet. Raises `NNUNetPromptError` for arguments that do not go together."""
+    if prompts is not None and uncertainty:
+        raise NNUNetPromptError(
+            "uncertainty: of what a support set shows, not of prompts; give it without -p"
+        )
     if prompts is not None and structures:
         raise NNUNetPromptError(
             "prompts and structures: give either a prompts file or names, not both"
@@ -190,6 +210,8 @@ def _check_output(output: Path, *, images: Path, model: Path, asked: Asked) -> N
         check_output_folder(output, inputs)
         if asked.probabilities:
             check_output_folder(output / FOLDER, inputs)
+        if asked.uncertainty:
+            check_output_folder(output / UNCERTAINTY, inputs)
     except NNUNetPromptError:
         check_is_model(model)
         raise

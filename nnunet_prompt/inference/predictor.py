@@ -20,6 +20,7 @@ from nnunet_prompt.inference.automatic import AutomaticPass
 from nnunet_prompt.inference.by_name import add_named
 from nnunet_prompt.inference.components import keep_largest
 from nnunet_prompt.inference.consistent import settle_points
+from nnunet_prompt.inference.disagreement import disagreement
 from nnunet_prompt.inference.find import find_objects
 from nnunet_prompt.inference.given import (
     Label,
@@ -230,6 +231,16 @@ class PromptPredictor:
         _LOG.log(level, "%d of %d tiles skipped: they have a single value", *count.skipped_of)
         keep_largest(labels, self.table, self._one_component)
         return labels
+
+    def disagreement(
+        self, case: Placed, labels: LabelMap, wanted: Sequence[str] = ()
+    ) -> npt.NDArray[np.uint8]:
+        """How unsure the support set leaves the answer `labels` of `answer_structures`: round(255 share), its shape.
+
+        The share is that of the answers that differ, each with one case of the support left out (leave-one-out instead
+        of Tyche's candidates, Rakic et al. 2024, arXiv 2401.13650). Raises `ModelError` as `check_support` does.
+        """
+        return disagreement(self.model, labels, lambda: self.answer_structures(case, wanted))
 
     def place(self, images: Images, *, whole: bool = False) -> Placed:
         """Preprocesses the channels of one case; `whole` resamples all of it at once, as does `window` "full".

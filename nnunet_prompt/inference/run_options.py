@@ -29,6 +29,7 @@ class RunOptions:
     verbose: bool = False  # report the tiles of each case
     dask: str | None = None  # address of a scheduler, or its file; its workers do the cases
     probabilities: bool = False  # write those of each structure or label beside the masks, too
+    uncertainty: bool = False  # write how unsure the support set is, too (`inference.disagreement`)
     monitor: Path | None = None  # CSV file that gets a row per case and structure
     whole_names: bool = False  # four digits at the end of a file name belong to the case
     axes: Literal["zyx", "xyz"] | None = None  # of a napari file
@@ -48,7 +49,7 @@ class RunOptions:
 
     def _check_types(self) -> None:
         """Coerces numpy's numbers; what is of another type raises `NNUNetPromptError`."""
-        for name in ("overwrite", "verbose", "probabilities", "whole_names"):
+        for name in ("overwrite", "verbose", "probabilities", "uncertainty", "whole_names"):
             object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
         for name in ("num_parts", "part_id"):
             value = getattr(self, name)

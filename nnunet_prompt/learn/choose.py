@@ -20,17 +20,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Trials:
-    """The Dice of left-out cases, by method and in the order in which they were left out, and the best student."""
+    """The Dice of left-out cases, by method and in the order in which they were left out, and the best students."""
 
     dice: dict[str, list[float]] = field(default_factory=dict)
-    best: Student | None = None
-    best_dice: float = -1.0
+    students: dict[str, Student] = field(default_factory=dict)  # the best of each method
 
     def add(self, student: Student, dice: float) -> None:
         """Takes the answer of a student that has learned all cases but one."""
-        self.dice.setdefault(student.kind.method, []).append(dice)
-        if dice > self.best_dice:
-            self.best, self.best_dice = student, dice
+        method = student.kind.method
+        if dice > max(self.dice.get(method, ()), default=-1.0):
+            self.students[method] = student
+        self.dice.setdefault(method, []).append(dice)
+
+    @property
+    def best(self) -> Student | None:
+        """The student with the highest Dice of all; None before the first answer."""
+        method = max(self.students, key=lambda one: max(self.dice[one]), default=None)
+        return None if method is None else self.students[method]
 
     def kind(self) -> Kind:
         """The kind with the best mean over the cases that all kinds were asked for; the first kind where none was."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_prompt.common.log import progress_bar
-from nnunet_prompt.inference.model_files import CAPABILITY_KEY
 from nnunet_prompt.inference.model_folder import LoadedModel
+from nnunet_prompt.learn.about import about_support
 from nnunet_prompt.learn.choose import (
     FEWEST,
     Trials,
@@ -21,11 +20,9 @@ from nnunet_prompt.learn.choose import (
 from nnunet_prompt.learn.options import Learned, LearnOptions
 from nnunet_prompt.learn.student import KINDS, Kind, Student
 from nnunet_prompt.learn.support import Support
-from nnunet_prompt.networks.adapter_file import ABOUT, Adapter, write_adapter
-from nnunet_prompt.networks.capability import capability_to_json
+from nnunet_prompt.networks.adapter_file import Adapter, write_adapter
 from nnunet_prompt.networks.provenance import provenance_of
 from nnunet_prompt.networks.tunable import tuned_tensors
-from nnunet_prompt.training.components import find_one_component
 
 RESERVE = 0.95  # share of the time that is planned; the rest is for asking and writing
 MEASURED = 4  # steps, to know how many fit
@@ -159,8 +156,11 @@ class Lesson:
             iterations = self.pace.fitting(kind)
         self.pace.until = self.deadline
         student = self._student(kind, iterations)
+        tried = self.trials.students.get(kind.method)
         if self.earlier is not None:
             student.resume(self.earlier)
+        elif tried is not None:
+            student.go_on_from(tried)
         with progress_bar(kind.method, total=iterations, unit="it") as bar:
             for _ in range(iterations):
                 more = self.pace.step(student, bar)
@@ -169,8 +169,10 @@ class Lesson:
                     break
         if student.done < iterations:
             _log.warning("the time is over after %d of %d iterations", student.done, iterations)
-        again = f"--kind {kind.method} --iterations {student.iterations}"
-        _log.info("the same again: %s --seed %d", again, self.options.seed)
+        chosen = "" if self.trials.dice else f"--kind {kind.method} "
+        again = f"{chosen}--iterations {student.iterations} --seed {self.options.seed}"
+        exact = self.options.iterations is not None or not self.trials.dice
+        _log.info("%s again: %s", "the same" if exact else "as long", again)
 
     def _student(self, kind: Kind, iterations: int) -> Student:
         return Student(
@@ -183,21 +185,9 @@ class Lesson:
         )
 
     def _adapter(self, student: Student, learned: Learned) -> Adapter:
-        described = dict(self.support.dataset_json)
-        cases = ((case.name, case.labels) for case in self.support.cases)
-        one = find_one_component(cases, self.support.table)
-        capability = replace(self.model.capability, one_component=one)
-        described[CAPABILITY_KEY] = capability_to_json(capability)
-        about = {key: self.model.checkpoint[key] for key in ABOUT}
-        about["init_args"] = {
-            **about["init_args"],
-            "plans": self.model.plans.plans,
-            "configuration": self.model.configuration_name,
-            "dataset_json": described,
-        }
+        about = about_support(self.support, self.model)
         about["learned"] = {
-            "cases": len(self.support.cases),
-            "support_sha256": self.support.sha256,
+            **about["learned"],
             "iterations": learned.done,
             "seed": self.options.seed,
             "left_out_dice": {k: list(v) for k, v in learned.dice.items()},

@@ -11,6 +11,7 @@ from nnunet_prompt.common.errors import NNUNetPromptError
 from nnunet_prompt.evaluation.names import NamesLike
 
 KINDS = ("affine", "lora", "decoder")
+GIVEN = (*KINDS, "vector")  # the last is not trained and never chosen: it is experimental
 _LARGEST = 2**31 - 1
 
 
@@ -21,7 +22,8 @@ class LearnOptions:
     minutes: time limit for all of it, on the clock
     iterations: length of the last training, and of all trainings with a case left out together; None: as many as fit
         into the time. With the same number and seed the result is the same, unless the time limit cuts it short
-    kind: affine, lora or decoder; None: chosen by leaving cases out
+    kind: affine, lora or decoder; None: chosen by leaving cases out. Or vector, experimental: the task vectors of the
+        support, for a model of nnUNetTrainerPromptSupport (see `networks.task_vector`); needs no training
     seed: of all that is left to chance
     names: names of the label values, as `evaluate` takes them
     resume: train the existing adapter of that name for as long again
@@ -43,7 +45,7 @@ class LearnOptions:
             whole_number("iterations", self.iterations, lowest=1, highest=_LARGEST, example=500)
         whole_number("seed", self.seed, lowest=0, highest=2**32 - 1, example=0)
         if self.kind is not None:
-            one_of("kind", self.kind, KINDS)
+            one_of("kind", self.kind, GIVEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from nnunet_prompt.io.guard import check_output_file, model_folders
 from nnunet_prompt.learn.lesson import Lesson
 from nnunet_prompt.learn.options import KINDS, Learned, LearnOptions
 from nnunet_prompt.learn.support import Support, read_support
-from nnunet_prompt.networks.adapter_file import Adapter, base_sha256, read_adapter
+from nnunet_prompt.learn.vector import VECTOR, learn_vectors
+from nnunet_prompt.networks.adapter_file import Adapter, base_sha256, read_adapter, write_adapter
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +53,18 @@ def learn(
         read_adapter(output)  # raises for a file that is none, which would be lost
     loaded = _first_fold(load_model(folder, running))
     support = read_support(images, labels, loaded, names=options.names)
-    earlier = _earlier(output, support, loaded) if options.resume else None
+    resumes = options.resume and options.kind != VECTOR  # which are not trained
+    earlier = _earlier(output, support, loaded) if resumes else None
     make_folder(output.parent)
     check_writable(output.parent)
     _log.info(
         "support: %d case(s), structures %s", len(support.cases), ", ".join(support.table.names)
     )
+    if options.kind == VECTOR:
+        adapter, dice = learn_vectors(support, loaded)
+        write_adapter(output, adapter)
+        found = {VECTOR: dice} if dice else {}
+        return Learned(output, VECTOR, support.table.names, done=0, iterations=0, dice=found)
     lesson = Lesson(support, loaded, options, deadline, earlier)
     lesson.run()
     return lesson.write(output)

@@ -102,28 +102,44 @@ class Student:
         """Starts from an adapter of the same kind and base. Raises `ModelError` for one that does not fit."""
         apply_adapter(adapter, tuned_tensors(self.network), source=Path("the adapter to resume"))
 
+    def go_on_from(self, earlier: Student) -> None:
+        """Starts from what another student of the same kind and support has learned."""
+        with torch.no_grad():
+            learned = tuned_tensors(earlier.network)
+            for name, tensor in tuned_tensors(self.network).items():
+                tensor.copy_(learned[name])
+
     def dice(self, case: SupportCase) -> float:
         """The mean Dice over the structures that a case shows, without prompts, on the grid of the model."""
         self.network.eval()
-        logits = self.engine().structures(case.image)
-        known = case.labels != len(self.support.table.structures) + 1  # the ignore label
-        found = []
-        for s in self.support.table.structures:
-            reference, mask = case.labels == s.label, (logits[s.label - 1] > 0).numpy() & known
-            if reference.any():
-                shared = np.count_nonzero(reference & mask)
-                found.append(2 * shared / (np.count_nonzero(reference) + np.count_nonzero(mask)))
-        return float(np.mean(found)) if found else math.nan
+        return case_dice(self.engine(), case, self.support)
 
     def engine(self) -> Engine:
         """The network as prediction slides it over a volume, without mirroring."""
-        model = self.model
-        return Engine(
-            network=self.network,
-            patch_size=tuple(int(n) for n in model.configuration.patch_size),
-            style=model.capability.style(),
-            device=model.device,
-        )
+        return engine_of(self.network, self.model)
+
+
+def engine_of(network: nn.Module, model: LoadedModel) -> Engine:
+    """A network of a model's plans as prediction slides it over a volume, without mirroring."""
+    return Engine(
+        network=network,
+        patch_size=tuple(int(n) for n in model.configuration.patch_size),
+        style=model.capability.style(),
+        device=model.device,
+    )
+
+
+def case_dice(engine: Engine, case: SupportCase, support: Support) -> float:
+    """The mean Dice over the structures that a case shows, without prompts, on the grid of the model."""
+    logits = engine.structures(case.image)
+    known = case.labels != len(support.table.structures) + 1  # the ignore label
+    found = []
+    for s in support.table.structures:
+        reference, mask = case.labels == s.label, (logits[s.label - 1] > 0).numpy() & known
+        if reference.any():
+            shared = np.count_nonzero(reference & mask)
+            found.append(2 * shared / (np.count_nonzero(reference) + np.count_nonzero(mask)))
+    return float(np.mean(found)) if found else math.nan
 
 
 def start_network(support: Support, cases: Sequence[SupportCase], model: LoadedModel) -> nn.Module:

@@ -19,7 +19,7 @@ from nnunet_prompt.io.atomic import replacing
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.lora import DOWN, ORIGINAL, UP
 from nnunet_prompt.networks.provenance import Origin, pack, provenance_of
-from nnunet_prompt.networks.tensor_names import PROVENANCE, SEG_LAYERS, saved_name
+from nnunet_prompt.networks.tensor_names import PROVENANCE, SEG_LAYERS, SUPPORT, saved_name
 from nnunet_prompt.networks.tunable import Tuning
 
 ADAPTER_FILE: Final = "adapter.pth"
@@ -49,7 +49,11 @@ def base_sha256(network: nn.Module) -> str:
     tensors = {n.replace(ORIGINAL, ".weight"): t for n, t in _tensors(network).items()}
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        if name.startswith(SEG_LAYERS) or name == PROVENANCE or name.endswith((DOWN, UP)):
+        if (
+            name.startswith((SEG_LAYERS, SUPPORT))
+            or name == PROVENANCE
+            or name.endswith((DOWN, UP))
+        ):
             continue
         if ".adapter." not in name:
             tensor = tensors[name].detach().cpu().contiguous()

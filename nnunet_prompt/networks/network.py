@@ -15,6 +15,7 @@ from nnunet_prompt.common.errors import ModelError
 from nnunet_prompt.networks.experts import hide_experts, read_experts
 from nnunet_prompt.networks.provenance import pack
 from nnunet_prompt.networks.spatial_adapter import read_saved, write_saved
+from nnunet_prompt.networks.task_vector import hide_task_vectors, read_task_vectors
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 
@@ -175,6 +176,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
             weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
             write_saved(self, weights, prefix)
             hide_experts(self, weights, prefix)
+            hide_task_vectors(self, weights, prefix)
             return weights
 
         def _load_from_state_dict(
@@ -183,6 +185,7 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
             """torch calls it before it loads the children from the same dict, which is a copy of the caller's."""
             read_saved(self, state_dict, prefix)
             read_experts(self, state_dict, prefix)
+            read_task_vectors(self, state_dict, prefix)
             rename_start(state_dict, prefix + HEADS, prefix + SEG_LAYERS)
             state_dict.setdefault(prefix + PROVENANCE, self.provenance)
             super()._load_from_state_dict(state_dict, prefix, *args)

@@ -18,6 +18,8 @@ SPATIAL_ADAPTER: Final = (
 )
 EXPERTS: Final = ".experts."  # of `networks.experts`, in the middle of a name
 ROUTER: Final = "router."
+MODULATION: Final = ".modulation."  # of `networks.task_vector`, in the middle of a name
+SUPPORT: Final = "support."
 WRAPPERS: Final = ("module.", "_orig_mod.")  # DDP and torch.compile
 
 Value = TypeVar("Value")

@@ -16,10 +16,11 @@ from torch.nn.modules.conv import _ConvNd
 from nnunet_prompt.common.errors import RefusedError
 from nnunet_prompt.networks.lora import DOWN, UP, add_lora, read_plain, write_plain
 from nnunet_prompt.networks.spatial_adapter import add_spatial_adapter, hide_saved
-from nnunet_prompt.networks.tensor_names import SEG_LAYERS
+from nnunet_prompt.networks.task_vector import add_support, takes_support
+from nnunet_prompt.networks.tensor_names import SEG_LAYERS, SUPPORT
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 
-Method = Literal["affine", "bias", "lora", "decoder", "spatial", "linear", "full"]
+Method = Literal["affine", "bias", "lora", "decoder", "spatial", "linear", "full", "vector"]
 NORMALISATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -34,6 +35,7 @@ class Tuning:
     * spatial: two convolutions behind the decoder (see `networks.spatial_adapter`)
     * linear: nothing else (Alain and Bengio 2016, arXiv 1610.01644)
     * full: everything, to compare with
+    * vector: nothing of the network; the task vectors of a support set (see `networks.task_vector`)
     """
 
     method: Method
@@ -52,6 +54,12 @@ def make_tunable(network: nn.Module, tuning: Tuning) -> None:
         add_lora(network, rank=tuning.rank, alpha=tuning.alpha)
     elif tuning.method == "spatial":
         add_spatial_adapter(network)
+    elif tuning.method == "vector":
+        if not takes_support(network):
+            raise RefusedError(
+                "tuning vector: this network takes no support set; train it with nnUNetTrainerPromptSupport"
+            )
+        add_support(network)
     chosen = _chosen(network, tuning.method)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in chosen)
@@ -114,6 +122,8 @@ def _chosen(network: nn.Module, method: Method) -> set[str]:
         chosen = {n for n in names if n.endswith(endings)}
         if method == "spatial":
             chosen = {n for n in names if ".adapter." in n}
+        elif method == "vector":
+            chosen = {n for n in names if n.startswith(SUPPORT)}
     if method != "linear" and chosen <= heads:
         raise RefusedError(
             f"tuning {method}: this network has no such parameters but in its output layers; use another trainer"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, autocast, nn
 
+from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.measured import MeasuredTrainer
 from nnunet_prompt.training.mixture import PromptMixture
@@ -42,7 +43,9 @@ class CorrectedTrainer(MeasuredTrainer):
             rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
             targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
             rounds = self._correction()
-            shown = refine(batch["data"], targets[0][:, 0], self._object_logits, rng, rounds)
+            channels = self.num_input_channels + N_PROMPT_CHANNELS  # a support may follow
+            data = batch["data"][:, :channels]
+            shown = refine(data, targets[0][:, 0], self._object_logits, rng, rounds)
             if self.mixture.hide and shown:  # corrections may point at any structure
                 for target in targets:
                     target[shown, 1:] = UNKNOWN

@@ -35,6 +35,7 @@ PLANS, CPU_PLANS = "nnUNetPlans", "nnUNetPromptCPUPlans"
 SMALL = (  # made for a CPU
     CPU_TRAINER,
     "nnUNetTrainerPromptCPUExperts",
+    "nnUNetTrainerPromptCPUSupport",
     "nnUNetTrainerPromptDemo",
     "nnUNetTrainerPlainCPU",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -55,6 +55,7 @@ def export_model(
     from nnunet_prompt.inference.model_folder import load_model
     from nnunet_prompt.inference.options import PredictOptions
     from nnunet_prompt.networks.provenance import provenance_of
+    from nnunet_prompt.networks.task_vector import without_idle_vectors
 
     check_output_folder(target, (), searched=model_folders(model)[:1])
     refuse_existing(target)
@@ -68,6 +69,7 @@ def export_model(
     )
     if form != "safetensors":
         _refuse_experts(loaded, model, form)
+        loaded = replace(loaded, weights=tuple(map(without_idle_vectors, loaded.weights)))
     if form in ("nninteractive", "nnunet"):
         _refuse_adapters(loaded, model)
     files = _files(loaded, form, [f"fold_{fold}" for fold in folds], model)

@@ -92,6 +92,7 @@ def _facts(source: SourceModel) -> dict[str, Any]:
         "licence": "; from: ".join(o.licence for o in source.origins),
         "parameters": f"{sum(voxels.values()):,} in {count} tensors",
         **_expert_facts(source),
+        **_support_facts(source),
         **({"note": source.note} if source.note else {}),
     }
 
@@ -104,6 +105,14 @@ def _expert_facts(source: SourceModel) -> dict[str, Any]:
         return {}
     mixed = "mixed for each image by its statistics"
     return {"experts": f"{found.number} of rank {found.rank} on each convolution, {mixed}"}
+
+
+def _support_facts(source: SourceModel) -> dict[str, Any]:
+    from nnunet_prompt.networks.task_vector import has_task_vectors
+
+    if not has_task_vectors(source.weights):
+        return {}
+    return {"task vectors": "takes a support set: `nnunet-prompt learn --kind vector`"}
 
 
 def _adapter_facts(path: Path) -> dict[str, Any]:

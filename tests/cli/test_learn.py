@@ -9,7 +9,7 @@ from nnunet_prompt.cli.learn import KINDS
 from nnunet_prompt.cli.main import build_parser, main
 from nnunet_prompt.cli.options import predict_options
 from nnunet_prompt.inference.options import PredictOptions
-from nnunet_prompt.learn.options import KINDS as KNOWN
+from nnunet_prompt.learn.options import GIVEN as KNOWN
 from nnunet_prompt.learn.options import Learned, LearnOptions
 from tests.helpers.each import each
 
@@ -53,6 +53,17 @@ def test_a_stopped_one_ends_as_ctrl_c_does(call: Mock, capsys: pytest.CaptureFix
     assert main(LINE.split()) == 130
     printed = capsys.readouterr()
     assert "5 of 20 iterations" in printed.out and "with --c resumes" in printed.err
+
+
+def test_vectors_are_not_trained_and_that_is_what_is_printed(
+    call: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = call.return_value.file
+    call.return_value = Learned(file, "vector", ("a",), 0, 0, dice={"vector": (0.5, 0.7)})
+    assert main(LINE.split()) == 0
+    printed = capsys.readouterr()
+    assert f"wrote {file} (vector, " in printed.out and "iteration" not in printed.out
+    assert "left-out Dice, vector: 0.600 (2 cases)\n" in printed.out
 
 
 def test_the_kinds_are_those_of_the_library() -> None:

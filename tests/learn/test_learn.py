@@ -23,8 +23,11 @@ from nnunet_prompt.learn.choose import Plan, plan_trials
 from nnunet_prompt.learn.lesson import Pace
 from nnunet_prompt.learn.options import KINDS, Learned, LearnOptions
 from nnunet_prompt.learn.run import learn
+from nnunet_prompt.learn.student import Student
+from nnunet_prompt.learn.support import SupportCase
 from nnunet_prompt.networks.adapter_file import read_adapter
 from nnunet_prompt.networks.checkpoint import read_checkpoint
+from nnunet_prompt.networks.tunable import tuned_tensors
 from nnunet_prompt.prompts.types import Point
 from nnunet_prompt.weights.merge import merge_adapter
 from tests.helpers.each import each
@@ -310,3 +313,34 @@ def test_a_challenge_folder_is_answered_with_an_adapter(
 def test_the_output_may_not_be_an_input(model: Path, support: Path) -> None:
     with pytest.raises(NNUNetPromptError, match="never written to"):
         taught(model, support, model / "fold_0" / "checkpoint_final", iterations=1)
+
+
+def test_the_last_training_goes_on_from_the_best_trial(
+    model: Path, support: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, dict[str, torch.Tensor]]] = []
+    ended: list[dict[str, torch.Tensor]] = []
+    step, dice = Student.step, Student.dice
+
+    def tensors(student: Student) -> dict[str, torch.Tensor]:
+        return {name: t.clone() for name, t in tuned_tensors(student.network).items()}
+
+    def noted(student: Student) -> float:
+        if student.done == 0:
+            begun.append((student.kind.method, tensors(student)))
+        return step(student)
+
+    def asked(student: Student, case: SupportCase) -> float:
+        ended.append(tensors(student))
+        return {"decoder": 0.5, "lora": 0.9, "affine": 0.2}[student.kind.method] + 0 * dice(
+            student, case
+        )
+
+    monkeypatch.setattr(choose, "FEWEST", 3)
+    monkeypatch.setattr(Student, "step", noted)
+    monkeypatch.setattr(Student, "dice", asked)
+    made = taught(model, support, tmp_path / "new", iterations=4)
+    assert made.kind == "lora"
+    method, first = begun[-1]
+    assert method == "lora"
+    assert all(torch.equal(first[name], tensor) for name, tensor in ended[1].items())

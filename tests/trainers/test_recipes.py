@@ -16,6 +16,7 @@ from nnunet_prompt.training.experts import ExpertsTrainer
 from nnunet_prompt.training.external_trainers import environment, trainers_dir
 from nnunet_prompt.training.plain import PlainTrainer
 from nnunet_prompt.training.schedule import CPU_SCHEDULE, Schedule
+from nnunet_prompt.training.supported import SupportTrainer
 from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.training.tune import TuneTrainer
 from tests.helpers.each import each
@@ -51,6 +52,8 @@ def test_the_recipes_of_the_documentation_are_there() -> None:
         "nnUNetTrainerPromptVoxel",
         "nnUNetTrainerPromptExperts",
         "nnUNetTrainerPromptCPUExperts",
+        "nnUNetTrainerPromptSupport",
+        "nnUNetTrainerPromptCPUSupport",
         *TUNING,
     }
 
@@ -70,7 +73,7 @@ def test_it_is_a_leaf_that_sets_class_attributes_and_nothing_else(name: str) -> 
     assert [c.name for c in classes] == [name]
     assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
     base = found(name).__mro__[1]
-    assert base in (PromptTrainer, PlainTrainer, TuneTrainer, ExpertsTrainer)
+    assert base in (PromptTrainer, PlainTrainer, TuneTrainer, ExpertsTrainer, SupportTrainer)
     own = {k for k in vars(found(name)) if not k.startswith("__")}
     assert own <= {
         "schedule",

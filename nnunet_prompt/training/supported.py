@@ -1,0 +1,110 @@
+"""Trains a network that takes a support set. Classes in `trainers/` subclass it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
+    DownsampleSegForDSTransform,
+)
+from torch import nn
+
+from nnunet_prompt.networks.task_vector import add_task_vectors, is_of_task_vectors
+from nnunet_prompt.training.show_support import (
+    ShowSupport,
+    SupportDataset,
+    SupportNote,
+    SupportShares,
+)
+from nnunet_prompt.training.trainer import PromptTrainer
+from nnunet_prompt.training.transform import NotedDataset
+
+
+class SupportTrainer(PromptTrainer):
+    """Trains the network on prompts, structures, and supports: other cases of the fold that annotate a structure.
+
+    Supports also ask for regions (see `training.regions`), without which structures that were never annotated are not
+    found. What a support changes begins at zero, from new weights as from `-pretrained_weights`. Experimental: see
+    benchmarks/results/task_vector.md.
+    """
+
+    support_shares: ClassVar[SupportShares] = SupportShares()
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self._note = SupportNote()
+        self._notes = self._note, self._notes[1]
+        self._cases: list[
+            SupportDataset
+        ] = []  # one, when it is there; the transform is made before
+        self._augment: BasicTransform | None = None
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The promptable network, with task vectors. nnU-Net calls this for inference as well."""
+        network = PromptTrainer.build_network_architecture(
+            plans_manager,
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            enable_deep_supervision,
+        )
+        add_task_vectors(network)
+        return network
+
+    def initialize(self) -> None:
+        """Until training begins the state dict is that of the plain network, so that nnU-Net starts it from one."""
+        super().initialize()
+        self.plain_network().shows_task_vectors = False  # type: ignore[assignment]
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        network = self.plain_network()
+        network.shows_task_vectors = True  # type: ignore[assignment]
+        added = sum(p.numel() for n, p in network.named_parameters() if is_of_task_vectors(n))
+        total = sum(p.numel() for p in network.parameters())
+        self.print_to_log_file(
+            f"supports shown in training: {self.support_shares}; task vectors change the decoder by {added} of"
+            f" {total} parameters"
+        )
+
+    def get_training_transforms(
+        self,
+        patch_size: Any,
+        rotation_for_DA: Any,
+        deep_supervision_scales: Any,
+        *args: Any,
+        **kw: Any,
+    ) -> BasicTransform:
+        made = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
+        assert isinstance(made, ComposeTransforms)  # of nnU-Net's and the prompts'
+        self._augment = made.transforms[0]
+        show = ShowSupport(self.targets(), self._note, self.training_progress, self._cases)
+        steps = [self._augment, show]
+        if deep_supervision_scales is not None:
+            steps.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
+        return ComposeTransforms(steps)
+
+    def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
+        train, validation = super().get_tr_and_val_datasets()
+        cases = SupportDataset(train.dataset, self._note, self.table, self.support_shares)
+        initial = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[2]
+        cases.size, cases.augment = tuple(int(n) for n in initial), self._augment
+        self._cases[:] = [cases]
+        return cases, validation
