@@ -56,7 +56,7 @@ class Study:
 
 
 HIPPOCAMPUS = Study(
-    real.Task("hippocampus", 806, "HippocampusSites", {LENGTH: 300}),
+    real.Task("hippocampus", 806, "HippocampusSites", {LENGTH: 1200}),
     train={"large": 64, "middle": 16, "small": 4},
     held_out=8,
     public=30,
@@ -64,7 +64,7 @@ HIPPOCAMPUS = Study(
     iterations=12,
 )
 PHANTOMS = Study(
-    real.Task("phantoms", 807, "PhantomCentres", {LENGTH: 200}),
+    real.Task("phantoms", 807, "PhantomCentres", {LENGTH: 800}),
     train={"A": 10, "B": 6, "C": 3},
     held_out=5,
     public=6,
@@ -178,7 +178,9 @@ def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, 
     sites = {name: opened(name) for name in study.train}
     rounds, iterations = study.rounds, study.iterations
     plan = Rounds(rounds, iterations)
-    both = Rounds(rounds, iterations * 2 // 3, private_iterations=rounds * iterations // 3)
+    both = Rounds(
+        rounds, iterations // 2, private_iterations=rounds * (iterations - iterations // 2)
+    )
     begin = next(iter(sites.values())).start()
     fedavg = federate(list(sites.values()), plan)
     shared = federate(list(sites.values()), both)
@@ -187,16 +189,15 @@ def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, 
     central = federate([opened("central")], Rounds(rounds, iterations * len(sites))).shared
     dice: dict[str, Any] = {row: {} for row in ROWS}
     for name, site in sites.items():
-        own = private_part(site, shared.shared, both)
-        for row, (part, held) in {
+        parts = {
             "base": (begin, None),
             "local only": (federate([site], plan).shared, None),
             "central": (central, None),
             "FedAvg": (fedavg.shared, None),
-            "global + local": (own, shared.shared),
-        }.items():
-            found = site.case_dice(part, held, KINDS)
-            dice[row][name] = {k: fmean(map(fmean, found[k].values())) for k in KINDS}
+            "global + local": (private_part(site, shared.shared, both), shared.shared),
+        }
+        for row, (part, held) in parts.items():
+            dice[row][name] = site_dice(site, part, held)
     weight_bytes = next(iter(sites.values())).weight_bytes
     return {
         "rounds": rounds,
@@ -214,6 +215,12 @@ def run(study: Study, tuning: str, base: real.Training, seed: int) -> dict[str, 
         "lost": max(fedavg.lost),
         "identical": same(*twice),
     }
+
+
+def site_dice(site: Any, part: Any, held: Any) -> dict[str, float]:
+    """The mean Dice over the held-out cases of a site, by kind of prompt."""
+    found = site.case_dice(part, held, KINDS)
+    return {k: fmean(map(fmean, found[k].values())) for k in KINDS}
 
 
 def same(one: Any, other: Any) -> bool:

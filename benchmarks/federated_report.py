@@ -21,8 +21,8 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         "`make federated DATA=../shared/data`; one seed, reduced plans, CPU, no mirroring at inference. A site is"
         " evaluated on held-out cases of its own; Dice without prompts (`none`) and with points. Each row spends the"
-        " same iterations: `central` as many as all sites together, `global + local` two thirds on the shared part and"
-        " one third on each site's own, after the last round. Products of LoRA are averaged as products, then cut to"
+        " same iterations: `central` as many as all sites together, `global + local` half of them on the shared part"
+        " and half on each site's own, after the last round. Products of LoRA are averaged as products, then cut to"
         " their rank; `lost` is the largest share of a product's squared norm which that cut off in any round.",
         "",
         machine(),

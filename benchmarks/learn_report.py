@@ -23,10 +23,10 @@ def report(results: Mapping[str, Any]) -> str:
         f" {results['test']} test cases and the pool of supports are held out of it. Dice of the posterior part"
         " without a prompt.",
         "",
-        f"The budget is in iterations, because the machine was shared: `learn` trains {number} iterations at the end"
-        f" and at least 150 in all with cases left out; a single kind of adapter trains {2 * number}. *x {LONGER}*:"
-        " that many times as long. Ten minutes on two cores are up to 1200 CPU seconds. Draws are supports drawn at"
-        " random from the pool of 14.",
+        "The budget is in iterations, because the machine was shared: `learn` trains at least 150 iterations in all"
+        f" with cases left out, and the best of the chosen kind {number} iterations more on all cases; a single kind of"
+        f" adapter trains {2 * number}. *x {LONGER}*: that many times as long. Ten minutes on two cores are up to 1200"
+        " CPU seconds. Draws are supports drawn at random from the pool of 14.",
         "",
         machine(),
         "",
