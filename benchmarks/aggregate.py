@@ -27,6 +27,7 @@ from aggregate_phantoms import TABLE, TASKS, write
 from aggregate_report import report
 from harness import CONFIGURATION, HeldOut, Record
 from rich.console import Console
+from small_data import SmallData
 
 from nnunet_prompt.data.side_file import read_side_file
 
@@ -120,25 +121,13 @@ def publish(measured: Mapping[str, Any], missing: Sequence[str], args: argparse.
 
 def prepare(output: Path, console: Console) -> None:
     """Writes, plans and preprocesses the data set, and one split for each network that is trained."""
-    variables = harness.folders(output) | harness.ONE_WORKER
-    raw, folder = (Path(variables[key]) / FOLDER for key in ("nnUNet_raw", "nnUNet_preprocessed"))
-    done = folder / ".prepared"
-    if done.is_file():
-        return
-    write(raw.parent, DATASET, NAME)
-    number = str(DATASET)
-    plan = ["nnunet-prompt", "plan", "-d", number, "-o", PLANS, "--features", FEATURES]
-    for command in ([*harness.PLAN_AND_PREPROCESS, number], plan):
-        harness.run(command, variables, console)
-    plans = folder / f"{PLANS}.json"
-    content = json.loads(plans.read_text())
-    content["configurations"][CONFIGURATION]["patch_size"] = list(PATCH)
-    plans.write_text(json.dumps(content, indent=4))
-    trained = sorted(p.name.removesuffix(".nii.gz") for p in raw.glob("labelsTr/*.nii.gz"))
-    marks = read_side_file(raw)
-    tasks = {case: marks[case]["task"] for case in trained}
-    (folder / "splits_final.json").write_text(json.dumps(splits(tasks)))
-    done.touch()
+
+    def folds(raw: Path, cases: Sequence[str]) -> list[dict[str, list[str]]]:
+        marks = read_side_file(raw)
+        return splits({case: marks[case]["task"] for case in cases})
+
+    small = SmallData(DATASET, NAME, PLANS, FEATURES, {"patch_size": list(PATCH)})
+    small.prepare(output, write, folds, console)
 
 
 def splits(tasks: Mapping[str, str]) -> list[dict[str, list[str]]]:

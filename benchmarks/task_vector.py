@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import harness
 from harness import CONFIGURATION, HeldOut, Record
 from rich.console import Console
+from small_data import SmallData
 from task_vector_phantoms import POOL, TASKS, TEST, Task, write, write_masks
 from task_vector_report import report
 
@@ -43,7 +44,7 @@ def main() -> int:
     """Trains and measures what is missing, and writes the tables after each row."""
     parser = harness.parser(__doc__, output="out/task_vector")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--iterations", type=int, default=3000)
+    parser.add_argument("--iterations", type=int, default=5000)
     args = parser.parse_args()
     console = Console()
     prepare(args.output, console)
@@ -68,26 +69,17 @@ def main() -> int:
 
 
 def prepare(output: Path, console: Console) -> None:
-    """Writes, plans and preprocesses the data set."""
-    variables = harness.folders(output) | harness.ONE_WORKER
-    raw, folder = (Path(variables[key]) / FOLDER for key in ("nnUNet_raw", "nnUNet_preprocessed"))
-    done = folder / ".prepared"
-    if done.is_file():
-        return
-    write(raw.parent, DATASET, NAME)
-    number = str(DATASET)
-    plan = ["nnunet-prompt", "plan", "-d", number, "-o", PLANS, "--features", FEATURES]
-    for command in ([*harness.PLAN_AND_PREPROCESS, number], plan):
-        harness.run(command, variables, console)
-    plans = folder / f"{PLANS}.json"
-    content = json.loads(plans.read_text())
-    content["configurations"][CONFIGURATION] |= {"patch_size": list(PATCH), "batch_size": BATCH}
-    plans.write_text(json.dumps(content, indent=4))
-    cases = sorted(p.name.removesuffix(".nii.gz") for p in raw.glob("labelsTr/*.nii.gz"))
-    last = [max(c for c in cases if c[:-3] == kind) for kind in sorted({c[:-3] for c in cases})]
-    split = {"train": [c for c in cases if c not in last], "val": last}
-    (folder / "splits_final.json").write_text(json.dumps([split]))
-    done.touch()
+    """Writes, plans and preprocesses the data set; the last case of each task is for nnU-Net's validation."""
+
+    def folds(raw: Path, cases: Sequence[str]) -> list[dict[str, list[str]]]:
+        del raw
+        kinds = sorted({case[:-3] for case in cases})
+        last = [max(case for case in cases if case[:-3] == kind) for kind in kinds]
+        return [{"train": [case for case in cases if case not in last], "val": last}]
+
+    changes = {"patch_size": list(PATCH), "batch_size": BATCH}
+    small = SmallData(DATASET, NAME, PLANS, FEATURES, changes)
+    small.prepare(output, write, folds, console)
 
 
 def train(seed: int, args: argparse.Namespace, console: Console) -> Path:

@@ -128,7 +128,6 @@ def add_experts(network: nn.Module, options: ExpertOptions = ExpertOptions()) ->
     channels = int(network.n_image_channels)  # type: ignore[arg-type]
     network.router = Router(channels, axes, len(stages), options.number).to(first.weight)
     network.shares = shares  # type: ignore[assignment]
-    network.shows_experts = True  # type: ignore[assignment]
     network.register_forward_pre_hook(_route)
     network.register_forward_hook(_forget, always_call=True)
 
@@ -143,13 +142,6 @@ def expert_options(weights: Mapping[str, Any]) -> ExpertOptions | None:
     if not downs:
         return None
     return ExpertOptions(int(downs[0].shape[0]), max(int(t.shape[1]) for t in downs))
-
-
-def hide_experts(network: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:
-    """Leaves the experts out of a state dict, in place, unless the network shows them."""
-    if has_experts(network) and not network.shows_experts:
-        for name in [n for n in weights if is_of_experts(n.removeprefix(prefix))]:
-            del weights[name]
 
 
 def read_experts(network: nn.Module, weights: dict[str, Tensor], prefix: str) -> None:

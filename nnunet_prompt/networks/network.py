@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from nnunet_prompt.common.errors import ModelError
-from nnunet_prompt.networks.experts import hide_experts, read_experts
+from nnunet_prompt.networks.experts import is_of_experts, read_experts
 from nnunet_prompt.networks.provenance import pack
 from nnunet_prompt.networks.spatial_adapter import read_saved, write_saved
-from nnunet_prompt.networks.task_vector import hide_task_vectors, read_task_vectors
+from nnunet_prompt.networks.task_vector import is_of_task_vectors, read_task_vectors
 from nnunet_prompt.networks.tensor_names import HEADS, PROVENANCE, SEG_LAYERS, rename_start
 from nnunet_prompt.prompts.channels import N_PROMPT_CHANNELS
 
@@ -158,6 +158,8 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
     class Promptable(base):  # type: ignore[misc, valid-type]
         n_image_channels: int
         provenance: Tensor
+        # False: the state dict is that of the network without experts and task vectors
+        shows_added = True
 
         def forward(self, x: Tensor) -> Any:
             if x.shape[1] != self.n_image_channels:
@@ -175,8 +177,9 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
             # last, so that nnU-Net's loader reports of a stock checkpoint that its stem has another shape
             weights[prefix + PROVENANCE] = weights.pop(prefix + PROVENANCE)
             write_saved(self, weights, prefix)
-            hide_experts(self, weights, prefix)
-            hide_task_vectors(self, weights, prefix)
+            if not self.shows_added:
+                for name in [n for n in weights if _is_added(n.removeprefix(prefix))]:
+                    del weights[name]
             return weights
 
         def _load_from_state_dict(
@@ -192,6 +195,10 @@ def _promptable_class(base: type[nn.Module]) -> type[nn.Module]:
 
     Promptable.__name__ = Promptable.__qualname__ = f"Promptable{base.__name__}"
     return Promptable
+
+
+def _is_added(name: str) -> bool:
+    return is_of_experts(name) or is_of_task_vectors(name)
 
 
 def _background_first(logits: Tensor) -> Tensor:

@@ -102,13 +102,12 @@ def add_task_vectors(network: Any) -> None:
         stage.modulation = Modulation(length, 2 * below, task).to(transposed.weight)
         stage.__class__ = _modulated_class(type(stage))  # type: ignore[arg-type] # mypy: a type hashes
     network.task, network.image_channels = task, int(network.n_image_channels)
-    network.shows_task_vectors = True
     network.__class__ = _supported_class(type(network))  # type: ignore[arg-type]
 
 
 def takes_support(network: nn.Module) -> bool:
     """Whether task vectors change what the network answers."""
-    return hasattr(network, "shows_task_vectors")
+    return hasattr(network, "task")
 
 
 def vector_length(network: Any) -> int:
@@ -162,13 +161,6 @@ def without_idle_vectors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in weights.items() if not is_of_task_vectors(name)}
 
 
-def hide_task_vectors(network: Any, weights: dict[str, Tensor], prefix: str) -> None:
-    """Leaves out of a state dict what task vectors have added, in place, unless the network shows it."""
-    if takes_support(network) and not network.shows_task_vectors:
-        for name in [n for n in weights if is_of_task_vectors(n.removeprefix(prefix))]:
-            del weights[name]
-
-
 def read_task_vectors(network: Any, weights: dict[str, Tensor], prefix: str) -> None:
     """Prepares a state dict for loading, in place; a network gets what the state dict brings.
 
@@ -201,7 +193,6 @@ def _modulated_class(base: type[nn.Module]) -> type[nn.Module]:
 def _supported_class(base: type[nn.Module]) -> type[nn.Module]:
     class Supported(base):  # type: ignore[misc, valid-type]
         task: TaskNow
-        shows_task_vectors: bool
         image_channels: int
 
         def forward(self, x: Tensor) -> Any:

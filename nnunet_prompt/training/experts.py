@@ -37,15 +37,9 @@ class ExpertsTrainer(PromptTrainer):
         add_experts(network, EXPERTS)
         return network
 
-    def initialize(self) -> None:
-        """Until training begins the state dict is that of the plain network, so that nnU-Net starts it from one."""
-        super().initialize()
-        self.plain_network().shows_experts = False  # type: ignore[assignment]
-
     def on_train_start(self) -> None:
         super().on_train_start()
         network = self.plain_network()
-        network.shows_experts = True  # type: ignore[assignment]
         added = sum(p.numel() for n, p in network.named_parameters() if is_of_experts(n))
         total = sum(p.numel() for p in network.parameters())
         self.print_to_log_file(

@@ -17,7 +17,7 @@ from scipy import ndimage
 from nnunet_prompt.prompts.checks import BoolArray
 
 FloatArray = npt.NDArray[np.floating]
-MOST_PARTS = 3
+PARTS = (0.6, 0.2, 0.2)  # how often one, two or three ellipsoids
 RADII = (0.1, 0.5)  # of an ellipsoid's half axes, shares of the patch
 WIDTHS = (
     0.2,
@@ -92,7 +92,7 @@ def draw_region(
     seed = tuple(int(rng.integers(n)) for n in seen.shape)
     value, width = float(seen[seed]), float(rng.uniform(*WIDTHS))
     alike = np.argwhere(np.abs(seen - value) < width)
-    more = alike[rng.integers(len(alike), size=int(rng.integers(MOST_PARTS)))]
+    more = alike[rng.integers(len(alike), size=int(rng.choice(len(PARTS), p=PARTS)))]
     centres = [np.asarray(seed), *more]
     return Region(
         channel,

@@ -20,9 +20,7 @@ from nnunet_prompt.training.regions import FEWEST, Region, draw_region
 from nnunet_prompt.training.transform import (
     CaseNote,
     NotedDataset,
-    Progress,
     SimulatePrompts,
-    Targets,
     head_targets,
 )
 
@@ -36,34 +34,47 @@ class SupportShares:
     """How often a sample has a support, and which share of these ask for a region instead of a structure."""
 
     support: float = 0.34
-    regions: float = 0.6
+    regions: float = 0.9
 
 
 @dataclass(slots=True)
 class SupportNote(CaseNote):
-    """What the loader has decided on the sample that it has just loaded."""
+    """What the loader has decided on the sample that it has just loaded, and where its support comes from.
+
+    supported: the sample has a support
+    region: what it asks for; None: a structure
+    dataset: the cases, which note themselves here
+    augment: nnU-Net's augmentation, which cuts out the patch; the trainer notes it
+    """
 
     supported: bool = field(default=False, repr=False)
     region: Region | None = field(default=None, repr=False)
+    dataset: SupportDataset | None = field(default=None, repr=False)
+    augment: BasicTransform | None = field(default=None, repr=False)
 
 
 class SupportDataset(NotedDataset):
     """Decides which samples have a support, evenly spread, and adds to their labels the mask of a region.
 
     It also is where the transform draws the support from: `size` is what is cut out before it is augmented, (Z, Y, X)
-    or (Y, X) of one slice, `augment` nnU-Net's augmentation, which cuts out the patch.
+    or (Y, X) of one slice.
     """
 
     note: SupportNote
 
     def __init__(
-        self, dataset: Any, note: SupportNote, table: StructureTable, shares: SupportShares
+        self,
+        dataset: Any,
+        note: SupportNote,
+        table: StructureTable,
+        *,
+        shares: SupportShares,
+        size: tuple[int, ...],
     ) -> None:
         super().__init__(dataset, note)
-        self.table, self.shares = table, shares
-        self.size: tuple[int, ...] = ()
-        self.augment: BasicTransform | None = None
+        self.table, self.shares, self.size = table, shares, size
         self._loaded = 0  # each worker counts its own
+        note.dataset = self
 
     def load_case(self, identifier: str) -> Any:
         loaded = super().load_case(identifier)
@@ -117,12 +128,12 @@ class SupportDataset(NotedDataset):
     def _augmented(
         self, data: Any, box: list[list[int]], mask: npt.NDArray[np.bool_]
     ) -> Support | None:
-        assert self.augment is not None  # the trainer sets it
+        assert self.note.augment is not None  # the trainer notes it
         image = torch.from_numpy(crop_and_pad_nd(data, box, 0)).float()
         inside = torch.from_numpy(mask.astype(np.int16))
         if len(self.size) == 2:
             image, inside = image[:, 0], inside[:, 0]
-        made = self.augment(image=image, segmentation=inside)
+        made = self.note.augment(image=image, segmentation=inside)
         found = made["segmentation"] > 0
         return (made["image"], found) if found.any() else None
 
@@ -161,32 +172,28 @@ class ShowSupport(SimulatePrompts):
     zeros. A sample with a support trains the object head to find the same here; its structure heads stay unknown.
     """
 
-    def __init__(
-        self, targets: Targets, note: SupportNote, progress: Progress | None, cases: Any
-    ) -> None:
-        super().__init__(targets, note, progress)
-        self.decided = note
-        self.cases: list[SupportDataset] = cases  # one, when the data set is there
+    note: SupportNote
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
         found = None
-        if self.decided.supported:
+        if self.note.supported:
             found = self._with_support(data_dict["segmentation"].numpy())
         return found or {**super().get_parameters(**data_dict), "support": None}
 
     def _with_support(self, segmentation: npt.NDArray[Any]) -> dict[str, Any] | None:
-        rng, case = _generator(), self.note.case
+        rng, cases = _generator(), self.note.dataset
+        assert cases is not None  # it has loaded the sample
         labels, *region = [m[None] if m.ndim == 2 else m for m in segmentation]
-        heads = head_targets(labels, self.targets, case)
+        heads = head_targets(labels, self.targets, self.note.case)
         if region:
-            assert self.decided.region is not None  # the data set has drawn both
-            support = self.cases[0].region(self.decided.region, rng)
+            assert self.note.region is not None  # the data set has drawn both
+            support = cases.region(self.note.region, rng)
             ignored = heads[0] == UNKNOWN
             heads[0] = region[0] > 0
             heads[0][ignored] = UNKNOWN
         else:
             structure = self._choose(heads, rng)
-            support = None if structure is None else self.cases[0].structure(structure, rng)
+            support = None if structure is None else cases.structure(structure, rng)
             heads[0] = heads[0] if structure is None else heads[structure.label]
         if support is None:
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
@@ -20,7 +19,7 @@ from nnunet_prompt.training.show_support import (
     SupportShares,
 )
 from nnunet_prompt.training.trainer import PromptTrainer
-from nnunet_prompt.training.transform import NotedDataset
+from nnunet_prompt.training.transform import CaseNote, NotedDataset
 
 
 class SupportTrainer(PromptTrainer):
@@ -33,21 +32,7 @@ class SupportTrainer(PromptTrainer):
 
     support_shares: ClassVar[SupportShares] = SupportShares()
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self._note = SupportNote()
-        self._notes = self._note, self._notes[1]
-        self._cases: list[
-            SupportDataset
-        ] = []  # one, when it is there; the transform is made before
-        self._augment: BasicTransform | None = None
+    note_class: ClassVar[type[CaseNote]] = SupportNote
 
     @staticmethod
     def build_network_architecture(
@@ -68,15 +53,9 @@ class SupportTrainer(PromptTrainer):
         add_task_vectors(network)
         return network
 
-    def initialize(self) -> None:
-        """Until training begins the state dict is that of the plain network, so that nnU-Net starts it from one."""
-        super().initialize()
-        self.plain_network().shows_task_vectors = False  # type: ignore[assignment]
-
     def on_train_start(self) -> None:
         super().on_train_start()
         network = self.plain_network()
-        network.shows_task_vectors = True  # type: ignore[assignment]
         added = sum(p.numel() for n, p in network.named_parameters() if is_of_task_vectors(n))
         total = sum(p.numel() for p in network.parameters())
         self.print_to_log_file(
@@ -94,17 +73,25 @@ class SupportTrainer(PromptTrainer):
     ) -> BasicTransform:
         made = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
         assert isinstance(made, ComposeTransforms)  # of nnU-Net's and the prompts'
-        self._augment = made.transforms[0]
-        show = ShowSupport(self.targets(), self._note, self.training_progress, self._cases)
-        steps = [self._augment, show]
+        inner, _ = made.transforms
+        note = self._support_note
+        note.augment = inner
+        steps = [inner, ShowSupport(self.targets(), note, self.training_progress)]
         if deep_supervision_scales is not None:
             steps.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
         return ComposeTransforms(steps)
 
     def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
         train, validation = super().get_tr_and_val_datasets()
-        cases = SupportDataset(train.dataset, self._note, self.table, self.support_shares)
         initial = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[2]
-        cases.size, cases.augment = tuple(int(n) for n in initial), self._augment
-        self._cases[:] = [cases]
+        size, note = tuple(int(n) for n in initial), self._support_note
+        cases = SupportDataset(
+            train.dataset, note, self.table, shares=self.support_shares, size=size
+        )
         return cases, validation
+
+    @property
+    def _support_note(self) -> SupportNote:
+        note = self._notes[0]
+        assert isinstance(note, SupportNote)  # note_class
+        return note

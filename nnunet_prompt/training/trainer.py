@@ -56,6 +56,7 @@ class PromptTrainer(CorrectedTrainer):
     point_radius: ClassVar[float] = 4.0
     point_metric: ClassVar[PointMetric] = "spacing"
     mirror_at_inference: ClassVar[bool] = True
+    note_class: ClassVar[type[CaseNote]] = CaseNote
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class PromptTrainer(CorrectedTrainer):
             refuse_cascade(plans, configuration)
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.logger.local_logger = PromptLogger()
-        self._notes = CaseNote(), CaseNote()  # training, validation
+        self._notes = self.note_class(), CaseNote()  # training, validation
         self._chances: tuple[float, ...] | None = None  # of the training cases, None: all alike
         self._one_component: tuple[str, ...] | None = None  # structures, known when training begins
 
@@ -100,7 +101,10 @@ class PromptTrainer(CorrectedTrainer):
 
     def initialize(self) -> None:
         super().initialize()
-        silence_channels(self.plain_network(), self.num_input_channels, self.mixture.channels())
+        network = self.plain_network()
+        silence_channels(network, self.num_input_channels, self.mixture.channels())
+        # until training begins, so that nnU-Net starts it from the weights of a plain network
+        network.shows_added = False  # type: ignore[assignment]
 
     def points(self) -> Points:
         """The trainer's points, completed by those of the loaded weights, else by the defaults."""
@@ -227,6 +231,7 @@ class PromptTrainer(CorrectedTrainer):
     def on_train_start(self) -> None:
         self.note_progress()  # processes that load patches begin before the first epoch
         super().on_train_start()
+        self.plain_network().shows_added = True  # type: ignore[assignment]
         buffer = self.plain_network().get_buffer(PROVENANCE)
         origins, points = unpack(buffer), self.points()
         self._describe()

@@ -177,9 +177,9 @@ def test_weights_without_experts_make_them_do_nothing() -> None:
 
 def test_hidden_experts_leave_the_state_dict_of_the_plain_network() -> None:
     plain, network = network_of(), with_experts()
-    network.shows_experts = False  # type: ignore[assignment]
+    network.shows_added = False  # type: ignore[assignment]
     assert network.state_dict().keys() == plain.state_dict().keys()
-    network.shows_experts = True  # type: ignore[assignment]
+    network.shows_added = True  # type: ignore[assignment]
     added = network.state_dict().keys() - plain.state_dict().keys()
     assert added and all(is_of_experts(name) for name in added)
     assert not has_experts(plain) and expert_options(plain.state_dict()) is None

@@ -107,7 +107,7 @@ def test_checkpoints_keep_them_and_plain_ones_are_read() -> None:
     x = with_support(patch())[0]
     assert takes_support(other) and torch.equal(other(x), network(x))
     network.load_state_dict(plain.state_dict())  # keeps its own modulation
-    network.shows_task_vectors = False
+    network.shows_added = False
     assert network.state_dict().keys() == plain.state_dict().keys()
     network.load_state_dict(plain.state_dict())
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunet_prompt.training.trainer import PromptTrainer
 
 
 @pytest.fixture
@@ -17,3 +20,11 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
     monkeypatch.setattr(where, lambda folder: None)
     return tmp_path
+
+
+@pytest.fixture
+def without_cases(results: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As `results`; a trainer begins its first epoch without loaders and without a look at cases."""
+    monkeypatch.setattr(nnUNetTrainer, "on_train_start", lambda self: None)
+    monkeypatch.setattr(PromptTrainer, "_describe", lambda self: None)
+    return results

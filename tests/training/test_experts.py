@@ -16,7 +16,6 @@ from nnunet_prompt.inference.predictor import PromptPredictor
 from nnunet_prompt.networks.checkpoint import read_checkpoint
 from nnunet_prompt.networks.experts import ExpertOptions, expert_options, is_of_experts
 from nnunet_prompt.training.experts import ExpertsTrainer
-from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.weights.export import Format, export_model
 from nnunet_prompt.weights.inspect import describe
 from tests.helpers.each import each
@@ -29,15 +28,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
-    """A trainer at the first epoch, from pretrained weights, and their file. nnU-Net's data loading is left out."""
-    for name in ("nnUNet_results", "nnUNet_preprocessed"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
-    monkeypatch.setattr(where, lambda folder: None)
-    monkeypatch.setattr(PromptTrainer, "on_train_start", lambda self: None)
-    base = write_model_folder(tmp_path / "base") / "fold_0" / "checkpoint_final.pth"
+def started(without_cases: Path) -> tuple[Any, Path]:
+    """A trainer at the first epoch, from pretrained weights, and their file."""
+    base = write_model_folder(without_cases / "base") / "fold_0" / "checkpoint_final.pth"
     trainer = make_trainer(trainer=ExpertsTrainer)
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(base))

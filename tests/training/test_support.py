@@ -27,7 +27,6 @@ from nnunet_prompt.training.show_support import (
     SupportShares,
 )
 from nnunet_prompt.training.supported import SupportTrainer
-from nnunet_prompt.training.trainer import PromptTrainer
 from nnunet_prompt.weights.export import export_model
 from nnunet_prompt.weights.inspect import describe
 from tests.helpers.each import each
@@ -64,9 +63,8 @@ def whole(**data: Any) -> Any:
 
 
 def dataset(shares: SupportShares) -> SupportDataset:
-    found = SupportDataset(Cases(), SupportNote(), TABLE, shares)
-    found.size, found.augment = SHAPE, whole  # type: ignore[assignment]
-    return found
+    note = SupportNote(augment=whole)  # type: ignore[arg-type]
+    return SupportDataset(Cases(), note, TABLE, shares=shares, size=SHAPE)
 
 
 def shown(
@@ -75,9 +73,7 @@ def shown(
     box: tuple[slice, ...] = (slice(0, 6), slice(0, 10), slice(0, 12)),
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """What the network would see of a case, and the targets."""
-    transform = ShowSupport(
-        targets(CLEAN, table=TABLE, style=targets().style), cases.note, None, [cases]
-    )
+    transform = ShowSupport(targets(CLEAN, table=TABLE, style=targets().style), cases.note)
     data, labels, _, _ = cases.load_case(case)
     where = (slice(None), *box)
     image = torch.from_numpy(np.asarray(data[where]))
@@ -178,16 +174,8 @@ def test_a_region_has_its_radii_and_its_band() -> None:
     assert everywhere.inside(image + 1, (0, 0, 0), image.shape).all()
 
 
-def test_it_starts_at_pretrained_weights_and_shows_what_it_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("nnUNet_results", "nnUNet_preprocessed"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("nnUNet_compile", "f")
-    where = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer.infer_dataset_class"
-    monkeypatch.setattr(where, lambda folder: None)
-    monkeypatch.setattr(PromptTrainer, "on_train_start", lambda self: None)
-    base = write_model_folder(tmp_path / "base") / "fold_0" / "checkpoint_final.pth"
+def test_it_starts_at_pretrained_weights_and_shows_what_it_added(without_cases: Path) -> None:
+    base = write_model_folder(without_cases / "base") / "fold_0" / "checkpoint_final.pth"
     trainer = make_trainer(trainer=SupportTrainer)
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(base))

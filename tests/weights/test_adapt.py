@@ -321,6 +321,7 @@ def test_experts_are_not_carried_over_and_said_to_be(tmp_path: Path) -> None:
     trainer, report, _ = adapted(tmp_path, "nnunet plain")
     assert not any("experts" in line for line in report.warnings)
     add_experts(trainer.network)
+    trainer.network.shows_added = True  # as when training begins
     trainer.save_checkpoint(str(tmp_path / "tuned.pth"))
     report = adapt_checkpoint(tmp_path / "tuned.pth", DATASET_ID, tmp_path / "next.pth")
     (line,) = report.warnings
