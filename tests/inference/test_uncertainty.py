@@ -8,7 +8,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from nnunet_prompt.common.errors import ModelError, NNUNetPromptError
 from nnunet_prompt.inference.options import PredictOptions
@@ -18,10 +17,7 @@ from nnunet_prompt.inference.run_options import RunOptions
 from nnunet_prompt.io.nifti import read_stored
 from nnunet_prompt.learn.options import LearnOptions
 from nnunet_prompt.learn.run import learn
-from nnunet_prompt.networks.checkpoint import read_checkpoint
-from nnunet_prompt.networks.network import network_of
-from nnunet_prompt.networks.task_vector import Modulation, add_task_vectors
-from tests.helpers.models import write_model_folder
+from tests.helpers.supports import model_with_supports
 from tests.learn.conftest import write_case
 
 pytestmark = pytest.mark.slow
@@ -32,24 +28,7 @@ ON_CPU = PredictOptions(device="cpu")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that takes supports, and the vectors of three cases and of one, `three` and `one`."""
     folder = tmp_path_factory.mktemp("uncertainty")
-    model = write_model_folder(folder / "model")
-    path = model / "fold_0" / "checkpoint_final.pth"
-    content = read_checkpoint(path)
-    described = content["init_args"]
-    network: Any = network_of(
-        described["plans"], described["configuration"], described["dataset_json"]
-    )
-    network.load_state_dict(content["network_weights"])
-    add_task_vectors(network)
-    torch.manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, Modulation):
-            torch.nn.init.normal_(module.linear.weight, std=0.5)
-    weights = network.state_dict()
-    for name, tensor in weights.items():
-        if name.startswith("heads.") and name.endswith(".bias"):
-            tensor.zero_()
-    torch.save({**content, "network_weights": weights}, path)
+    model = model_with_supports(folder / "model")
     for name, count in (("three", 3), ("one", 1)):
         for i in range(count):
             write_case(folder / name, f"case_{i}", seed=10 * i)
