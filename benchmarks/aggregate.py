@@ -27,7 +27,7 @@ from aggregate_phantoms import TABLE, TASKS, write
 from aggregate_report import report
 from harness import CONFIGURATION, HeldOut, Record
 from rich.console import Console
-from small_data import SmallData
+from small_data import SmallData, one_thread
 
 from nnunet_prompt.data.side_file import read_side_file
 
@@ -70,13 +70,7 @@ class Network:
 
     def variables(self) -> dict[str, str]:
         results = f"nnUNet_results_{self.row.replace(' ', '_')}_seed{self.seed}"
-        return harness.folders(self.output, results) | {
-            "nnUNet_def_n_proc": "1",
-            "nnUNet_n_proc_DA": "0",
-            "nnUNet_prompt_iterations": str(self.iterations),
-            "nnUNet_prompt_seed": str(self.seed),
-            "OMP_NUM_THREADS": "1",
-        }
+        return one_thread(self.output, results, iterations=self.iterations, seed=self.seed)
 
 
 def main() -> int:

@@ -52,3 +52,14 @@ class SmallData:
         cases = sorted(p.name.removesuffix(".nii.gz") for p in raw.glob("labelsTr/*.nii.gz"))
         (folder / "splits_final.json").write_text(json.dumps(folds(raw, cases)))
         done.touch()
+
+
+def one_thread(output: Path, results: str, *, iterations: int, seed: int) -> dict[str, str]:
+    """The environment of a training in one process and one thread; `results` is nnU-Net's folder of models."""
+    return harness.folders(output, results) | {
+        "nnUNet_def_n_proc": "1",
+        "nnUNet_n_proc_DA": "0",
+        "nnUNet_prompt_iterations": str(iterations),
+        "nnUNet_prompt_seed": str(seed),
+        "OMP_NUM_THREADS": "1",
+    }

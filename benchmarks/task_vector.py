@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import harness
 from harness import CONFIGURATION, HeldOut, Record
 from rich.console import Console
-from small_data import SmallData
+from small_data import SmallData, one_thread
 from task_vector_phantoms import POOL, TASKS, TEST, Task, write, write_masks
 from task_vector_report import report
 
@@ -84,15 +84,10 @@ def prepare(output: Path, console: Console) -> None:
 
 def train(seed: int, args: argparse.Namespace, console: Console) -> Path:
     """The fold of a finished training."""
-    variables = harness.folders(args.output, f"nnUNet_results_seed{seed}") | {
-        "nnUNet_def_n_proc": "1",
-        "nnUNet_n_proc_DA": "0",
-        "nnUNet_prompt_iterations": str(args.iterations),
-        "nnUNet_prompt_seed": str(seed),
-        "OMP_NUM_THREADS": "1",
-    }
-    results = Path(variables["nnUNet_results"]) / FOLDER
-    fold = results / f"{TRAINER}__{PLANS}__{CONFIGURATION}" / "fold_0"
+    results = f"nnUNet_results_seed{seed}"
+    variables = one_thread(args.output, results, iterations=args.iterations, seed=seed)
+    folder = Path(variables["nnUNet_results"]) / FOLDER
+    fold = folder / f"{TRAINER}__{PLANS}__{CONFIGURATION}" / "fold_0"
     harness.train(fold, f"{DATASET} {CONFIGURATION} 0 -p {PLANS} -tr {TRAINER}", variables, console)
     return fold
 
@@ -105,8 +100,9 @@ def measure(task: Task, model: Path) -> dict[str, Any]:
         found = {"no support": place.vector([0], empty=True)}
         for shots in SHOTS:
             draws = _draws(shots)
-            found[f"atlas, k = {shots}"] = fmean(place.atlas(draw)[0] for draw in draws)
-            found[f"atlas as prompt, k = {shots}"] = fmean(place.atlas(draw)[1] for draw in draws)
+            masks, prompted = zip(*(place.atlas(draw) for draw in draws), strict=True)
+            found[f"atlas, k = {shots}"] = fmean(masks)
+            found[f"atlas as prompt, k = {shots}"] = fmean(prompted)
             found[f"task vector, k = {shots}"] = fmean(place.vector(draw) for draw in draws)
         draws = _draws(ASKED)
         found["random place"] = fmean(place.vector(d, how="random") for d in draws)

@@ -15,10 +15,10 @@ from nnunet_prompt.inference.model_folder import LoadedModel
 from nnunet_prompt.io.atomic import make_folder
 from nnunet_prompt.io.image_files import write_label_file
 from nnunet_prompt.io.nifti import NiftiVolume
+from nnunet_prompt.io.probability_file import WHOLE
 from nnunet_prompt.io.threads import checkpoint
 
 FOLDER = "uncertainty"  # beside the masks
-WHOLE = 255
 
 
 def check_support(model: LoadedModel) -> None:

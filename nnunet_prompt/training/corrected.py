@@ -14,7 +14,7 @@ from nnunet_prompt.training.loss import UNKNOWN
 from nnunet_prompt.training.measured import MeasuredTrainer
 from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.refine import Rounds, refine
-from nnunet_prompt.training.transform import Progress, Targets
+from nnunet_prompt.training.transform import Progress, Targets, seeded_generator
 
 
 class CorrectedTrainer(MeasuredTrainer):
@@ -40,7 +40,7 @@ class CorrectedTrainer(MeasuredTrainer):
         """nnU-Net's step, in a share of the iterations after rounds of correction (see `training.refine`)."""
         share = self.mixture.refine_share(self.training_progress.iteration)
         if np.random.random() < share:  # noqa: NPY002 - the state that a seed sets
-            rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
+            rng = seeded_generator()
             targets = batch["target"] if isinstance(batch["target"], list) else [batch["target"]]
             rounds = self._correction()
             channels = self.num_input_channels + N_PROMPT_CHANNELS  # a support may follow

@@ -10,6 +10,11 @@ import numpy as np
 from nnunet_prompt.prompts.options import Kind, SimulationOptions
 
 
+def takes_turn(sample: int, share: float) -> bool:
+    """Whether the sample of this running number, from 0, is one of a share: evenly spread, without chance."""
+    return int((sample + 1) * share) > int(sample * share)
+
+
 @dataclass(frozen=True, slots=True)
 class PromptMixture:
     """Shares and weights of the kinds of prompts, and the noise they are drawn with. `p_` are probabilities.
@@ -71,7 +76,7 @@ class PromptMixture:
         """
         if iteration is not None and iteration < self.prompts_after:
             return True
-        return int((sample + 1) * self.promptless) > int(sample * self.promptless)
+        return takes_turn(sample, self.promptless)
 
     def refine_share(self, iteration: int) -> float:
         """The chance that the network's own mask is corrected in an iteration, counted from 0."""

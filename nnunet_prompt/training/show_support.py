@@ -16,12 +16,14 @@ from torch import Tensor
 from nnunet_prompt.data.structures import Structure, StructureTable
 from nnunet_prompt.prompts.types import PromptSet
 from nnunet_prompt.training.loss import UNKNOWN
+from nnunet_prompt.training.mixture import takes_turn
 from nnunet_prompt.training.regions import FEWEST, Region, draw_region
 from nnunet_prompt.training.transform import (
     CaseNote,
     NotedDataset,
     SimulatePrompts,
     head_targets,
+    seeded_generator,
 )
 
 P_ABSENT = 0.15  # of the samples are asked for a structure that their patch does not show
@@ -44,20 +46,21 @@ class SupportNote(CaseNote):
     supported: the sample has a support
     region: what it asks for; None: a structure
     dataset: the cases, which note themselves here
-    augment: nnU-Net's augmentation, which cuts out the patch; the trainer notes it
+    augment: nnU-Net's augmentation, which cuts out the patch; the trainer notes it, and
+    size: what is cut out before, (Z, Y, X), or (Y, X) of one slice
     """
 
     supported: bool = field(default=False, repr=False)
     region: Region | None = field(default=None, repr=False)
     dataset: SupportDataset | None = field(default=None, repr=False)
     augment: BasicTransform | None = field(default=None, repr=False)
+    size: tuple[int, ...] = field(default=(), repr=False)
 
 
 class SupportDataset(NotedDataset):
     """Decides which samples have a support, evenly spread, and adds to their labels the mask of a region.
 
-    It also is where the transform draws the support from: `size` is what is cut out before it is augmented, (Z, Y, X)
-    or (Y, X) of one slice.
+    It also is where the transform draws the support from.
     """
 
     note: SupportNote
@@ -69,28 +72,27 @@ class SupportDataset(NotedDataset):
         table: StructureTable,
         *,
         shares: SupportShares,
-        size: tuple[int, ...],
     ) -> None:
         super().__init__(dataset, note)
-        self.table, self.shares, self.size = table, shares, size
+        self.table, self.shares = table, shares
         self._loaded = 0  # each worker counts its own
         note.dataset = self
 
     def load_case(self, identifier: str) -> Any:
         loaded = super().load_case(identifier)
-        self._loaded += 1
+        supports = int(self._loaded * self.shares.support)  # so many before this sample
         self.note.region = None
-        self.note.supported = _turn(self._loaded, self.shares.support)
-        turn = int(self._loaded * self.shares.support)
-        if self.note.supported and _turn(turn, self.shares.regions):
+        self.note.supported = takes_turn(self._loaded, self.shares.support)
+        self._loaded += 1
+        if self.note.supported and takes_turn(supports, self.shares.regions):
             data, labels, *rest = loaded
             return (data, _WithRegion(data, labels, self), *rest)
         return loaded
 
     @property
     def deep_size(self) -> tuple[int, ...]:
-        """`size` with three axes."""
-        return (1,) * (3 - len(self.size)) + self.size
+        """The size of what is cut out, with three axes."""
+        return (1,) * (3 - len(self.note.size)) + self.note.size
 
     def structure(self, structure: Structure, rng: np.random.Generator) -> Support | None:
         """Another case that annotates a structure, and its mask; None where none that was looked at shows it."""
@@ -131,7 +133,7 @@ class SupportDataset(NotedDataset):
         assert self.note.augment is not None  # the trainer notes it
         image = torch.from_numpy(crop_and_pad_nd(data, box, 0)).float()
         inside = torch.from_numpy(mask.astype(np.int16))
-        if len(self.size) == 2:
+        if len(self.note.size) == 2:
             image, inside = image[:, 0], inside[:, 0]
         made = self.note.augment(image=image, segmentation=inside)
         found = made["segmentation"] > 0
@@ -156,7 +158,7 @@ class _WithRegion:
 
     def __getitem__(self, where: Any) -> npt.NDArray[np.int16]:
         labels = np.asarray(self.labels[where]).astype(np.int16)
-        rng = _generator()
+        rng = seeded_generator()
         image = np.asarray(self.data[(slice(None), *where[1:])]).astype(np.float32)
         low, shape = [s.start for s in where[1:]], self.shape[1:]
         region = draw_region(image, low, shape, rng, patch=self.dataset.deep_size)
@@ -181,7 +183,7 @@ class ShowSupport(SimulatePrompts):
         return found or {**super().get_parameters(**data_dict), "support": None}
 
     def _with_support(self, segmentation: npt.NDArray[Any]) -> dict[str, Any] | None:
-        rng, cases = _generator(), self.note.dataset
+        rng, cases = seeded_generator(), self.note.dataset
         assert cases is not None  # it has loaded the sample
         labels, *region = [m[None] if m.ndim == 2 else m for m in segmentation]
         heads = head_targets(labels, self.targets, self.note.case)
@@ -217,16 +219,6 @@ class ShowSupport(SimulatePrompts):
             shown[:channels], shown[channels:] = params["support"]
         data_dict["image"] = torch.cat([image, shown])
         return data_dict
-
-
-def _turn(number: int, share: float) -> bool:
-    """Whether the sample of this running number, from 1, is one of a share that is evenly spread."""
-    return int(number * share) > int((number - 1) * share)
-
-
-def _generator() -> np.random.Generator:
-    """From numpy's global state, which is the one that nnU-Net reseeds in each worker."""
-    return np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
 
 
 def _voxels(structure: Structure, locations: dict[Any, Any]) -> npt.NDArray[np.integer[Any]]:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
-    DownsampleSegForDSTransform,
-)
 from torch import nn
 
 from nnunet_prompt.networks.task_vector import add_task_vectors, is_of_task_vectors
@@ -31,7 +27,6 @@ class SupportTrainer(PromptTrainer):
     """
 
     support_shares: ClassVar[SupportShares] = SupportShares()
-
     note_class: ClassVar[type[CaseNote]] = SupportNote
 
     @staticmethod
@@ -63,30 +58,19 @@ class SupportTrainer(PromptTrainer):
             f" {total} parameters"
         )
 
-    def get_training_transforms(
-        self,
-        patch_size: Any,
-        rotation_for_DA: Any,
-        deep_supervision_scales: Any,
-        *args: Any,
-        **kw: Any,
-    ) -> BasicTransform:
-        made = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
-        assert isinstance(made, ComposeTransforms)  # of nnU-Net's and the prompts'
-        inner, _ = made.transforms
-        note = self._support_note
-        note.augment = inner
-        steps = [inner, ShowSupport(self.targets(), note, self.training_progress)]
-        if deep_supervision_scales is not None:
-            steps.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
-        return ComposeTransforms(steps)
+    def prompt_transform(self, augment: BasicTransform) -> ShowSupport:
+        self._support_note.augment = augment
+        return ShowSupport(self.targets(), self._support_note, self.training_progress)
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:
+        settings = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        self._support_note.size = tuple(int(n) for n in settings[2])
+        return settings
 
     def get_tr_and_val_datasets(self) -> tuple[NotedDataset, NotedDataset]:
         train, validation = super().get_tr_and_val_datasets()
-        initial = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[2]
-        size, note = tuple(int(n) for n in initial), self._support_note
         cases = SupportDataset(
-            train.dataset, note, self.table, shares=self.support_shares, size=size
+            train.dataset, self._support_note, self.table, shares=self.support_shares
         )
         return cases, validation
 

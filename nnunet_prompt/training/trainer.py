@@ -37,7 +37,6 @@ from nnunet_prompt.training.mixture import PromptMixture
 from nnunet_prompt.training.transform import (
     CaseNote,
     NotedDataset,
-    Progress,
     SimulatePrompts,
     Targets,
 )
@@ -180,23 +179,19 @@ class PromptTrainer(CorrectedTrainer):
         **kw: Any,
     ) -> BasicTransform:
         inner = super().get_training_transforms(patch_size, rotation_for_DA, None, *args, **kw)
-        return self._with_prompts(
-            inner, deep_supervision_scales, self._notes[0], self.training_progress
-        )
+        return _composed(inner, self.prompt_transform(inner), deep_supervision_scales)
 
     def get_validation_transforms(
         self, deep_supervision_scales: Any, *args: Any, **kw: Any
     ) -> BasicTransform:
         inner = super().get_validation_transforms(None, *args, **kw)
-        return self._with_prompts(inner, deep_supervision_scales, self._notes[1])
+        shown = SimulatePrompts(self.targets(), self._notes[1])
+        return _composed(inner, shown, deep_supervision_scales)
 
-    def _with_prompts(
-        self, inner: BasicTransform, scales: Any, note: CaseNote, progress: Progress | None = None
-    ) -> BasicTransform:
-        steps = [inner, SimulatePrompts(self.targets(), note, progress)]
-        if scales is not None:
-            steps.append(DownsampleSegForDSTransform(ds_scales=scales))
-        return ComposeTransforms(steps)
+    def prompt_transform(self, augment: BasicTransform) -> SimulatePrompts:
+        """What follows nnU-Net's augmentation, `augment`, in training."""
+        del augment  # for trainers that augment more than the patch
+        return SimulatePrompts(self.targets(), self._notes[0], self.training_progress)
 
     def targets(self) -> Targets:
         """The settings of the prompt transform."""
@@ -278,3 +273,11 @@ class PromptTrainer(CorrectedTrainer):
         if self._one_component is None:  # --val of a training that ended
             self._describe()
         validate(self, save_probabilities=save_probabilities)
+
+
+def _composed(inner: BasicTransform, shown: SimulatePrompts, scales: Any) -> BasicTransform:
+    """Augmentation, prompts, and the targets of deep supervision where there are `scales`."""
+    steps = [inner, shown]
+    if scales is not None:
+        steps.append(DownsampleSegForDSTransform(ds_scales=scales))
+    return ComposeTransforms(steps)

@@ -112,8 +112,7 @@ class SimulatePrompts(BasicTransform):
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
         promptless = self._is_promptless()
-        # numpy's global state is the one that nnU-Net reseeds in each worker; torch's is not
-        rng = np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
+        rng = seeded_generator()
         labels = data_dict["segmentation"][0].numpy()
         labels = labels[None] if labels.ndim == 2 else labels
         heads = head_targets(labels, self.targets, self.note.case)
@@ -147,6 +146,11 @@ class SimulatePrompts(BasicTransform):
         data_dict["image"] = shown.to(image.dtype)
         data_dict["segmentation"] = torch.from_numpy(heads).reshape(-1, *patch)
         return data_dict
+
+
+def seeded_generator() -> np.random.Generator:
+    """A generator from numpy's global state, which is the one that nnU-Net reseeds in each worker; torch's is not."""
+    return np.random.default_rng(np.random.randint(0, 2**31 - 1, size=4))  # noqa: NPY002
 
 
 def head_targets(

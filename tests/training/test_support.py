@@ -63,8 +63,8 @@ def whole(**data: Any) -> Any:
 
 
 def dataset(shares: SupportShares) -> SupportDataset:
-    note = SupportNote(augment=whole)  # type: ignore[arg-type]
-    return SupportDataset(Cases(), note, TABLE, shares=shares, size=SHAPE)
+    note = SupportNote(augment=whole, size=SHAPE)  # type: ignore[arg-type]
+    return SupportDataset(Cases(), note, TABLE, shares=shares)
 
 
 def shown(
